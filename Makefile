@@ -1,0 +1,309 @@
+# GNU make; no configure step.
+#
+#   make                 librill.a, librill.so and the examples, in build/
+#   make test            everything that must pass before a change is kept
+#   make check           the rules of the sources: layers, symbols, format, header, README
+#   make help            the other targets and the variables
+
+PREFIX ?= /usr/local
+bindir ?= $(PREFIX)/bin
+libdir ?= $(PREFIX)/lib
+includedir ?= $(PREFIX)/include
+pkgconfigdir ?= $(libdir)/pkgconfig
+cmakedir ?= $(libdir)/cmake/rill
+
+ifeq ($(origin CC),default)
+CC := $(CROSS)gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := $(CROSS)g++
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS)ar
+endif
+NM ?= $(CROSS)nm
+PKG_CONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format
+
+# Compilers and sanitizers build apart, so that their objects never mix.
+comma := ,
+variant := $(filter-out gcc,$(subst /,-,$(subst $() ,-,$(CC))))
+variant := $(subst $() ,-,$(strip $(variant) $(subst $(comma),-,$(SAN))))
+B ?= build$(if $(variant),/$(variant))
+
+OPT ?= -O2 -g
+warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+    -Wold-style-definition -Wpointer-arith -Wcast-align -Wvla -Wundef \
+    -Wwrite-strings -Wformat=2 -Wimplicit-fallthrough -Wredundant-decls
+harden := -fstack-protector-strong
+ifneq ($(SAN),)
+sanitize := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+harden += $(if $(filter -O0,$(OPT)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+so_link := -Wl,-z,defs
+endif
+
+ccflags := -std=c11 -D_GNU_SOURCE $(OPT) $(warnings) $(if $(filter 1,$(WERROR)),-Werror) \
+    -fvisibility=hidden -fPIC -pthread $(harden) $(sanitize)
+so_link += -shared -Wl,-z,relro,-z,now -Wl,--version-script=lib/rill.map
+lib_include := -Ilib -Iinclude
+
+# A cross build finds its libraries where the compiler looks, not by pkg-config.
+pkg = $(or $(if $(CROSS),,$(shell $(PKG_CONFIG) $(1) 2>/dev/null)),$(2))
+lib_cflags := $(call pkg,--cflags lmdb libxxhash,)
+LIBS ?= $(call pkg,--libs lmdb libxxhash,-llmdb -lxxhash) -lpthread
+cmocka_libs := $(call pkg,--libs cmocka,-lcmocka)
+
+# One line per file; V=1 shows the commands.
+Q := $(if $(V),,@)
+compile = $(CC) $(ccflags) $(lib_cflags) $(CPPFLAGS) $(CFLAGS)
+depend = -MMD -MP -MF $@.d
+
+version := $(shell awk '$$2 ~ /^RILL_VERSION_(MAJOR|MINOR|PATCH)$$/ \
+    { v = v dot $$3; dot = "." } END { print v }' include/rill.h 2>/dev/null)
+soname := librill.so.$(firstword $(subst ., ,$(version)))
+
+# lib/LAYERS names the folders, lowest first.
+folders := $(shell sed -n 's/^\([a-z][a-z0-9]*\)!\{0,1\} *:.*/\1/p' lib/LAYERS)
+lib_src := $(foreach f,$(folders),$(sort $(wildcard lib/$(f)/*.c)))
+lib_obj := $(lib_src:%.c=$(B)/obj/%.o)
+test_obj := $(lib_src:%.c=$(B)/obj-test/%.o)
+
+support_obj := $(patsubst %.c,$(B)/obj-test/%.o,$(wildcard tests/lib/*.c))
+unit := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/*.c tests/unit/*/*.c)))
+api := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/api/*.c)))
+system_programs := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/system/*.c)))
+system_scripts := $(sort $(wildcard tests/system/*.sh))
+
+# An example is a file, or a folder whose files make one program.
+example_files := $(patsubst %.c,$(B)/%,$(sort $(wildcard examples/*.c)))
+example_folders := $(patsubst %/,%,$(sort $(dir $(wildcard examples/*/*.c))))
+example_folder_programs := $(addprefix $(B)/,$(example_folders))
+examples := $(example_files) $(example_folder_programs)
+
+bench_src := $(sort $(wildcard bench/*.c))
+bench_program := $(if $(bench_src),$(B)/bench/bench)
+amalgamation := $(B)/amalgamation
+
+.PHONY: all lib examples test run-tests test-programs check layers symbols format-check header \
+    readme format bench demo install uninstall amalgamation deps clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: lib examples
+lib: $(B)/librill.a $(B)/librill.so
+examples: $(examples)
+
+help:
+	@echo 'Targets:   all lib examples test check format bench demo install uninstall'
+	@echo '           amalgamation deps clean'
+	@echo 'Variables: CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
+	@echo '           TESTS="unit api system examples readme packaging"  RUNNER="valgrind -q"'
+	@echo '           PREFIX DESTDIR libdir includedir  INPUT (demo)  ARGS (bench)'
+
+# ---- Objects: rebuilt when the flags change, too ---------------------------
+
+flags_now := $(compile)
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(flags_now)' | cmp -s - $@ || printf '%s\n' '$(flags_now)' >$@
+.PHONY: FORCE
+
+$(B)/obj/lib/%.o: lib/%.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC   $@'
+	$(Q)$(compile) $(lib_include) $(depend) -c -o $@ $<
+
+$(B)/obj-test/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC   $@'
+	$(Q)$(compile) -DRILL_TEST=1 $(lib_include) -Itests -Itests/lib $(depend) -c -o $@ $<
+
+$(B)/obj/examples/%.o: examples/%.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC   $@'
+	$(Q)$(compile) -Iinclude $(depend) -c -o $@ $<
+
+$(B)/obj/bench/%.o: bench/%.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC   $@'
+	$(Q)$(compile) $(lib_include) $(depend) -c -o $@ $<
+
+# ---- The library ------------------------------------------------------------
+
+# Made anew: ar would keep the members of sources that are gone.
+$(B)/librill.a: $(lib_obj) lib/LAYERS
+	@echo '  AR   $@'
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(lib_obj)
+
+$(B)/librill-test.a: $(test_obj) lib/LAYERS
+	@echo '  AR   $@'
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(test_obj)
+
+$(B)/librill.so.$(version): $(lib_obj) lib/rill.map
+	@echo '  LINK $@'
+	$(Q)$(compile) $(so_link) -Wl,-soname,$(soname) -o $@ $(lib_obj) $(LDFLAGS) $(LIBS)
+
+$(B)/librill.so: $(B)/librill.so.$(version)
+	@ln -sf librill.so.$(version) $(B)/$(soname)
+	@ln -sf $(soname) $@
+
+# ---- Programs ---------------------------------------------------------------
+
+test_program = $(compile) -DRILL_TEST=1 $(lib_include) -Itests -Itests/lib $(depend) -o $@ $< \
+    $(support_obj) $(B)/librill-test.a $(LDFLAGS) $(cmocka_libs) $(LIBS)
+
+$(unit): $(B)/tests/unit/%: tests/unit/%.c $(support_obj) $(B)/librill-test.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(test_program)
+
+$(api): $(B)/tests/api/%: tests/api/%.c $(support_obj) $(B)/librill-test.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(test_program)
+
+$(system_programs): $(B)/tests/system/%: tests/system/%.c $(B)/librill.a $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(compile) $(lib_include) $(depend) -o $@ $< $(B)/librill.a $(LDFLAGS) $(cmocka_libs) $(LIBS)
+
+$(example_files): $(B)/examples/%: $(B)/obj/examples/%.o $(B)/librill.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(compile) -o $@ $< $(B)/librill.a $(LDFLAGS) $(LIBS)
+
+define folder_program
+$(B)/$(1): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard $(1)/*.c))) $(B)/librill.a
+	@mkdir -p $$(@D)
+	@echo '  LINK $$@'
+	$$(Q)$$(compile) -o $$@ $$(filter %.o,$$^) $(B)/librill.a $$(LDFLAGS) $$(LIBS)
+endef
+$(foreach f,$(example_folders),$(eval $(call folder_program,$(f))))
+
+$(bench_program): $(bench_src:%.c=$(B)/obj/%.o) $(B)/librill.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(compile) -o $@ $(filter %.o,$^) $(B)/librill.a $(LDFLAGS) $(LIBS) $(BENCH_LIBS)
+
+bench: $(bench_program)
+	$(bench_program) $(ARGS)
+
+demo: $(B)/examples/demo
+	$(if $(INPUT),,$(error say which file: make demo INPUT=file))
+	$(B)/examples/demo $(INPUT)
+
+# ---- Tests ------------------------------------------------------------------
+
+# Sanitizers watch our own code; packages and snippets are built without them.
+TESTS ?= unit api system examples$(if $(SAN)$(CROSS)$(RUNNER),, readme packaging)
+RUNNER ?=
+
+all_unit = $(unit)
+all_api = $(api)
+all_system = $(system_programs) $(system_scripts)
+all_examples = $(patsubst $(B)/examples/%,tests/examples.sh:%,$(examples))
+all_readme = tests/readme.sh
+all_packaging = $(sort $(wildcard tests/packaging/*.sh))
+
+build_unit = $(unit)
+build_api = $(api)
+build_system = $(system_programs) lib examples $(bench_program)
+build_examples = lib examples
+build_readme = lib
+build_packaging = lib examples
+
+# What tests and their scripts may read from the environment.
+test_env = RILL_ROOT='$(CURDIR)' RILL_BUILD='$(abspath $(B))' CC='$(CC)' CXX='$(CXX)' \
+    NM='$(NM)' RILL_LIBS='$(LIBS)' RILL_CFLAGS='$(lib_cflags) $(sanitize) -pthread' \
+    RILL_RUNNER='$(RUNNER)' $(if $(SAN)$(CROSS)$(RUNNER),RILL_TEST_SLOW=1) \
+    $(if $(findstring qemu,$(RUNNER)),RILL_TEST_EMULATED=1)
+
+# The tools first; a second make then sees what the first one installed.
+test: deps
+	@$(MAKE) --no-print-directory test-programs
+	@$(MAKE) --no-print-directory run-tests
+
+test-programs: $(foreach t,$(TESTS),$(build_$(t)))
+
+run-tests:
+	@$(test_env) tests/run.sh $(foreach t,$(TESTS),$(all_$(t)))
+
+deps:
+	@tests/deps.sh
+
+# ---- Rules ------------------------------------------------------------------
+
+check: layers symbols format-check header amalgamation readme
+	@echo 'check: passed'
+
+layers:
+	@awk -f tests/layers.awk lib/LAYERS $(sort $(wildcard lib/*/*.[ch]))
+
+symbols: lib
+	@$(test_env) tests/symbols.sh
+
+c_files = $(shell find include lib tests examples bench -name '*.[ch]' 2>/dev/null | LC_ALL=C sort)
+
+format-check:
+	@$(CLANG_FORMAT) --dry-run -Werror $(c_files)
+
+format:
+	@$(CLANG_FORMAT) -i $(c_files)
+
+header:
+	@$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c -include rill.h \
+	    -Iinclude /dev/null
+	@$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ -include rill.h \
+	    -Iinclude /dev/null
+
+readme: lib
+	@$(test_env) tests/readme.sh || [ $$? = 77 ]
+
+# ---- Packages ---------------------------------------------------------------
+
+amalgamation: $(amalgamation)/rill.c $(amalgamation)/rill.h
+
+$(amalgamation)/rill.c: $(lib_src) $(wildcard lib/*/*.h) lib/amalgamate.awk lib/LAYERS
+	@mkdir -p $(@D)
+	@awk -v version=$(version) -f lib/amalgamate.awk $(lib_src) >$@
+
+$(amalgamation)/rill.h: include/rill.h
+	@mkdir -p $(@D)
+	@cp $< $@
+
+rill_program := $(filter $(B)/examples/rill,$(examples))
+fill = sed -e 's|@version@|$(version)|g' -e 's|@soname@|$(soname)|g' -e 's|@prefix@|$(PREFIX)|g' \
+    -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g' \
+    -e "s|@lib_from_cmake@|$$(realpath -ms --relative-to='$(cmakedir)' '$(libdir)')|g" \
+    -e "s|@include_from_cmake@|$$(realpath -ms --relative-to='$(cmakedir)' '$(includedir)')|g"
+
+install: lib $(rill_program)
+	install -d '$(DESTDIR)$(includedir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' \
+	    '$(DESTDIR)$(cmakedir)'
+	install -m 644 include/rill.h '$(DESTDIR)$(includedir)/rill.h'
+	install -m 644 $(B)/librill.a '$(DESTDIR)$(libdir)/librill.a'
+	install -m 755 $(B)/librill.so.$(version) '$(DESTDIR)$(libdir)/librill.so.$(version)'
+	ln -sf librill.so.$(version) '$(DESTDIR)$(libdir)/$(soname)'
+	ln -sf $(soname) '$(DESTDIR)$(libdir)/librill.so'
+	$(fill) lib/rill.pc.in >'$(DESTDIR)$(pkgconfigdir)/rill.pc'
+	$(fill) lib/rill-config.cmake.in >'$(DESTDIR)$(cmakedir)/rill-config.cmake'
+	$(fill) lib/rill-config-version.cmake.in >'$(DESTDIR)$(cmakedir)/rill-config-version.cmake'
+	$(if $(rill_program),install -d '$(DESTDIR)$(bindir)')
+	$(if $(rill_program),install -m 755 $(rill_program) '$(DESTDIR)$(bindir)/rill')
+
+uninstall:
+	rm -f '$(DESTDIR)$(includedir)/rill.h' '$(DESTDIR)$(libdir)/librill.a' \
+	    '$(DESTDIR)$(libdir)/librill.so' '$(DESTDIR)$(libdir)/$(soname)' \
+	    '$(DESTDIR)$(libdir)/librill.so.$(version)' '$(DESTDIR)$(pkgconfigdir)/rill.pc' \
+	    '$(DESTDIR)$(cmakedir)/rill-config.cmake' \
+	    '$(DESTDIR)$(cmakedir)/rill-config-version.cmake' \
+	    $(if $(rill_program),'$(DESTDIR)$(bindir)/rill')
+	-rmdir '$(DESTDIR)$(cmakedir)' 2>/dev/null
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,608 @@
+/*
+ * rill.h - an embeddable message log.
+ *
+ * A store is a directory. It holds topics; a topic is a number of partitions;
+ * a partition is an append-only sequence of records, each with an offset.
+ * Producers append. Consumers read, alone or sharing partitions as a group.
+ * Nothing here needs a server: the store lives in the calling process, and
+ * several processes of one machine may open the same store at once.
+ *
+ *     rill *store;
+ *     rill_options options = {.size = sizeof options,
+ *                             .flags = RILL_OPEN_CREATE};
+ *     if (rill_open("/var/lib/app/log", &options, &store) != 0)
+ *         fprintf(stderr, "%s\n", rill_errmsg());
+ *
+ * Reading order: errors, words, store, topics, partitions, producer, consumer,
+ * groups, observing. Every function is "since 0.1" unless it says otherwise.
+ *
+ * Calls return 0 or a negative RILL_ERR_*. Results come back through the last
+ * pointer arguments, which are written only on success. rill_errmsg() has the
+ * detail: what, where, and the numbers. A handle is closed once, by whoever
+ * opened it; closing NULL is fine.
+ *
+ * Unless a function says otherwise:
+ *   Threads:   any thread may call it, concurrently. A rill_producer may be
+ *              shared by threads (calls take turns; a producer per thread
+ *              scales better). A rill_consumer is for one thread at a time:
+ *              an overlapping call gets RILL_ERR_STATE; only
+ *              rill_consumer_wakeup may be called from elsewhere.
+ *   Lifetime:  what the caller passes in is read during the call only; what
+ *              the library hands out lives until its handle is closed.
+ *   Time:      a timeout_ms of 0 does not wait, RILL_FOREVER waits without
+ *              end; points in time are milliseconds since the Unix epoch.
+ *   Fork:      a handle does not survive fork(). In the child every call on
+ *              it returns RILL_ERR_FORKED, and closing it touches nothing.
+ *
+ * The library prints nothing, installs no signal handler, never calls exit()
+ * or abort(), and starts no thread unless an option asks for one.
+ */
+#ifndef RILL_H
+#define RILL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef RILL_API
+#define RILL_API __attribute__((visibility("default")))
+#endif
+
+#define RILL_VERSION_MAJOR 0
+#define RILL_VERSION_MINOR 1
+#define RILL_VERSION_PATCH 0
+
+/* The version of the library that is linked, "0.1.0". Never NULL. */
+RILL_API const char *rill_version(void);
+
+/* ---- Errors ----------------------------------------------------------- */
+
+/* One row per error: name, value, text. Values never change meaning and are
+ * never reused; rows are added at the end of their block. */
+#define RILL_ERRORS(X)                                                                           \
+    /* the caller can fix it */                                                                  \
+    X(RILL_ERR_INVALID, -1, "argument or option not acceptable")                                 \
+    X(RILL_ERR_NOT_FOUND, -2, "no such store, topic, partition or group")                        \
+    X(RILL_ERR_EXISTS, -3, "already exists")                                                     \
+    X(RILL_ERR_TOO_BIG, -4, "record or batch above the size limit")                              \
+    X(RILL_ERR_RANGE, -5, "offset outside the partition")                                        \
+    X(RILL_ERR_STATE, -6, "not possible in the state the handle is in")                          \
+    X(RILL_ERR_NO_OFFSET, -7, "no committed offset, and the reset policy is error")              \
+    X(RILL_ERR_PERMISSION, -8, "the operating system does not permit it")                        \
+    X(RILL_ERR_UNSUPPORTED, -9, "not supported by this file system, machine or build")           \
+    X(RILL_ERR_FORKED, -10, "the handle was inherited through fork()")                           \
+    X(RILL_ERR_CLOSED, -11, "the handle is being closed")                                        \
+    /* try again later, or elsewhere */                                                          \
+    X(RILL_ERR_BUSY, -20, "held by another process or operation")                                \
+    X(RILL_ERR_TIMEOUT, -21, "not done in the time given")                                       \
+    X(RILL_ERR_FULL, -22, "the producer's buffer is full")                                       \
+    X(RILL_ERR_REBALANCE, -23, "the group's assignment has changed")                             \
+    X(RILL_ERR_FENCED, -24, "superseded by a newer member or generation")                        \
+    /* the machine or the data */                                                                \
+    X(RILL_ERR_NO_MEMORY, -40, "out of memory, or above the store's memory limit")               \
+    X(RILL_ERR_IO, -41, "the operating system reported an error")                                \
+    X(RILL_ERR_NO_SPACE, -42, "no space left on the device")                                     \
+    X(RILL_ERR_CORRUPT, -43, "stored bytes fail their checks")                                   \
+    X(RILL_ERR_FORMAT, -44, "written by a version that this one cannot read")                    \
+    X(RILL_ERR_POISONED, -45, "a sync failed; close the store everywhere, reopen it")            \
+    X(RILL_ERR_BUG, -60, "a defect in rill; please report it")
+
+enum rill_err {
+    RILL_OK = 0,
+#define X(name, value, text) name = value,
+    RILL_ERRORS(X)
+#undef X
+};
+
+/* The text of one code, for any value of err. Never NULL, never freed. */
+RILL_API const char *rill_strerror(int err);
+
+/* What went wrong in this thread's last failed call, with names and numbers.
+ * Never NULL; empty if nothing failed yet.
+ * Lifetime: until this thread's next call into the library. */
+RILL_API const char *rill_errmsg(void);
+
+/* ---- Words ------------------------------------------------------------ */
+
+#define RILL_FOREVER (-1) /* as a timeout_ms: wait without end */
+
+typedef int64_t rill_offset;                   /* place of a record, from 0 */
+#define RILL_OFFSET_EARLIEST ((rill_offset)-1) /* the log start offset */
+#define RILL_OFFSET_LATEST ((rill_offset)-2)   /* the log end offset */
+#define RILL_OFFSET_NONE ((rill_offset)-3)     /* no offset known */
+
+#define RILL_PARTITION_ANY (-1) /* as a record's partition: choose for me */
+
+#define RILL_TOPIC_NAME_MAX 249 /* bytes; [a-zA-Z0-9._-], not "." or ".." */
+
+/* Borrowed memory. data NULL means null (size is then 0), which is not the
+ * same as empty: a null value is a tombstone, an empty value is data. */
+typedef struct rill_bytes {
+    const void *data;
+    size_t size;
+} rill_bytes;
+
+typedef struct rill_header {
+    rill_bytes name;  /* never null; need not be unique in a record */
+    rill_bytes value; /* may be null */
+} rill_header;
+
+/* A record, on its way in or out.
+ *
+ * To a producer: topic NULL means the producer's own topic; partition
+ * RILL_PARTITION_ANY lets the partitioner choose; timestamp_ms 0 means now;
+ * offset, leader_epoch and raw are ignored. Beware that a zeroed record names
+ * partition 0: start from RILL_RECORD_INIT.
+ *
+ * From a consumer: all is filled in. value.data is 8-byte aligned, so a struct
+ * may be read in place. headers is NULL although header_count counts them; ask
+ * rill_record_header(). */
+typedef struct rill_record {
+    rill_bytes key;
+    rill_bytes value;
+    int64_t timestamp_ms;
+    rill_offset offset;
+    const char *topic;
+    int32_t partition;
+    int32_t leader_epoch;
+    const rill_header *headers;
+    size_t header_count;
+    const void *raw; /* the library's: where the stored record begins */
+} rill_record;
+#define RILL_RECORD_INIT                                                                         \
+    {                                                                                            \
+        {NULL, 0}, {NULL, 0}, 0, RILL_OFFSET_NONE, NULL, RILL_PARTITION_ANY, -1, NULL, 0, NULL   \
+    }
+
+/* Header number index, from 0, of a record that a consumer handed out.
+ * Lifetime: as the record's. Errors: RILL_ERR_RANGE at or above header_count. */
+RILL_API int rill_record_header(const rill_record *record, size_t index, rill_header *header);
+
+/* A place in the log. metadata is a string of the application's own that is
+ * stored beside a committed offset in the same commit, at most
+ * RILL_METADATA_MAX bytes; NULL means none. Zeroed, it names offset 0. */
+typedef struct rill_position {
+    const char *topic;
+    int32_t partition;
+    int32_t leader_epoch; /* of the record before offset; -1 = not known */
+    rill_offset offset;
+    const char *metadata;
+} rill_position;
+#define RILL_METADATA_MAX 4096
+
+/* How sure a write is when it is acknowledged. */
+enum rill_acks {
+    RILL_ACKS_DEFAULT = 0, /* RILL_ACKS_WRITTEN */
+    RILL_ACKS_NONE = 1,    /* in the producer's buffer: nothing promised */
+    RILL_ACKS_WRITTEN = 2, /* in the mapped file: survives kill -9 of every process */
+    RILL_ACKS_DURABLE = 3  /* synced, directories included: survives a power cut */
+};
+
+/* What a consumer may see. */
+enum rill_isolation {
+    RILL_READ_WRITTEN = 0, /* all that is appended */
+    RILL_READ_DURABLE = 1  /* only what a power cut cannot take back */
+};
+
+/* Where a consumer starts when it has no committed offset, or one that is
+ * outside the partition. */
+enum rill_reset {
+    RILL_RESET_LATEST = 0, /* at the log end: new records only */
+    RILL_RESET_EARLIEST = 1,
+    RILL_RESET_ERROR = 2 /* poll returns RILL_ERR_NO_OFFSET or RILL_ERR_RANGE */
+};
+
+/* ---- Store ------------------------------------------------------------ */
+
+typedef struct rill rill;
+
+/* Severity of a log line, as syslog's. */
+enum rill_log_level { RILL_LOG_ERROR = 3, RILL_LOG_WARNING = 4, RILL_LOG_INFO = 6 };
+
+/* Called with one line, without newline, from the thread that has something to
+ * say, with no lock held. Must not call into the library. */
+typedef void (*rill_log_fn)(void *arg, int level, const char *line);
+
+/* malloc, realloc and free for everything the library allocates itself (LMDB
+ * has its own). All three or none. Must be callable from any thread. */
+typedef struct rill_allocator {
+    void *(*alloc)(void *arg, size_t size);
+    void *(*resize)(void *arg, void *memory, size_t size);
+    void (*release)(void *arg, void *memory);
+    void *arg;
+} rill_allocator;
+
+/* Options of a store. Set size, leave the rest zero, and every field has its
+ * default. The library reads only the first size bytes, so old callers keep
+ * working when fields are added at the end; bytes it does not know must be
+ * zero, or the call fails with RILL_ERR_INVALID. All options structs here
+ * work like that. */
+typedef struct rill_options {
+    size_t size;               /* sizeof(rill_options) */
+    uint32_t flags;            /* RILL_OPEN_* */
+    uint32_t open_timeout_ms;  /* wait for another process' recovery; 0 = 10,000 */
+    uint32_t sync_interval_ms; /* how long a written record may stay unsynced while
+                                  maintenance runs; 0 = 1,000 */
+    uint32_t reserved;         /* zero */
+    uint64_t memory_max_bytes; /* for all the library allocates; 0 = 256 MiB */
+    rill_allocator allocator;  /* zero = malloc */
+    rill_log_fn log;           /* NULL = silent */
+    void *log_arg;
+} rill_options;
+#define RILL_OPEN_CREATE (1u << 0) /* make the store if there is none */
+#define RILL_OPEN_THREAD (1u << 1) /* one library thread runs maintenance */
+#define RILL_OPEN_ANY_FILE_SYSTEM                                                                \
+    (1u << 2) /* also on network file systems, where maps                                        \
+                 and locks may not work: at your risk */
+
+/* Opens the store in directory dir (made with mode 0700 if RILL_OPEN_CREATE is
+ * set and it is missing; its parent must exist). options may be NULL.
+ *
+ * The first process to open a store after a crash recovers it; each partition
+ * is recovered when it is first used. Opening a store that this process has
+ * open already shares it: the handle is new, options other than flags are the
+ * first opener's.
+ *
+ * Durable:  a created store is durable on return.
+ * Errors:   RILL_ERR_NOT_FOUND no store there and RILL_OPEN_CREATE not set;
+ *           RILL_ERR_INVALID dir holds other files; RILL_ERR_FORMAT a newer
+ *           format; RILL_ERR_PERMISSION; RILL_ERR_UNSUPPORTED a network file
+ *           system; RILL_ERR_NO_SPACE; RILL_ERR_CORRUPT; RILL_ERR_TIMEOUT;
+ *           RILL_ERR_BUSY another copy of the library in this process has it. */
+RILL_API int rill_open(const char *dir, const rill_options *options, rill **store);
+
+/* Closes a handle. Producers and consumers opened from it must be closed
+ * first, else RILL_ERR_STATE and the store stays open. The last handle of this
+ * process syncs what is unsynced; a failure of that is returned, and the
+ * handle is closed all the same. */
+RILL_API int rill_close(rill *store);
+
+/* Makes everything that any process appended before the call durable. */
+RILL_API int rill_sync(rill *store, int timeout_ms);
+
+/* Does the background work that is due: syncs by interval, prepares and
+ * pre-faults the next segments, rolls segments by age, sends lingering batches
+ * of producers, expires group members. Call it now and then from any thread,
+ * unless the store has a thread of its own (RILL_OPEN_THREAD). next_ms, if not
+ * NULL, gets how long the next call may wait. */
+RILL_API int rill_maintain(rill *store, uint32_t *next_ms);
+
+/* ---- Topics ----------------------------------------------------------- */
+
+/* Configuration of a topic, with Kafka's names and meaning. */
+typedef struct rill_topic_options {
+    size_t size;                   /* sizeof(rill_topic_options) */
+    uint32_t partition_count;      /* 1..10,000; 0 = 1 */
+    uint32_t segment_ms;           /* roll a segment this old; 0 = 7 days */
+    uint64_t segment_bytes;        /* size of a segment file, 64 KiB..1 GiB in whole
+                                      4 KiB; 0 = 64 MiB; rounded up */
+    uint32_t max_message_bytes;    /* largest batch; 0 = 1 MiB; at most segment_bytes
+                                      less 4 KiB */
+    uint32_t index_interval_bytes; /* one index entry per so many; 0 = 4,096 */
+} rill_topic_options;
+
+/* Creates a topic. options may be NULL.
+ * Durable:  on return.
+ * Errors:   RILL_ERR_EXISTS; RILL_ERR_INVALID for a name outside Kafka's rule
+ *           ([a-zA-Z0-9._-]{1,249}, not "." or "..") or an option out of range. */
+RILL_API int rill_topic_create(rill *store, const char *topic, const rill_topic_options *options);
+
+/* Deletes a topic, its records and its committed offsets. Others that use it,
+ * in any process, get RILL_ERR_NOT_FOUND from their next call; records already
+ * handed out stay readable until their consumer's next call.
+ * Durable:  on return. */
+RILL_API int rill_topic_delete(rill *store, const char *topic);
+
+typedef struct rill_topic_info {
+    char name[RILL_TOPIC_NAME_MAX + 1];
+    uint8_t id[16]; /* never reused; names the directory, in hex */
+    int64_t created_ms;
+    rill_topic_options options; /* with the defaults filled in */
+} rill_topic_info;
+
+RILL_API int rill_topic_describe(rill *store, const char *topic, rill_topic_info *info);
+
+/* Calls visit for every topic in order of name, until it returns nonzero, which
+ * is then returned. visit may call into the library, except rill_close. */
+RILL_API int rill_topic_list(rill *store, int (*visit)(void *arg, const rill_topic_info *info),
+                             void *arg);
+
+/* ---- Partitions ------------------------------------------------------- */
+
+typedef struct rill_partition_info {
+    rill_offset log_start;   /* first offset that is still there */
+    rill_offset log_end;     /* offset that the next record will get (LEO) */
+    rill_offset durable_end; /* all before it survives a power cut */
+    int32_t leader_epoch;    /* goes up at every recovery */
+    uint32_t segment_count;
+    uint64_t segment_bytes; /* disk space that the segments hold */
+} rill_partition_info;
+
+RILL_API int rill_partition_describe(rill *store, const char *topic, int32_t partition,
+                                     rill_partition_info *info);
+
+/* The offset of the first record with a timestamp at or after timestamp_ms,
+ * RILL_OFFSET_NONE if there is none.
+ * Cost: a binary search per segment, then at most one index interval of scan. */
+RILL_API int rill_partition_offset_for_time(rill *store, const char *topic, int32_t partition,
+                                            int64_t timestamp_ms, rill_offset *offset);
+
+/* ---- Producer --------------------------------------------------------- */
+
+typedef struct rill_producer rill_producer;
+
+/* What became of one record. status 0: appended at offset, as sure as the
+ * producer's acks say. Otherwise the error, with offset RILL_OFFSET_NONE:
+ * RILL_ERR_TIMEOUT, RILL_ERR_IO and RILL_ERR_POISONED leave open whether the
+ * record is in the log; all others say that it is not. */
+typedef struct rill_delivery {
+    const char *topic;
+    int32_t partition;
+    int status;
+    rill_offset offset;
+    void *opaque; /* as given to rill_producer_send */
+} rill_delivery;
+
+/* Called once per record that rill_producer_send accepted, in append order
+ * within a partition, from rill_producer_send, _poll, _flush or _close of the
+ * same producer, with no lock held: it may send again, it must not close. */
+typedef void (*rill_delivery_fn)(void *arg, const rill_delivery *delivery);
+
+/* Chooses a partition in [0, partition_count) for a record that names none.
+ * A result outside it fails the send with RILL_ERR_INVALID. */
+typedef int32_t (*rill_partitioner_fn)(void *arg, const rill_record *record,
+                                       uint32_t partition_count);
+
+typedef struct rill_producer_options {
+    size_t size;                     /* sizeof(rill_producer_options) */
+    const char *topic;               /* for records that name none; NULL = each names one */
+    int32_t acks;                    /* enum rill_acks */
+    uint32_t linger_ms;              /* how long a batch may wait to fill; 0 = 5 */
+    uint32_t batch_bytes;            /* a batch is sent when it has so many; 0 = 64 KiB */
+    uint32_t flags;                  /* RILL_PRODUCER_* */
+    uint64_t buffer_bytes;           /* for all batches that wait; 0 = 32 MiB */
+    rill_partitioner_fn partitioner; /* NULL = Kafka's: murmur2 of the key; without
+                                        key sticky, a new one after each batch */
+    void *partitioner_arg;
+    rill_delivery_fn delivery; /* NULL = no reports */
+    void *delivery_arg;
+} rill_producer_options;
+#define RILL_PRODUCER_NO_LINGER (1u << 0) /* send each record at once */
+
+/* Opens a producer. options may be NULL.
+ * Errors: RILL_ERR_NOT_FOUND no such topic; RILL_ERR_UNSUPPORTED acks durable
+ *         on a file system that cannot (tmpfs). */
+RILL_API int rill_producer_open(rill *store, const rill_producer_options *options,
+                                rill_producer **producer);
+
+/* Hands one record over; key, value and headers are copied. It goes out with
+ * its batch: when that is full, has lingered, or at a flush. Batches are sent
+ * by the calls on this producer, and by maintenance when they have lingered.
+ *
+ * timeout_ms bounds the waiting for room in the buffer and for the partition's
+ * lock; with 0 the call fails with RILL_ERR_FULL instead of waiting.
+ * opaque comes back in the delivery report.
+ * Errors: RILL_ERR_TOO_BIG, RILL_ERR_FULL, RILL_ERR_TIMEOUT (not accepted),
+ *         RILL_ERR_NOT_FOUND, RILL_ERR_INVALID. A record that was accepted
+ *         and fails later is reported by delivery and by rill_producer_flush.
+ * Cost:   a copy; no allocation once the batch buffers exist. */
+RILL_API int rill_producer_send(rill_producer *producer, const rill_record *record, void *opaque,
+                                int timeout_ms);
+
+/* Appends count records of one topic and partition (records[0] decides) as one
+ * batch, now, and returns when it is acknowledged at the producer's acks.
+ * base_offset, if not NULL, gets the offset of records[0]; the others follow
+ * one by one. All of them are appended or none.
+ * Errors: RILL_ERR_TIMEOUT, RILL_ERR_IO and RILL_ERR_POISONED under acks
+ *         durable leave the outcome open; all others say "not appended". */
+RILL_API int rill_producer_append(rill_producer *producer, const rill_record *records,
+                                  size_t count, int timeout_ms, rill_offset *base_offset);
+
+/* Sends lingering batches that are due and delivers reports that are ready. */
+RILL_API int rill_producer_poll(rill_producer *producer);
+
+/* Sends everything and waits until it is acknowledged or failed; all reports
+ * are delivered before it returns. Returns the first error that befell a
+ * record since the last flush, RILL_ERR_TIMEOUT if some are still open. */
+RILL_API int rill_producer_flush(rill_producer *producer, int timeout_ms);
+
+/* Flushes for at most timeout_ms, then closes whatever is left: records not
+ * sent by then are reported with RILL_ERR_CLOSED. The handle is gone even when
+ * an error is returned (except RILL_ERR_STATE: a reservation is open). */
+RILL_API int rill_producer_close(rill_producer *producer, int timeout_ms);
+
+/* Room for one record's value inside the log itself. */
+typedef struct rill_reservation {
+    void *value;       /* write the value here; 8-byte aligned */
+    size_t value_size; /* as asked for */
+    int32_t partition; /* where it will be */
+} rill_reservation;
+
+/* Reserves room for a record in place: fill reservation->value, then commit.
+ * record gives topic, partition, key, headers and time; of its value only the
+ * size counts. From here to commit or abandon this thread holds the
+ * partition's append lock, and every other producer of the partition waits:
+ * fill the value and commit at once, on the same thread. A process that dies
+ * in between leaves nothing behind. One reservation per producer. */
+RILL_API int rill_producer_reserve(rill_producer *producer, const rill_record *record,
+                                   int timeout_ms, rill_reservation *reservation);
+
+/* Publishes the reserved record, acknowledged at the producer's acks. */
+RILL_API int rill_producer_commit(rill_producer *producer, rill_offset *offset);
+
+/* Gives the room back; nothing was appended. */
+RILL_API int rill_producer_abandon(rill_producer *producer);
+
+/* ---- Consumer --------------------------------------------------------- */
+
+typedef struct rill_consumer rill_consumer;
+
+/* How a group shares partitions out. */
+enum rill_assignor { RILL_ASSIGN_RANGE = 0, RILL_ASSIGN_ROUND_ROBIN = 1 };
+
+typedef struct rill_consumer_options {
+    size_t size;                      /* sizeof(rill_consumer_options) */
+    const char *group;                /* NULL = no group: assign, no commits */
+    const char *client_id;            /* for people and logs; NULL = "rill" */
+    int32_t auto_offset_reset;        /* enum rill_reset */
+    int32_t isolation;                /* enum rill_isolation */
+    int32_t assignor;                 /* enum rill_assignor */
+    uint32_t flags;                   /* RILL_CONSUMER_* */
+    uint32_t auto_commit_interval_ms; /* 0 = commit only when told to */
+    uint32_t session_timeout_ms;      /* 0 = 45,000 */
+    uint32_t max_poll_interval_ms;    /* a member that does not poll for so long
+                                         loses its partitions; 0 = 300,000 */
+    uint32_t spin_us;                 /* spin so long before sleeping; 0 = sleep at once */
+} rill_consumer_options;
+#define RILL_CONSUMER_NO_CHECKSUMS (1u << 0) /* do not verify batches when reading */
+
+/* Opens a consumer. options may be NULL. */
+RILL_API int rill_consumer_open(rill *store, const rill_consumer_options *options,
+                                rill_consumer **consumer);
+
+/* Joins the group for these topics, in place of the earlier subscription. A
+ * name that begins with '^' is a POSIX extended regular expression, matched
+ * against all topics, also those created later. The partitions come with the
+ * following polls. A named topic need not exist yet.
+ * Errors: RILL_ERR_STATE without a group or with assigned partitions;
+ *         RILL_ERR_BUSY the group has members in another process. */
+RILL_API int rill_consumer_subscribe(rill_consumer *consumer, const char *const *topics,
+                                     size_t topic_count);
+
+/* Leaves the group (committing first if auto-commit is on), or drops the
+ * assigned partitions. */
+RILL_API int rill_consumer_unsubscribe(rill_consumer *consumer);
+
+/* Reads these partitions, in place of the earlier ones, without any sharing.
+ * positions[i].offset: an offset, RILL_OFFSET_EARLIEST, RILL_OFFSET_LATEST, or
+ * RILL_OFFSET_NONE for the group's committed offset, else the reset policy. */
+RILL_API int rill_consumer_assign(rill_consumer *consumer, const rill_position *positions,
+                                  size_t position_count);
+
+/* What is read now, with the current positions. At most position_max are
+ * written; position_count gets how many there are.
+ * Lifetime: the topic names until the next poll, subscribe or assign. */
+RILL_API int rill_consumer_assignment(rill_consumer *consumer, rill_position *positions,
+                                      size_t position_max, size_t *position_count);
+
+/* The next records, at most record_max of them, fairly over the partitions;
+ * records of one partition come in order of offset. Waits until there is at
+ * least one.
+ *
+ * record_count becomes 0 when timeout_ms passes or rill_consumer_wakeup was
+ * called: no error. RILL_ERR_REBALANCE: the group moves partitions; those of
+ * the old assignment are gone (offsets up to the last poll were committed if
+ * auto-commit is on): drop what belongs to them and poll again.
+ *
+ * Lifetime: the records point into mapped segments and stay until the next
+ * poll, seek, assign, subscribe or close on this consumer.
+ * Errors:   RILL_ERR_CORRUPT with the place; the position stays before it, and
+ *           rill_consumer_seek can skip it. RILL_ERR_NOT_FOUND topic deleted.
+ *           Records of healthy partitions are still delivered by later polls.
+ * Cost:     no lock, no copy, no allocation, no system call while there is
+ *           something to read. */
+RILL_API int rill_consumer_poll(rill_consumer *consumer, int timeout_ms, rill_record *records,
+                                size_t record_max, size_t *record_count);
+
+/* The next poll reads the partition from offset (or RILL_OFFSET_EARLIEST,
+ * RILL_OFFSET_LATEST). Errors: RILL_ERR_RANGE outside [log start, log end];
+ * RILL_ERR_STATE not assigned to this consumer. */
+RILL_API int rill_consumer_seek(rill_consumer *consumer, const char *topic, int32_t partition,
+                                rill_offset offset);
+
+/* As seek, to the first record at or after timestamp_ms; the log end if none. */
+RILL_API int rill_consumer_seek_time(rill_consumer *consumer, const char *topic,
+                                     int32_t partition, int64_t timestamp_ms);
+
+/* Polls skip a paused partition until it is resumed. It stays assigned. */
+RILL_API int rill_consumer_pause(rill_consumer *consumer, const char *topic, int32_t partition);
+RILL_API int rill_consumer_resume(rill_consumer *consumer, const char *topic, int32_t partition);
+
+/* Offset of the record that the next poll begins with. */
+RILL_API int rill_consumer_position(rill_consumer *consumer, const char *topic, int32_t partition,
+                                    rill_offset *offset);
+
+/* How many records are between the position and the end that is visible. */
+RILL_API int rill_consumer_lag(rill_consumer *consumer, const char *topic, int32_t partition,
+                               int64_t *lag);
+
+/* Commits, for the group, where the next member shall go on.
+ * Without positions: what polls have handed out so far, of all assigned
+ * partitions. With them: these; an offset is that of the next record to read.
+ * All in one commit.
+ * Durable:  on return.
+ * Errors:   RILL_ERR_FENCED the partition is no longer this member's;
+ *           RILL_ERR_RANGE beyond the log end; RILL_ERR_STATE no group. */
+RILL_API int rill_consumer_commit(rill_consumer *consumer, const rill_position *positions,
+                                  size_t position_count);
+
+/* The group's committed offset, RILL_OFFSET_NONE if none, into *position;
+ * its metadata string is copied to metadata (at most metadata_size bytes with
+ * the final 0; NULL if not wanted), position->metadata points to it.
+ * Errors: RILL_ERR_TOO_BIG the string does not fit. */
+RILL_API int rill_consumer_committed(rill_consumer *consumer, const char *topic,
+                                     int32_t partition, rill_position *position, char *metadata,
+                                     size_t metadata_size);
+
+/* Makes the poll that waits, or else the next one, return at once.
+ * Threads: any, and signal handlers. */
+RILL_API void rill_consumer_wakeup(rill_consumer *consumer);
+
+/* A descriptor for poll() and epoll that is readable when records may be
+ * waiting. When it is: poll with timeout 0 until nothing comes, which also
+ * makes it unreadable again. Starts one library thread per store, which turns
+ * futex wake-ups into readable descriptors.
+ * Lifetime: the library's; closed with the consumer. */
+RILL_API int rill_consumer_fd(rill_consumer *consumer, int *fd);
+
+/* Commits if auto-commit is on, leaves the group, and closes. Always returns
+ * within about timeout_ms, and the handle is gone even when an error comes. */
+RILL_API int rill_consumer_close(rill_consumer *consumer, int timeout_ms);
+
+/* ---- Groups ----------------------------------------------------------- */
+
+typedef struct rill_group_info {
+    char name[RILL_TOPIC_NAME_MAX + 1];
+    int32_t generation;    /* goes up with every new assignment */
+    uint32_t member_count; /* in this process */
+} rill_group_info;
+
+/* Errors: RILL_ERR_NOT_FOUND the group never committed and has no member. */
+RILL_API int rill_group_describe(rill *store, const char *group, rill_group_info *info);
+
+/* Forgets a group's committed offsets. RILL_ERR_STATE while it has members. */
+RILL_API int rill_group_delete(rill *store, const char *group);
+
+/* ---- Observing -------------------------------------------------------- */
+
+/* Counters of this process since the store was opened. */
+typedef struct rill_stats {
+    size_t size; /* set by the caller: sizeof(rill_stats) */
+    uint64_t records_appended;
+    uint64_t bytes_appended; /* batches as stored */
+    uint64_t batches_appended;
+    uint64_t records_polled;
+    uint64_t syncs;
+    uint64_t commits;
+    uint64_t segments_rolled;
+    uint64_t recoveries;   /* partitions, at open or after a process died */
+    uint64_t wakeups;      /* system calls made to wake somebody */
+    uint64_t memory_bytes; /* allocated now */
+    uint64_t mapped_bytes; /* of segments, indexes and control blocks, now */
+} rill_stats;
+
+RILL_API int rill_stats_get(rill *store, rill_stats *stats);
+
+/* Called when rill finds itself wrong, with the place and the broken rule, just
+ * before the call that found it returns RILL_ERR_BUG. For the whole process;
+ * NULL removes it. A handler may abort(), to get a core dump. */
+typedef void (*rill_bug_fn)(const char *file, int line, const char *rule);
+RILL_API void rill_set_bug_handler(rill_bug_fn handler);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* RILL_H */

@@ -1,0 +1,22 @@
+/*
+ * base/checksum.h - XXH3-64, by the widest vector unit this machine has.
+ *
+ * It finds accidents, not tampering.
+ */
+#ifndef RILL_BASE_CHECKSUM_H
+#define RILL_BASE_CHECKSUM_H
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t rill__checksum(const void *data, size_t size);
+
+/* One 64-bit avalanche: every input bit changes about half of the result. */
+static inline uint64_t rill__mix64(uint64_t v)
+{
+    v ^= v >> 37;
+    v *= UINT64_C(0x165667919E3779F9);
+    v ^= v >> 32;
+    return v;
+}
+
+#endif

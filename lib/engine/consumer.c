@@ -1,0 +1,549 @@
+/*
+ * engine/consumer.c - polling: records out of the map, sleep when there are none.
+ *
+ *     poll: follow the group -> gather -> any? return
+ *              ^                            | none
+ *              |                            v
+ *              +---- woken <--- sleep <--- arm every partition, gather once more
+ *
+ * Arming says to the appenders of a partition which word to wake; only the
+ * first append after it makes the system call. Looking once more after arming
+ * closes the gap in which an append could be missed.
+ */
+#include "engine/consumer.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define GROUP_LOOK_MS 500 /* a member looks at the group's clock so often */
+
+int rill__consumer_check(const rill_consumer *consumer)
+{
+    if (consumer->fork_generation == rill__fork_generation()) return 0;
+    return rill__fail(RILL_ERR_FORKED, "this consumer was opened before fork()");
+}
+
+int rill__consumer_enter(struct rill_consumer *c)
+{
+    if (!atomic_exchange_explicit(&c->busy, true, memory_order_acquire)) return 0;
+    return rill__fail(
+        RILL_ERR_STATE,
+        "another call on this consumer is running; a consumer is for one thread at a "
+        "time, only rill_consumer_wakeup may come from elsewhere");
+}
+
+void rill__consumer_leave(struct rill_consumer *c)
+{
+    atomic_store_explicit(&c->busy, false, memory_order_release);
+}
+
+static _Atomic uint32_t *wake_word(const struct rill_consumer *c)
+{
+    return &c->store->shared->wake_slots[c->slot].sequence;
+}
+
+/* ---- Records ---------------------------------------------------------- */
+
+static int64_t visible_end(const struct rill_consumer *c, const struct assigned *part)
+{
+    return c->options.isolation == RILL_READ_DURABLE ? rill__log_durable(part->log)
+                                                     : rill__log_end(part->log);
+}
+
+static int64_t position_of(const struct assigned *part)
+{
+    return atomic_load_explicit(&part->position, memory_order_relaxed);
+}
+
+static int bad_record(const struct assigned *part)
+{
+    return rill__fail(
+        RILL_ERR_CORRUPT,
+        "%s-%d: batch at offset %" PRId64 ": record number %u runs out of its batch",
+        part->topic->info.name, (int)part->partition, part->view.base_offset, part->walk.index);
+}
+
+/* Records of one partition, as many as there are, at most max. */
+static int read_part(struct rill_consumer *c, struct assigned *part, rill_record *records,
+                     size_t max, size_t *count)
+{
+    bool verify = (c->options.flags & RILL_CONSUMER_NO_CHECKSUMS) == 0;
+    int64_t end = visible_end(c, part);
+    int64_t position = position_of(part);
+    size_t n = 0;
+    bool bad = false;
+    int rc = 0;
+
+    while (n < max) {
+        if (!part->in_batch) {
+            rc = rill__cursor_next(&part->cursor, end, verify, &part->view);
+            if (rc != 0 || part->view.record_count == 0) break;
+            if ((part->view.attributes & 7) != 0) {
+                rc = rill__fail(RILL_ERR_UNSUPPORTED,
+                                "%s-%d: batch at offset %" PRId64 " is compressed with codec %d, "
+                                "which this build does not have",
+                                part->topic->info.name, (int)part->partition,
+                                part->view.base_offset, part->view.attributes & 7);
+                break;
+            }
+            part->in_batch = true;
+            part->walk = (struct record_walk){BATCH_HEAD, 0};
+        }
+        if (!rill__record_next(&part->view, &part->walk, &records[n], &bad)) {
+            if (bad) {
+                rc = bad_record(part);
+                break;
+            }
+            part->in_batch = false;
+            continue;
+        }
+        if (records[n].offset < position) continue; /* a seek into a batch */
+        records[n].topic = part->topic->info.name;
+        records[n].partition = part->partition;
+        position = records[n].offset + 1;
+        part->epoch = records[n].leader_epoch;
+        n++;
+    }
+    atomic_store_explicit(&part->position, position, memory_order_relaxed);
+    *count = n;
+    return rc;
+}
+
+/* One round over the partitions, at most share records from each. */
+static int gather_round(struct rill_consumer *c, rill_record *records, size_t max, size_t share,
+                        size_t *count)
+{
+    int first = 0;
+
+    for (size_t i = 0; i < c->part_count && *count < max; i++) {
+        struct assigned *part = c->parts[(c->next_part + i) % c->part_count];
+        size_t room = max - *count < share ? max - *count : share;
+        size_t n = 0;
+        int rc;
+
+        if (part->paused || part->failed) continue;
+        rc = atomic_load(&part->topic->gone) ? rill__log_state(part->log)
+                                             : read_part(c, part, records + *count, room, &n);
+        *count += n;
+        if (rc == 0) continue;
+        part->failed = true;
+        if (first == 0) first = rc;
+    }
+    return first;
+}
+
+static int gather(struct rill_consumer *c, rill_record *records, size_t max, size_t *count)
+{
+    size_t share;
+    int rc;
+
+    *count = 0;
+    if (c->part_count == 0) return 0;
+    share = max / c->part_count;
+    rc = gather_round(c, records, max, share == 0 ? 1 : share, count);
+    if (rc == 0 && *count > 0 && *count < max) rc = gather_round(c, records, max, max, count);
+    c->next_part = (c->next_part + 1) % c->part_count;
+    if (*count > 0) {
+        /* Records first; what is wrong is found again when they are consumed. */
+        for (size_t i = 0; rc != 0 && i < c->part_count; i++) c->parts[i]->failed = false;
+        return 0;
+    }
+    if (rc != 0) return rc;
+    /* Nothing from the healthy ones: say again what is wrong with the others. */
+    for (size_t i = 0; i < c->part_count; i++) {
+        struct assigned *part = c->parts[i];
+        size_t n;
+        if (!part->failed) continue;
+        rc = rill__log_state(part->log);
+        if (rc == RILL_ERR_NOT_FOUND) return rc;
+        rc = read_part(c, part, records, max, &n);
+        if (rc != 0) return rc;
+        part->failed = false;
+        *count = n;
+        if (n > 0) return 0;
+    }
+    return 0;
+}
+
+static bool topic_deleted(struct rill_consumer *c)
+{
+    for (size_t i = 0; i < c->part_count; i++)
+        if (!c->subscribed && rill__log_state(c->parts[i]->log) == RILL_ERR_NOT_FOUND)
+            return true;
+    return false;
+}
+
+static int64_t milliseconds(void)
+{
+    return rill__monotonic_ns() / 1000000;
+}
+
+/* The group's clock and the automatic commit; returns ms until the next. */
+static int duties(struct rill_consumer *c, int64_t *next_ms)
+{
+    int64_t now = milliseconds();
+    uint32_t tick_ms = GROUP_LOOK_MS;
+    int rc = 0;
+
+    *next_ms = INT32_MAX;
+    if (c->coordinator == NULL) return 0;
+    atomic_store_explicit(&c->membership.polled_ms, now, memory_order_relaxed);
+    if (c->subscribed) {
+        if (now - c->tick_ms >= GROUP_LOOK_MS) {
+            rill__coordinator_tick(c->coordinator, &tick_ms);
+            c->tick_ms = now;
+        }
+        *next_ms = tick_ms;
+    }
+    if (c->options.auto_commit_interval_ms != 0) {
+        int64_t left = c->commit_ms + c->options.auto_commit_interval_ms - now;
+        if (left <= 0) {
+            rc = rill__commit_positions(c);
+            c->commit_ms = now;
+            left = c->options.auto_commit_interval_ms;
+        }
+        if (left < *next_ms) *next_ms = left;
+    }
+    return rc == RILL_ERR_FENCED ? 0 : rc;
+}
+
+static bool has_news(const struct rill_consumer *c)
+{
+    return atomic_load(&c->woken) || atomic_load(&c->membership.pending) ||
+           (c->subscribed && c->catalogue_seen != rill__catalogue_version(c->store));
+}
+
+static bool has_records(const struct rill_consumer *c)
+{
+    for (size_t i = 0; i < c->part_count; i++) {
+        const struct assigned *part = c->parts[i];
+        if (!part->paused && !part->failed && visible_end(c, part) > position_of(part))
+            return true;
+    }
+    return false;
+}
+
+static void sleep_until(struct rill_consumer *c, int64_t deadline)
+{
+    _Atomic uint32_t *word = wake_word(c);
+    uint32_t sequence = atomic_load(word);
+    int64_t spin_end =
+        c->options.spin_us == 0 ? 0 : rill__monotonic_ns() + (int64_t)c->options.spin_us * 1000;
+
+    if (spin_end > deadline) spin_end = deadline;
+    while (spin_end != 0) {
+        for (int i = 0; i < 64; i++) {
+            if (has_records(c) || has_news(c)) return;
+            rill__cpu_relax();
+        }
+        if (rill__monotonic_ns() >= spin_end) break;
+    }
+    for (size_t i = 0; i < c->part_count; i++)
+        if (!c->parts[i]->paused) rill__log_arm(c->parts[i]->log, c->slot);
+    if (has_records(c) || has_news(c)) return;
+    atomic_store(&c->membership.in_poll, true);
+    rill__futex_wait(word, sequence, deadline);
+    atomic_store(&c->membership.in_poll, false);
+}
+
+int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
+                        size_t *count)
+{
+    int64_t deadline = 0;
+    int64_t next_ms;
+    int rc;
+
+    if (max == 0) return rill__fail(RILL_ERR_INVALID, "room for no record");
+    for (size_t i = 0; i < c->part_count; i++) rill__cursor_release(&c->parts[i]->cursor);
+    for (;;) {
+        rc = duties(c, &next_ms);
+        if (rc == 0) rc = rill__consumer_follow(c);
+        if (rc == 0) rc = gather(c, records, max, count);
+        if (rc != 0) return rc;
+        if (*count > 0) {
+            atomic_fetch_add_explicit(&c->store->records_polled, *count, memory_order_relaxed);
+            return 0;
+        }
+        if (topic_deleted(c)) return RILL_ERR_NOT_FOUND;
+        if (atomic_exchange(&c->woken, false)) return 0;
+        if (c->event_fd >= 0 && timeout_ms == 0) {
+            rill__event_clear(c->event_fd);
+            rc = gather(c, records, max, count); /* came between the two looks */
+            if (*count > 0) rill__event_set(c->event_fd);
+            return rc;
+        }
+        if (deadline == 0) deadline = rill__deadline(timeout_ms);
+        if (rill__monotonic_ns() >= deadline) return 0;
+        {
+            int64_t until = rill__monotonic_ns() + next_ms * 1000000;
+            sleep_until(c, until < deadline ? until : deadline);
+        }
+    }
+}
+
+void rill__consumer_wakeup(struct rill_consumer *c)
+{
+    atomic_store(&c->woken, true);
+    atomic_fetch_add(wake_word(c), 1);
+    rill__futex_wake_all(wake_word(c));
+}
+
+/* ---- Places ----------------------------------------------------------- */
+
+static int find_part(struct rill_consumer *c, const char *topic, int32_t partition,
+                     struct assigned **part)
+{
+    *part = rill__assigned_find(c, topic, partition);
+    if (*part != NULL) return 0;
+    return rill__fail(RILL_ERR_STATE, "%s-%d is not assigned to this consumer", topic,
+                      (int)partition);
+}
+
+static int move_to(struct assigned *part, int64_t offset)
+{
+    int rc;
+
+    if (offset == RILL_OFFSET_EARLIEST) offset = rill__log_start(part->log);
+    if (offset == RILL_OFFSET_LATEST) offset = rill__log_end(part->log);
+    rc = rill__cursor_seek(&part->cursor, offset);
+    if (rc != 0) return rc;
+    part->in_batch = false;
+    part->failed = false;
+    atomic_store_explicit(&part->position, offset, memory_order_relaxed);
+    return 0;
+}
+
+int rill__consumer_seek(struct rill_consumer *c, const char *topic, int32_t partition,
+                        rill_offset offset)
+{
+    struct assigned *part;
+    int rc = find_part(c, topic, partition, &part);
+    return rc != 0 ? rc : move_to(part, offset);
+}
+
+int rill__consumer_seek_time(struct rill_consumer *c, const char *topic, int32_t partition,
+                             int64_t timestamp_ms)
+{
+    struct assigned *part;
+    int64_t offset;
+    int rc = find_part(c, topic, partition, &part);
+
+    if (rc == 0) rc = rill__log_offset_for_time(part->log, timestamp_ms, &offset);
+    if (rc != 0) return rc;
+    return move_to(part, offset == RILL_OFFSET_NONE ? RILL_OFFSET_LATEST : offset);
+}
+
+int rill__consumer_pause(struct rill_consumer *c, const char *topic, int32_t partition,
+                         bool pause)
+{
+    struct assigned *part;
+    int rc = find_part(c, topic, partition, &part);
+    if (rc == 0) part->paused = pause;
+    return rc;
+}
+
+int rill__consumer_position(struct rill_consumer *c, const char *topic, int32_t partition,
+                            rill_offset *offset, int64_t *lag)
+{
+    struct assigned *part;
+    int rc = find_part(c, topic, partition, &part);
+
+    if (rc != 0) return rc;
+    if (offset != NULL) *offset = position_of(part);
+    if (lag != NULL) {
+        *lag = visible_end(c, part) - position_of(part);
+        if (*lag < 0) *lag = 0; /* read up to the end, and durable is behind */
+    }
+    return 0;
+}
+
+int rill__consumer_assignment(struct rill_consumer *c, rill_position *positions, size_t max,
+                              size_t *count)
+{
+    for (size_t i = 0; i < c->part_count && i < max; i++) {
+        positions[i].topic = c->parts[i]->topic->info.name;
+        positions[i].partition = c->parts[i]->partition;
+        positions[i].leader_epoch = c->parts[i]->epoch;
+        positions[i].offset = position_of(c->parts[i]);
+        positions[i].metadata = NULL;
+    }
+    *count = c->part_count;
+    return 0;
+}
+
+/* ---- Commits ---------------------------------------------------------- */
+
+static int commit_one(struct rill_consumer *c, const rill_position *position,
+                      struct meta_offset *offset)
+{
+    struct topic *topic;
+    struct log *log;
+    int rc;
+
+    if (position->topic == NULL) return rill__fail(RILL_ERR_INVALID, "a position names no topic");
+    rc = rill__topic_find(c->store, position->topic, &topic);
+    if (rc == 0) rc = rill__partition_log(topic, position->partition, 10000, &log);
+    if (rc != 0) return rc;
+    if (position->offset < 0 || position->offset > rill__log_end(log))
+        return rill__fail(
+            RILL_ERR_RANGE, "%s-%d: commit of offset %" PRId64 " outside [0, %" PRId64 "]",
+            position->topic, (int)position->partition, position->offset, rill__log_end(log));
+    if (position->metadata != NULL && strlen(position->metadata) >= RILL_METADATA_MAX)
+        return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes; at most %d",
+                          strlen(position->metadata), RILL_METADATA_MAX - 1);
+    memcpy(offset->topic_id, topic->info.id, 16);
+    offset->partition = position->partition;
+    offset->leader_epoch = position->leader_epoch;
+    offset->offset = position->offset;
+    offset->committed_ms = rill__now_ms();
+    offset->metadata = position->metadata;
+    return 0;
+}
+
+int rill__consumer_commit(struct rill_consumer *c, const rill_position *positions, size_t count)
+{
+    struct meta_offset *offsets;
+    int rc = 0;
+
+    if (c->coordinator == NULL)
+        return rill__fail(RILL_ERR_STATE, "a consumer without a group has nothing to commit to; "
+                                          "name a group in its options");
+    if (positions == NULL) return rill__commit_positions(c);
+    offsets = rill__alloc(&c->store->heap, count * sizeof *offsets);
+    if (offsets == NULL) return RILL_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count && rc == 0; i++) rc = commit_one(c, &positions[i], &offsets[i]);
+    if (rc == 0)
+        rc = rill__coordinator_commit(c->coordinator, c->subscribed ? &c->membership : NULL,
+                                      offsets, count);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        struct assigned *part =
+            rill__assigned_find(c, positions[i].topic, positions[i].partition);
+        if (part != NULL) part->committed = positions[i].offset;
+    }
+    rill__free(&c->store->heap, offsets);
+    return rc;
+}
+
+int rill__consumer_committed(struct rill_consumer *c, const char *topic_name, int32_t partition,
+                             rill_position *position, char *metadata, size_t metadata_size)
+{
+    struct meta_offset stored;
+    struct topic *topic;
+    int rc;
+
+    if (c->group == NULL) return rill__fail(RILL_ERR_STATE, "a consumer without a group");
+    rc = rill__topic_find(c->store, topic_name, &topic);
+    if (rc != 0) return rc;
+    if (partition < 0 || (uint32_t)partition >= topic->info.partition_count)
+        return rill__fail(RILL_ERR_NOT_FOUND, "topic %s has partitions 0 to %u, not %d",
+                          topic_name, topic->info.partition_count - 1, (int)partition);
+    rc = rill__meta_offset_get(c->store->meta, c->group, topic->info.id, partition, &stored,
+                               metadata, metadata_size);
+    if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
+    position->topic = topic->info.name;
+    position->partition = partition;
+    position->offset = rc == 0 ? stored.offset : RILL_OFFSET_NONE;
+    position->leader_epoch = rc == 0 ? stored.leader_epoch : -1;
+    position->metadata = rc == 0 ? stored.metadata : NULL;
+    return 0;
+}
+
+/* ---- Opening and closing ---------------------------------------------- */
+
+static void consumer_free(struct rill_consumer *c)
+{
+    struct heap *heap = &c->store->heap;
+
+    rill__mutex_deinit(&c->parts_lock);
+    rill__free(heap, c->group);
+    rill__free(heap, c->client_id);
+    rill__free(heap, c);
+}
+
+int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_consumer **out)
+{
+    struct store *store = handle->store;
+    struct rill_consumer *c = rill__alloc(&store->heap, sizeof *c);
+    int rc;
+
+    if (c == NULL) return RILL_ERR_NO_MEMORY;
+    c->handle = handle;
+    c->store = store;
+    c->fork_generation = rill__fork_generation();
+    c->event_fd = -1;
+    rc = rill__mutex_init(&c->parts_lock);
+    if (rc != 0) {
+        rill__free(&store->heap, c);
+        return rc;
+    }
+    rc = rill__options_take(OPTIONS_CONSUMER, given, &c->options);
+    if (rc != 0) goto out;
+    if (c->options.isolation == RILL_READ_DURABLE && store->file_system.volatile_memory) {
+        rc = rill__fail(RILL_ERR_UNSUPPORTED, "%s is on %s, where nothing is durable",
+                        store->path, store->file_system.name);
+        goto out;
+    }
+    c->slot = atomic_fetch_add(&store->shared->next_slot, 1) % WAKE_SLOTS;
+    c->membership.wake = wake_word(c);
+    c->client_id =
+        rill__strdup(&store->heap, c->options.client_id != NULL ? c->options.client_id : "rill");
+    if (c->client_id == NULL) rc = RILL_ERR_NO_MEMORY;
+    if (rc == 0 && c->options.group != NULL) {
+        c->group = rill__strdup(&store->heap, c->options.group);
+        if (c->group == NULL) rc = RILL_ERR_NO_MEMORY;
+        if (rc == 0) rc = rill__coordinator_get(store, c->options.group, &c->coordinator);
+    }
+    if (rc != 0) goto out;
+    c->commit_ms = milliseconds();
+    rill__mutex_lock(&store->clients_lock);
+    c->next = store->consumers;
+    store->consumers = c;
+    rill__mutex_unlock(&store->clients_lock);
+    atomic_fetch_add(&handle->children, 1);
+    *out = c;
+    return 0;
+out:
+    consumer_free(c);
+    return rc;
+}
+
+int rill__consumer_fd(struct rill_consumer *c, int *fd)
+{
+    int rc = 0;
+
+    if (c->event_fd < 0) {
+        int made;
+        rc = rill__event_open(&made);
+        if (rc != 0) return rc;
+        rill__mutex_lock(&c->store->clients_lock);
+        c->event_fd = made;
+        rill__mutex_unlock(&c->store->clients_lock);
+        rc = rill__bridge_start(c->store);
+        if (rc != 0) return rc;
+    }
+    rill__bridge_kick(c->store);
+    *fd = c->event_fd;
+    return 0;
+}
+
+int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
+{
+    struct store *store = c->store;
+    struct rill_consumer **at;
+    rill *handle = c->handle;
+    char why[256] = "";
+    int rc;
+
+    (void)timeout_ms; /* leaving and committing wait for nobody but the disk */
+    rc = rill__consumer_unsubscribe(c);
+    if (rc != 0) snprintf(why, sizeof why, "%s", rill__message());
+    rill__mutex_lock(&store->clients_lock);
+    for (at = &store->consumers; *at != c; at = &(*at)->next) {}
+    *at = c->next;
+    rill__mutex_unlock(&store->clients_lock);
+    rill__fd_close(c->event_fd);
+    consumer_free(c);
+    atomic_fetch_sub(&handle->children, 1);
+    if (rc != 0) rill__fail(rc, "%s", why);
+    return rc;
+}

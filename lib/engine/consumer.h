@@ -1,0 +1,79 @@
+/*
+ * engine/consumer.h - a consumer from the inside: what it reads, and its place
+ * in a group.
+ */
+#ifndef RILL_ENGINE_CONSUMER_H
+#define RILL_ENGINE_CONSUMER_H
+#include "engine/clients.h"
+#include <regex.h>
+
+/* A partition that the consumer reads. */
+struct assigned {
+    struct topic *topic;
+    struct log *log;
+    int32_t partition;
+    bool paused;
+    bool failed;              /* its error was reported; skipped while others have records */
+    bool in_batch;            /* view and walk are in the middle of a batch */
+    int32_t epoch;            /* of the last record handed out */
+    _Atomic int64_t position; /* next record; written by the consumer's thread, read
+                                 by the descriptor's thread, relaxed */
+    int64_t committed;        /* last position committed, -1: none */
+    struct log_cursor cursor;
+    struct batch_view view;
+    struct record_walk walk;
+};
+
+struct pattern {
+    char *name;
+    bool is_regex;
+    regex_t regex;
+};
+
+struct rill_consumer {
+    struct rill_consumer *next; /* store->clients_lock */
+    rill *handle;
+    struct store *store;
+    uint32_t fork_generation;
+    rill_consumer_options options;
+    char *group;
+    char *client_id;
+    _Atomic bool busy;  /* a call is running */
+    _Atomic bool woken; /* rill_consumer_wakeup */
+    uint32_t slot;      /* wake slot */
+
+    struct mutex parts_lock; /* guards parts against the descriptor's thread; the
+                                consumer's own thread reads without it */
+    struct assigned **parts;
+    size_t part_count;
+    size_t next_part; /* where the next poll begins */
+
+    struct coordinator *coordinator; /* NULL without a group */
+    struct membership membership;
+    bool subscribed;
+    struct pattern *patterns;
+    size_t pattern_count;
+    uint64_t catalogue_seen;
+    int64_t commit_ms; /* monotonic: last automatic commit */
+    int64_t tick_ms;   /* monotonic: last look at the group's clock */
+    int event_fd;      /* -1: none */
+};
+
+/* ---- assignment.c ---- */
+
+struct assigned *rill__assigned_find(struct rill_consumer *c, const char *topic,
+                                     int32_t partition);
+int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t partition,
+                       int64_t offset);
+void rill__assigned_clear(struct rill_consumer *c);
+/* Follows the group and the catalogue: RILL_ERR_REBALANCE when partitions were
+ * taken away. */
+int rill__consumer_follow(struct rill_consumer *c);
+int rill__commit_positions(struct rill_consumer *c);
+
+/* ---- bridge.c ---- */
+
+int rill__bridge_start(struct store *store);
+void rill__bridge_kick(struct store *store);
+
+#endif

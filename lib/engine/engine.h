@@ -1,0 +1,97 @@
+/*
+ * engine/engine.h - one open store: the parts joined, and who may touch what.
+ *
+ * A struct store is a store that this process has open, once, however many
+ * handles (struct rill) point to it. Lock order, outermost first:
+ *
+ *     store->clients_lock    producers and consumers there are
+ *     producer->lock         one producer's batches
+ *     coordinator->lock      one group
+ *     store->lock            topics, groups
+ *     topic->lock            opening logs
+ *     log's locks            see log/log.h
+ *
+ * No callback of the application runs under any of them.
+ */
+#ifndef RILL_ENGINE_ENGINE_H
+#define RILL_ENGINE_ENGINE_H
+#include "base/error.h"
+#include "base/heap.h"
+
+/* Each checks its arguments' meaning; api has checked pointers and handles. */
+struct store;
+
+struct rill {
+    struct store *store;
+    uint32_t fork_generation;
+    _Atomic uint32_t children; /* producers and consumers opened from it */
+};
+
+/* RILL_ERR_FORKED or 0; a plain load and a compare. */
+int rill__handle_check(const rill *handle);
+int rill__producer_check(const rill_producer *producer);
+int rill__consumer_check(const rill_consumer *consumer);
+
+int rill__store_open(const char *dir, const rill_options *options, rill **handle);
+int rill__store_close(rill *handle);
+void rill__store_abandon(rill *handle); /* in a forked child */
+int rill__store_sync(struct store *store, int timeout_ms);
+int rill__store_maintain(struct store *store, uint32_t *next_ms);
+int rill__store_stats(struct store *store, rill_stats *stats);
+
+int rill__topic_create(struct store *store, const char *name, const rill_topic_options *options);
+int rill__topic_delete(struct store *store, const char *name);
+int rill__topic_describe(struct store *store, const char *name, rill_topic_info *info);
+int rill__topic_list(struct store *store, int (*visit)(void *arg, const rill_topic_info *info),
+                     void *arg);
+int rill__partition_describe(struct store *store, const char *topic, int32_t partition,
+                             rill_partition_info *info);
+int rill__partition_offset_for_time(struct store *store, const char *topic, int32_t partition,
+                                    int64_t timestamp_ms, rill_offset *offset);
+int rill__group_describe(struct store *store, const char *group, rill_group_info *info);
+int rill__group_delete(struct store *store, const char *group);
+
+int rill__producer_open(rill *handle, const rill_producer_options *options,
+                        rill_producer **producer);
+int rill__producer_send(rill_producer *producer, const rill_record *record, void *opaque,
+                        int timeout_ms);
+int rill__producer_append(rill_producer *producer, const rill_record *records, size_t count,
+                          int timeout_ms, rill_offset *base_offset);
+int rill__producer_poll(rill_producer *producer);
+int rill__producer_flush(rill_producer *producer, int timeout_ms);
+int rill__producer_close(rill_producer *producer, int timeout_ms);
+int rill__producer_reserve(rill_producer *producer, const rill_record *record, int timeout_ms,
+                           rill_reservation *reservation);
+int rill__producer_commit(rill_producer *producer, rill_offset *offset);
+int rill__producer_abandon(rill_producer *producer);
+
+int rill__consumer_open(rill *handle, const rill_consumer_options *options,
+                        rill_consumer **consumer);
+/* One thread at a time: RILL_ERR_STATE if another call is running. */
+int rill__consumer_enter(rill_consumer *consumer);
+void rill__consumer_leave(rill_consumer *consumer);
+int rill__consumer_subscribe(rill_consumer *consumer, const char *const *topics, size_t count);
+int rill__consumer_unsubscribe(rill_consumer *consumer);
+int rill__consumer_assign(rill_consumer *consumer, const rill_position *positions, size_t count);
+int rill__consumer_assignment(rill_consumer *consumer, rill_position *positions, size_t max,
+                              size_t *count);
+int rill__consumer_poll(rill_consumer *consumer, int timeout_ms, rill_record *records, size_t max,
+                        size_t *count);
+int rill__consumer_seek(rill_consumer *consumer, const char *topic, int32_t partition,
+                        rill_offset offset);
+int rill__consumer_seek_time(rill_consumer *consumer, const char *topic, int32_t partition,
+                             int64_t timestamp_ms);
+int rill__consumer_pause(rill_consumer *consumer, const char *topic, int32_t partition,
+                         bool pause);
+int rill__consumer_position(rill_consumer *consumer, const char *topic, int32_t partition,
+                            rill_offset *offset, int64_t *lag);
+int rill__consumer_commit(rill_consumer *consumer, const rill_position *positions, size_t count);
+int rill__consumer_committed(rill_consumer *consumer, const char *topic, int32_t partition,
+                             rill_position *position, char *metadata, size_t metadata_size);
+void rill__consumer_wakeup(rill_consumer *consumer);
+int rill__consumer_fd(rill_consumer *consumer, int *fd);
+int rill__consumer_close(rill_consumer *consumer, int timeout_ms);
+
+int rill__record_header_at(const rill_record *record, size_t index, rill_header *header);
+
+#endif

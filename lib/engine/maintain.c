@@ -1,0 +1,84 @@
+/*
+ * engine/maintain.c - the background work of a store, a sync of all of it, and
+ * its counters.
+ */
+#include "engine/store.h"
+#include <string.h>
+
+#define MAINTAIN_MS 1000 /* the longest that maintenance may be left alone */
+
+/* The first topic, or the one after; topics stay until the store closes. */
+static struct topic *topic_after(struct store *store, const struct topic *topic)
+{
+    struct topic *next;
+
+    rill__mutex_lock(&store->lock);
+    next = topic == NULL ? store->topics : topic->next;
+    rill__mutex_unlock(&store->lock);
+    return next;
+}
+
+int rill__store_maintain(struct store *store, uint32_t *next_ms)
+{
+    int first = 0;
+
+    *next_ms = MAINTAIN_MS;
+    if (!rill__mutex_trylock(&store->maintain_lock)) return 0; /* another thread is at it */
+    for (struct topic *t = topic_after(store, NULL); t != NULL; t = topic_after(store, t)) {
+        for (uint32_t p = 0; p < t->info.partition_count && !atomic_load(&t->gone); p++) {
+            struct log *log = atomic_load_explicit(&t->partitions[p].log, memory_order_acquire);
+            int rc = log == NULL ? 0 : rill__log_maintain(log, next_ms);
+            if (rc == RILL_ERR_NOT_FOUND) atomic_store(&t->gone, true);
+            else if (rc != 0 && first == 0) first = rc;
+        }
+    }
+    rill__producers_linger(store, next_ms);
+    rill__coordinators_tick(store, next_ms);
+    rill__mutex_unlock(&store->maintain_lock);
+    return first;
+}
+
+int rill__store_sync(struct store *store, int timeout_ms)
+{
+    int64_t deadline = rill__deadline(timeout_ms);
+    struct meta_topic info = {.name = ""};
+    int rc;
+
+    while ((rc = rill__meta_topic_after(store->meta, info.name, &info)) == 0) {
+        struct topic *topic;
+        rc = rill__topic_find(store, info.name, &topic);
+        for (uint32_t p = 0; rc == 0 && p < info.partition_count; p++) {
+            struct log *log;
+            rc = rill__partition_log(topic, (int32_t)p, rill__time_left_ms(deadline), &log);
+            if (rc == 0) rc = rill__log_sync(log, rill__log_end(log), deadline);
+        }
+        if (rc == RILL_ERR_NOT_FOUND) continue; /* deleted meanwhile */
+        if (rc != 0) return rc;
+    }
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
+}
+
+int rill__store_stats(struct store *store, rill_stats *stats)
+{
+    rill_stats now = {
+        .records_appended = atomic_load(&store->records_appended),
+        .bytes_appended = atomic_load(&store->bytes_appended),
+        .batches_appended = atomic_load(&store->batches_appended),
+        .records_polled = atomic_load(&store->records_polled),
+        .syncs = atomic_load(&store->syncs),
+        .commits = atomic_load(&store->commits),
+        .segments_rolled = atomic_load(&store->rolls),
+        .recoveries = atomic_load(&store->recoveries),
+        .wakeups = atomic_load(&store->wakeups),
+        .memory_bytes = atomic_load(&store->heap.bytes),
+        .mapped_bytes = atomic_load(&store->mapped_bytes),
+    };
+
+    if (stats->size < sizeof stats->size || stats->size > 4096)
+        return rill__fail(RILL_ERR_INVALID,
+                          "rill_stats: size is %zu; set it to sizeof(rill_stats)", stats->size);
+    now.size = stats->size;
+    if (stats->size > sizeof now) memset((char *)stats + sizeof now, 0, stats->size - sizeof now);
+    memcpy(stats, &now, stats->size < sizeof now ? stats->size : sizeof now);
+    return 0;
+}

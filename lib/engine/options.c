@@ -1,0 +1,121 @@
+/*
+ * engine/options.c - every option: its name, place, range and default.
+ *
+ * Checking and filling in read these rows and nothing else does.
+ */
+#include "base/bytes.h"
+#include "engine/store.h"
+#include <inttypes.h>
+
+struct option_row {
+    const char *name;
+    size_t at;
+    size_t width; /* 4 or 8 bytes */
+    uint64_t least;
+    uint64_t most;
+    uint64_t standard; /* in place of 0 */
+};
+
+#define ROW(type, field, least, most, standard)                                                  \
+    {                                                                                            \
+#field, offsetof(type, field), sizeof(((type *)0)->field), least, most, standard         \
+    }
+#define FLAGS(type, all) ROW(type, flags, 0, all, 0)
+
+static const struct option_row store_rows[] = {
+    FLAGS(rill_options, RILL_OPEN_CREATE | RILL_OPEN_THREAD | RILL_OPEN_ANY_FILE_SYSTEM),
+    ROW(rill_options, open_timeout_ms, 1, INT32_MAX, 10000),
+    ROW(rill_options, sync_interval_ms, 1, 3600000, 1000),
+    ROW(rill_options, reserved, 0, 0, 0),
+    ROW(rill_options, memory_max_bytes, 1 << 20, UINT64_MAX, UINT64_C(256) << 20),
+};
+static const struct option_row topic_rows[] = {
+    ROW(rill_topic_options, partition_count, 1, 10000, 1),
+    ROW(rill_topic_options, segment_ms, 1, UINT32_MAX, 7 * 24 * 3600 * 1000u),
+    ROW(rill_topic_options, segment_bytes, 64 << 10, 1 << 30, 64 << 20),
+    ROW(rill_topic_options, max_message_bytes, 1024, 1 << 30, 1 << 20),
+    ROW(rill_topic_options, index_interval_bytes, 256, 1 << 30, 4096),
+};
+static const struct option_row producer_rows[] = {
+    ROW(rill_producer_options, acks, RILL_ACKS_NONE, RILL_ACKS_DURABLE, RILL_ACKS_WRITTEN),
+    ROW(rill_producer_options, linger_ms, 1, 3600000, 5),
+    ROW(rill_producer_options, batch_bytes, 256, 64 << 20, 64 << 10),
+    FLAGS(rill_producer_options, RILL_PRODUCER_NO_LINGER),
+    ROW(rill_producer_options, buffer_bytes, 4096, UINT64_C(1) << 40, 32 << 20),
+};
+static const struct option_row consumer_rows[] = {
+    ROW(rill_consumer_options, auto_offset_reset, 0, RILL_RESET_ERROR, 0),
+    ROW(rill_consumer_options, isolation, 0, RILL_READ_DURABLE, 0),
+    ROW(rill_consumer_options, assignor, 0, RILL_ASSIGN_ROUND_ROBIN, 0),
+    FLAGS(rill_consumer_options, RILL_CONSUMER_NO_CHECKSUMS),
+    ROW(rill_consumer_options, auto_commit_interval_ms, 0, INT32_MAX, 0),
+    ROW(rill_consumer_options, session_timeout_ms, 100, INT32_MAX, 45000),
+    ROW(rill_consumer_options, max_poll_interval_ms, 100, INT32_MAX, 300000),
+    ROW(rill_consumer_options, spin_us, 0, 10000000, 0),
+};
+
+static const struct {
+    const char *name;
+    size_t size;
+    const struct option_row *rows;
+    size_t row_count;
+} sets[] = {
+#define SET(type, rows)                                                                          \
+    {                                                                                            \
+#type, sizeof(type), rows, sizeof rows / sizeof rows[0]                                  \
+    }
+    [OPTIONS_STORE] = SET(rill_options, store_rows),
+    [OPTIONS_TOPIC] = SET(rill_topic_options, topic_rows),
+    [OPTIONS_PRODUCER] = SET(rill_producer_options, producer_rows),
+    [OPTIONS_CONSUMER] = SET(rill_consumer_options, consumer_rows),
+#undef SET
+};
+
+int rill__options_take(enum option_set set, const void *given, void *out)
+{
+    size_t size = sets[set].size;
+    size_t given_size = 0;
+    const uint8_t *bytes = given;
+
+    memset(out, 0, size);
+    if (given != NULL) {
+        memcpy(&given_size, given, sizeof given_size); /* each begins with its size */
+        if (given_size < sizeof given_size || given_size > 4096)
+            return rill__fail(RILL_ERR_INVALID, "%s: size is %zu; set it to sizeof(%s)",
+                              sets[set].name, given_size, sets[set].name);
+        for (size_t i = size; i < given_size; i++)
+            if (bytes[i] != 0)
+                return rill__fail(RILL_ERR_INVALID,
+                                  "%s: byte %zu is set, this library knows %zu bytes of options",
+                                  sets[set].name, i, size);
+        memcpy(out, given, given_size < size ? given_size : size);
+    }
+    memcpy(out, &size, sizeof size);
+    for (size_t i = 0; i < sets[set].row_count; i++) {
+        const struct option_row *row = &sets[set].rows[i];
+        uint8_t *at = (uint8_t *)out + row->at;
+        uint32_t narrow;
+        uint64_t value;
+        bool flags = strcmp(row->name, "flags") == 0;
+
+        if (row->width == 8) {
+            memcpy(&value, at, 8);
+        } else {
+            memcpy(&narrow, at, 4);
+            value = narrow;
+        }
+        if (value == 0) value = row->standard;
+        if (flags ? (value & ~row->most) != 0 : value < row->least || value > row->most)
+            return rill__fail(RILL_ERR_INVALID,
+                              "%s: %s is %" PRIu64 "; it must be in [%" PRIu64 ", %" PRIu64 "]%s",
+                              sets[set].name, row->name, value, row->least, row->most,
+                              row->standard != 0 ? ", or 0 for the default" : "");
+        if (row->width == 8) {
+            memcpy(at, &value, 8);
+        } else {
+            narrow = (uint32_t)value;
+            memcpy(at, &narrow, 4);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,469 @@
+/*
+ * engine/store.c - opening and closing a store.
+ *
+ *     STORE     what the directory is; written once
+ *         0    8  magic "RILLSTO1"
+ *         8    4  version        1
+ *        12    4  features       bits that must be understood; 0
+ *        16   16  store uuid
+ *        32    8  created        ms since the epoch
+ *        40   16  reserved
+ *        56    8  XXH3-64 of bytes 0..55
+ *     shared    words of the processes that are in it, see engine/store.h
+ *     meta/     the catalogue
+ *     <32 hex digits>/   topics
+ *
+ * Who holds byte 0 of `shared` exclusively is alone: it writes the shared words
+ * anew, with a new incarnation, sweeps, and then shares the lock. Everyone in
+ * the store holds it shared; the kernel lets go for whoever dies.
+ *
+ * One process opens a store once (LMDB's and our file locks need that); the
+ * registry finds it by device and inode.
+ */
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "engine/store.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+#define PRESENCE_BYTE 0
+#define SLOTS_BYTE 1
+#define STORE_SIZE 64
+#define STORE_VERSION 1
+
+static struct mutex registry_lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards registry */
+static struct store *registry;
+
+static const char store_magic[8] = {'R', 'I', 'L', 'L', 'S', 'T', 'O', '1'};
+
+int rill__handle_check(const rill *handle)
+{
+    if (handle->fork_generation == rill__fork_generation()) return 0;
+    return rill__fail(RILL_ERR_FORKED,
+                      "this store was opened before fork(); open it again in the child");
+}
+
+void rill__store_say(void *arg, int level, const char *line)
+{
+    struct store *store = arg;
+    if (store->options.log != NULL) store->options.log(store->options.log_arg, level, line);
+}
+
+/* ---- The STORE file --------------------------------------------------- */
+
+static int read_store_file(struct store *store)
+{
+    struct file file = FILE_NONE;
+    uint8_t b[STORE_SIZE];
+    int rc = rill__file_open(&store->dir, "STORE", FILE_READ, &file);
+
+    if (rc != 0) return rc;
+    rc = rill__file_read(&file, b, sizeof b, 0);
+    rill__file_close(&file);
+    if (rc != 0) return rc;
+    if (memcmp(b, store_magic, 7) != 0 || rill__get64(b + 56) != rill__checksum(b, 56))
+        return rill__fail(RILL_ERR_CORRUPT, "%s/STORE is damaged or no rill store's",
+                          store->path);
+    if (b[7] != store_magic[7] || rill__get32(b + 8) != STORE_VERSION || rill__get32(b + 12) != 0)
+        return rill__fail(RILL_ERR_FORMAT,
+                          "%s: store format %u with features %#x; this library (%d.%d.%d) knows "
+                          "format %d with features 0",
+                          store->path, rill__get32(b + 8), rill__get32(b + 12),
+                          RILL_VERSION_MAJOR, RILL_VERSION_MINOR, RILL_VERSION_PATCH,
+                          STORE_VERSION);
+    return 0;
+}
+
+static int write_store_file(struct store *store)
+{
+    struct file file = FILE_NONE;
+    uint8_t b[STORE_SIZE] = {0};
+    int rc;
+
+    memcpy(b, store_magic, sizeof store_magic);
+    rill__put32(b + 8, STORE_VERSION);
+    rc = rill__random(b + 16, 16);
+    if (rc != 0) return rc;
+    rill__put64(b + 32, (uint64_t)rill__now_ms());
+    rill__put64(b + 56, rill__checksum(b, 56));
+    rc = rill__file_open(&store->dir, "STORE.tmp", FILE_WRITE | FILE_CREATE, &file);
+    if (rc == 0) rc = rill__file_write(&file, b, sizeof b, 0);
+    if (rc == 0) rc = rill__file_sync(&file);
+    rill__file_close(&file);
+    if (rc == 0) rc = rill__file_rename(&store->dir, "STORE.tmp", "STORE");
+    return rc == 0 ? rill__dir_sync(&store->dir) : rc;
+}
+
+/* What a creation that did not finish may have left, and nothing else. */
+static int refuse_foreign(void *arg, const char *name)
+{
+    static const char *const ours[] = {"STORE.tmp", "shared", "meta"};
+    struct store *store = arg;
+
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (strcmp(name, ours[i]) == 0) return 0;
+    return rill__fail(RILL_ERR_INVALID,
+                      "%s is not empty (it has %s) and no rill store; choose another directory",
+                      store->path, name);
+}
+
+static int sync_parent(const char *path)
+{
+    struct file parent = FILE_NONE;
+    char name[520];
+    size_t size = strlen(path);
+    int rc;
+
+    while (size > 1 && path[size - 1] == '/') size--;
+    while (size > 0 && path[size - 1] != '/') size--;
+    if (size >= sizeof name - 1) return rill__fail(RILL_ERR_INVALID, "the path is too long");
+    memcpy(name, path, size);
+    memcpy(name + size, ".", 2);
+    rc = rill__dir_open(name, &parent);
+    if (rc == 0) rc = rill__dir_sync(&parent);
+    rill__file_close(&parent);
+    return rc;
+}
+
+/* ---- Presence --------------------------------------------------------- */
+
+static int write_shared(struct store *store)
+{
+    struct shared *s = store->shared;
+    uint64_t incarnation = 0;
+    int rc = 0;
+
+    while (incarnation == 0 && rc == 0) rc = rill__random(&incarnation, sizeof incarnation);
+    if (rc != 0) return rc;
+    memset(s, 0, sizeof *s);
+    s->magic = SHARED_MAGIC;
+    s->abi = rill__shared_abi();
+    atomic_store(&s->catalogue_version, 1);
+    atomic_store_explicit(&s->incarnation, incarnation, memory_order_release);
+    return 0;
+}
+
+/* A slot of our own, so that another copy of this library in the same process
+ * is noticed. */
+static int claim_slot(struct store *store)
+{
+    int32_t pid = rill__process_id();
+    uint64_t start = rill__process_start(pid);
+    int32_t chosen = -1;
+    int rc = rill__file_lock(&store->shared_file, SLOTS_BYTE, FILE_LOCK_EXCLUSIVE, 5000);
+
+    if (rc != 0) return rc;
+    for (int32_t i = 0; i < PROCESSES_MAX; i++) {
+        struct process_slot *slot = &store->shared->processes[i];
+        int32_t owner = atomic_load(&slot->pid);
+        if (owner == pid && atomic_load(&slot->start) == start && start != 0) {
+            rc = rill__fail(RILL_ERR_BUSY,
+                            "%s is open in this process through another copy of the library",
+                            store->path);
+            break;
+        }
+        if (chosen < 0 && (owner == 0 || rill__process_start(owner) != atomic_load(&slot->start)))
+            chosen = i;
+    }
+    if (rc == 0 && chosen < 0)
+        rc = rill__fail(RILL_ERR_BUSY, "%s is open in %d processes already", store->path,
+                        PROCESSES_MAX);
+    if (rc == 0) {
+        atomic_store(&store->shared->processes[chosen].pid, pid);
+        atomic_store(&store->shared->processes[chosen].start, start);
+        store->process_slot = chosen;
+    }
+    rill__file_lock(&store->shared_file, SLOTS_BYTE, FILE_LOCK_NONE, 0);
+    return rc;
+}
+
+static int map_shared(struct store *store)
+{
+    uint64_t size;
+    int rc = rill__file_size(&store->shared_file, &size);
+
+    if (rc == 0 && size < SHARED_SIZE) rc = rill__file_allocate(&store->shared_file, SHARED_SIZE);
+    if (rc == 0) rc = rill__map(&store->shared_file, SHARED_SIZE, true, &store->shared_map);
+    if (rc == 0) store->shared = (struct shared *)(void *)store->shared_map.data;
+    return rc;
+}
+
+static int open_catalogue(struct store *store, bool create)
+{
+    char path[600];
+    int rc = 0;
+
+    if (create) rc = rill__dir_make_at(&store->dir, "meta");
+    if (rc != 0) return rc;
+    snprintf(path, sizeof path, "%s/meta", store->path);
+    return rill__meta_open(&store->heap, path, create, &store->meta);
+}
+
+/* Alone in the store: make it if need be, and the shared words. */
+static int enter_alone(struct store *store, bool exists)
+{
+    int rc = 0;
+
+    if (!exists) rc = rill__dir_list(&store->dir, refuse_foreign, store);
+    if (rc == 0) rc = map_shared(store);
+    if (rc == 0) atomic_store(&store->shared->incarnation, 0);
+    if (rc == 0) rc = open_catalogue(store, !exists);
+    if (rc == 0 && !exists) rc = write_store_file(store);
+    if (rc == 0 && !exists) rc = sync_parent(store->path);
+    if (rc == 0) rc = rill__topics_sweep(store);
+    if (rc == 0) rc = write_shared(store);
+    return rc;
+}
+
+static int enter_store(struct store *store, bool exists)
+{
+    int64_t deadline = rill__deadline((int)store->options.open_timeout_ms);
+    int rc;
+
+    for (;;) {
+        rc = rill__file_lock(&store->shared_file, PRESENCE_BYTE, FILE_LOCK_EXCLUSIVE, 0);
+        if (rc == 0) {
+            rc = enter_alone(store, exists);
+            if (rc == 0)
+                rc = rill__file_lock(&store->shared_file, PRESENCE_BYTE, FILE_LOCK_SHARED, 0);
+            return rc;
+        }
+        if (rc != RILL_ERR_BUSY) return rc;
+        rc = rill__file_lock(&store->shared_file, PRESENCE_BYTE, FILE_LOCK_SHARED,
+                             rill__time_left_ms(deadline));
+        if (rc != 0) return rc;
+        rc = map_shared(store);
+        if (rc != 0) return rc;
+        if (store->shared->magic == SHARED_MAGIC &&
+            atomic_load_explicit(&store->shared->incarnation, memory_order_acquire) != 0)
+            break;
+        /* Whoever was first died before it was done. */
+        rill__unmap(&store->shared_map);
+        rill__file_lock(&store->shared_file, PRESENCE_BYTE, FILE_LOCK_NONE, 0);
+        if (rill__monotonic_ns() >= deadline)
+            return rill__fail(RILL_ERR_TIMEOUT, "%s: no process finishes opening it",
+                              store->path);
+    }
+    if (store->shared->abi != rill__shared_abi())
+        return rill__fail(RILL_ERR_UNSUPPORTED,
+                          "%s is in use by a program built for another machine or C library (ABI "
+                          "%#" PRIx64 ", this one is %#" PRIx64 ")",
+                          store->path, store->shared->abi, rill__shared_abi());
+    return open_catalogue(store, false);
+}
+
+/* ---- Open and close --------------------------------------------------- */
+
+static void store_free(struct store *store)
+{
+    struct heap heap;
+
+    if (store == NULL) return;
+    rill__topics_close(store);
+    rill__meta_close(store->meta);
+    if (store->shared != NULL && store->process_slot >= 0)
+        atomic_store(&store->shared->processes[store->process_slot].pid, 0);
+    rill__unmap(&store->shared_map);
+    if (store->shared_file.fd >= 0) rill__fork_forget(store->shared_file.fd);
+    rill__file_close(&store->shared_file); /* frees the presence lock */
+    rill__file_close(&store->dir);
+    rill__mutex_deinit(&store->lock);
+    rill__mutex_deinit(&store->clients_lock);
+    rill__mutex_deinit(&store->maintain_lock);
+    heap = store->heap; /* the store is in its own heap */
+    rill__free(&heap, store);
+}
+
+static void *run_maintenance(void *arg)
+{
+    struct store *store = arg;
+
+    while (atomic_load(&store->thread_word) == 0) {
+        uint32_t next_ms = 1000;
+        rill__store_maintain(store, &next_ms);
+        rill__futex_wait(&store->thread_word, 0, rill__deadline((int)next_ms));
+    }
+    return NULL;
+}
+
+static int store_new(const char *path, const rill_options *options, struct store **out)
+{
+    struct heap heap;
+    struct store *store;
+    int rc;
+
+    if (strlen(path) >= sizeof store->path)
+        return rill__fail(RILL_ERR_INVALID, "a path of %zu bytes; at most %zu", strlen(path),
+                          sizeof store->path - 1);
+    rill__heap_init(&heap, &options->allocator, options->memory_max_bytes);
+    store = rill__alloc(&heap, sizeof *store);
+    if (store == NULL) return RILL_ERR_NO_MEMORY;
+    rill__heap_init(&store->heap, &options->allocator, options->memory_max_bytes);
+    atomic_store(&store->heap.bytes, atomic_load(&heap.bytes));
+    store->options = *options;
+    memcpy(store->path, path, strlen(path) + 1);
+    store->dir = FILE_NONE;
+    store->shared_file = FILE_NONE;
+    store->process_slot = -1;
+    rc = rill__mutex_init(&store->lock);
+    if (rc == 0) rc = rill__mutex_init(&store->clients_lock);
+    if (rc == 0) rc = rill__mutex_init(&store->maintain_lock);
+    if (rc != 0) {
+        rill__free(&heap, store);
+        return rc;
+    }
+    *out = store;
+    return 0;
+}
+
+static int open_new(const char *path, const rill_options *options, struct store **out)
+{
+    struct store *store = NULL;
+    bool create = (options->flags & RILL_OPEN_CREATE) != 0;
+    bool exists;
+    int rc = store_new(path, options, &store);
+
+    if (rc != 0) return rc;
+    rc = rill__dir_open(path, &store->dir);
+    if (rc == 0) rc = rill__boot_id(store->boot_id);
+    if (rc == 0) rc = rill__file_system_of(&store->dir, &store->file_system);
+    if (rc != 0) goto out;
+    if (store->file_system.network && (options->flags & RILL_OPEN_ANY_FILE_SYSTEM) == 0) {
+        rc = rill__fail(RILL_ERR_UNSUPPORTED,
+                        "%s is on %s, where shared maps and locks between machines cannot be "
+                        "trusted; RILL_OPEN_ANY_FILE_SYSTEM opens it all the same",
+                        path, store->file_system.name);
+        goto out;
+    }
+    rc = rill__file_exists(&store->dir, "STORE", &exists);
+    if (rc != 0) goto out;
+    if (exists) rc = read_store_file(store);
+    else if (!create)
+        rc = rill__fail(RILL_ERR_NOT_FOUND, "%s is no rill store; RILL_OPEN_CREATE makes one",
+                        path);
+    else rc = rill__dir_list(&store->dir, refuse_foreign, store);
+    if (rc != 0) goto out;
+    rc = rill__file_open(&store->dir, "shared", FILE_WRITE | FILE_CREATE, &store->shared_file);
+    if (rc == 0) rc = rill__fork_close_on(store->shared_file.fd);
+    if (rc == 0) rc = enter_store(store, exists);
+    if (rc == 0) rc = claim_slot(store);
+    if (rc != 0) goto out;
+    store->incarnation = atomic_load(&store->shared->incarnation);
+    if ((options->flags & RILL_OPEN_THREAD) != 0)
+        rc = rill__thread_start(&store->thread, run_maintenance, store);
+    if (rc != 0) goto out;
+    *out = store;
+    store = NULL;
+out:
+    if (store != NULL) {
+        char why[400];
+        snprintf(why, sizeof why, "%s", rill__message());
+        store_free(store);
+        rill__fail(rc, "%s", why);
+    }
+    return rc;
+}
+
+int rill__store_open(const char *path, const rill_options *given, rill **out)
+{
+    rill_options options;
+    struct store *store = NULL;
+    struct file dir = FILE_NONE;
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    rill *handle = NULL;
+    int rc = rill__options_take(OPTIONS_STORE, given, &options);
+
+    if (rc == 0) rc = rill__fork_watch();
+    if (rc != 0) return rc;
+    if ((options.allocator.alloc == NULL) != (options.allocator.resize == NULL) ||
+        (options.allocator.alloc == NULL) != (options.allocator.release == NULL))
+        return rill__fail(RILL_ERR_INVALID, "an allocator needs alloc, resize and release");
+    if ((options.flags & RILL_OPEN_CREATE) != 0) rc = rill__dir_make(path);
+    if (rc == 0) rc = rill__dir_open(path, &dir);
+    if (rc == 0) rc = rill__file_identity(&dir, &device, &inode);
+    if (rc != 0) goto out;
+
+    rill__mutex_lock(&registry_lock);
+    for (store = registry; store != NULL; store = store->next)
+        if (store->device == device && store->inode == inode &&
+            store->fork_generation == rill__fork_generation())
+            break;
+    if (store == NULL) {
+        rc = open_new(path, &options, &store);
+        if (rc == 0) {
+            store->fork_generation = rill__fork_generation();
+            store->device = device;
+            store->inode = inode;
+            store->next = registry;
+            registry = store;
+        }
+    }
+    if (rc == 0) {
+        handle = rill__alloc(&store->heap, sizeof *handle);
+        if (handle == NULL) rc = RILL_ERR_NO_MEMORY;
+        else store->handles++;
+    }
+    rill__mutex_unlock(&registry_lock);
+    if (rc == 0) {
+        handle->store = store;
+        handle->fork_generation = rill__fork_generation();
+        *out = handle;
+    }
+out:
+    rill__file_close(&dir);
+    return rc;
+}
+
+/* What was written is made durable, as far as it goes. */
+static int checkpoint_all(struct store *store)
+{
+    int first = 0;
+
+    for (struct topic *t = store->topics; t != NULL; t = t->next) {
+        if (atomic_load(&t->gone)) continue;
+        for (uint32_t p = 0; p < t->info.partition_count; p++) {
+            struct log *log = atomic_load(&t->partitions[p].log);
+            int rc = log == NULL ? 0 : rill__log_checkpoint(log);
+            if (rc != 0 && rc != RILL_ERR_NOT_FOUND && first == 0) first = rc;
+        }
+    }
+    return first;
+}
+
+int rill__store_close(rill *handle)
+{
+    struct store *store = handle->store;
+    struct store **at;
+    char why[400] = "";
+    int rc = 0;
+
+    if (atomic_load(&handle->children) != 0)
+        return rill__fail(RILL_ERR_STATE,
+                          "%u producers and consumers of this handle are open; close them first",
+                          atomic_load(&handle->children));
+    rill__mutex_lock(&registry_lock);
+    rill__free(&store->heap, handle);
+    if (--store->handles == 0) {
+        for (at = &registry; *at != store; at = &(*at)->next) {}
+        *at = store->next;
+        atomic_store(&store->thread_word, 1);
+        rill__futex_wake_all(&store->thread_word);
+        rill__thread_join(&store->thread);
+        rill__bridge_stop(store);
+        rc = checkpoint_all(store);
+        if (rc != 0) snprintf(why, sizeof why, "%s", rill__message());
+        rill__coordinators_close(store);
+        store_free(store);
+        if (rc != 0) rill__fail(rc, "%s", why);
+    }
+    rill__mutex_unlock(&registry_lock);
+    return rc;
+}
+
+void rill__store_abandon(rill *handle)
+{
+    /* In a forked child the store is the parent's: locks may be held for ever,
+     * and freeing would touch them. The copy goes with the child. */
+    (void)handle;
+}

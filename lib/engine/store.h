@@ -1,0 +1,125 @@
+/*
+ * engine/store.h - what the files of engine/ share: the store and its topics.
+ */
+#ifndef RILL_ENGINE_STORE_H
+#define RILL_ENGINE_STORE_H
+#include "engine/engine.h"
+#include "log/log.h"
+#include "meta/meta.h"
+#include "os/os.h"
+#include "os/thread.h"
+
+/* ---- Words that all processes of a store share ------------------------ */
+
+#define SHARED_MAGIC UINT64_C(0x3152414853434c52)
+#define SHARED_SIZE 16384
+#define PROCESSES_MAX 256
+
+struct process_slot {
+    _Atomic int32_t pid; /* 0: free */
+    _Atomic uint64_t start;
+};
+
+/* The file "shared" of the store, mapped. Written anew by whoever finds nobody
+ * else in the store; incarnation last. */
+struct shared {
+    uint64_t magic;
+    uint64_t abi;
+    _Atomic uint64_t incarnation;       /* 0: being written */
+    _Atomic uint64_t catalogue_version; /* + 1 when a topic is created or deleted */
+    _Atomic uint32_t next_slot;         /* wake slots are handed out in a circle */
+    _Alignas(64) struct process_slot processes[PROCESSES_MAX];
+    _Alignas(64) struct wake_slot wake_slots[WAKE_SLOTS];
+};
+
+/* ---- Topics ----------------------------------------------------------- */
+
+struct topic {
+    struct topic *next; /* store->lock */
+    struct store *store;
+    struct meta_topic info;
+    uint64_t number;   /* the first 8 bytes of its id */
+    _Atomic bool gone; /* deleted, seen by this process */
+    struct mutex lock; /* guards opening logs */
+    struct partition {
+        struct topic *topic;
+        int32_t number;
+        _Atomic(struct log *) log; /* NULL until first used; set under lock */
+    } * partitions;
+};
+
+struct coordinator;
+struct bridge;
+
+struct store {
+    struct store *next;       /* registry, under its lock */
+    uint32_t handles;         /* registry lock */
+    uint32_t fork_generation; /* a child's open does not find the parent's store */
+    uint64_t device;
+    uint64_t inode;
+    struct heap heap;
+    rill_options options;
+    char path[512];
+    struct file dir;
+    struct file shared_file;
+    struct map shared_map;
+    struct shared *shared;
+    uint64_t incarnation;
+    uint8_t boot_id[16];
+    struct file_system file_system;
+    struct meta *meta;
+    int32_t process_slot;
+
+    struct mutex lock;    /* guards topics, coordinators */
+    struct topic *topics; /* never freed before the store is closed */
+    struct coordinator *coordinators;
+
+    struct mutex clients_lock; /* guards the next two and bridge */
+    struct rill_producer *producers;
+    struct rill_consumer *consumers;
+    struct bridge *bridge;
+
+    struct mutex maintain_lock; /* one maintenance at a time */
+    struct thread thread;
+    _Atomic uint32_t thread_word; /* futex: 1 = stop */
+
+    _Atomic uint64_t records_appended;
+    _Atomic uint64_t bytes_appended;
+    _Atomic uint64_t batches_appended;
+    _Atomic uint64_t records_polled;
+    _Atomic uint64_t syncs;
+    _Atomic uint64_t commits;
+    _Atomic uint64_t rolls;
+    _Atomic uint64_t recoveries;
+    _Atomic uint64_t wakeups;
+    _Atomic uint64_t mapped_bytes;
+};
+
+void rill__store_say(void *store, int level, const char *line);
+
+/* The topic of that name; RILL_ERR_NOT_FOUND. Lives as long as the store. */
+int rill__topic_find(struct store *store, const char *name, struct topic **topic);
+/* RILL_ERR_INVALID unless name follows Kafka's rule. what: "topic", "group". */
+int rill__check_name(const char *what, const char *name);
+/* The partition's log, opened and recovered if need be. */
+int rill__partition_log(struct topic *topic, int32_t partition, int timeout_ms, struct log **log);
+void rill__topics_close(struct store *store);
+/* Removes directories of topics that are not in the catalogue. */
+int rill__topics_sweep(struct store *store);
+uint64_t rill__catalogue_version(const struct store *store);
+
+/* ---- Options ---------------------------------------------------------- */
+
+enum option_set { OPTIONS_STORE, OPTIONS_TOPIC, OPTIONS_PRODUCER, OPTIONS_CONSUMER };
+/* Copies the caller's struct (may be NULL) over defaults into out, which has
+ * its full size. RILL_ERR_INVALID names the option, its value and its range. */
+int rill__options_take(enum option_set set, const void *given, void *out);
+
+/* ---- Producers, consumers, groups: what maintenance needs ------------- */
+
+void rill__producers_linger(struct store *store, uint32_t *next_ms);
+void rill__coordinators_tick(struct store *store, uint32_t *next_ms);
+void rill__coordinators_close(struct store *store);
+void rill__bridge_stop(struct store *store);
+
+#endif

@@ -1,0 +1,286 @@
+/*
+ * log/append.c - the one way in: batches at the tail, one writer at a time.
+ *
+ * The batch comes built and checksummed. Under the append lock it is given its
+ * offsets, copied once into the segment, and published; see log/control.h for
+ * what is true at each step if the process dies there.
+ *
+ * First touches of fresh pages cost more than all the rest, so they are made
+ * before the lock is taken, a MiB at a time.
+ */
+#include "base/bytes.h"
+#include "log/inner.h"
+#include <inttypes.h>
+
+#define POPULATE_STEP (1u << 20)
+
+void rill__log_unlock(struct log *log)
+{
+    atomic_store_explicit(&log->control->append_owner, 0, memory_order_relaxed);
+    rill__shared_mutex_unlock(&log->control->append_lock);
+}
+
+int rill__log_lock(struct log *log, int64_t deadline_ns)
+{
+    int rc = rill__shared_mutex_lock(&log->control->append_lock, deadline_ns);
+
+    if (rc < 0) {
+        if (rc == RILL_ERR_TIMEOUT)
+            return rill__fail(rc, "%s: process %d holds the append lock", log->dir.name,
+                              (int)atomic_load(&log->control->append_owner));
+        return rc;
+    }
+    if (rc == RILL__OWNER_DIED) {
+        rc = rill__log_repair(log);
+        if (rc != 0) rill__log_poison(log, rc);
+        rill__shared_mutex_repaired(&log->control->append_lock);
+        if (rc != 0) goto unlock;
+    }
+    rc = rill__log_state(log);
+    if (rc != 0) goto unlock;
+    atomic_store_explicit(&log->control->append_owner, rill__process_id(), memory_order_relaxed);
+    return 0;
+unlock:
+    rill__shared_mutex_unlock(&log->control->append_lock);
+    return rc;
+}
+
+/* ---- Pre-faulting ---- */
+
+static bool is_populated(const struct log *log, int64_t base, uint64_t end)
+{
+    return atomic_load_explicit(&log->populated_base, memory_order_relaxed) == base &&
+           end <= atomic_load_explicit(&log->populated_end, memory_order_relaxed);
+}
+
+/* Write-faults the map from position for size bytes and up to a MiB more. */
+static int populate(struct log *log, int64_t base, uint32_t position, size_t size)
+{
+    struct segment *segment = NULL;
+    size_t from = position & ~(size_t)(POPULATE_STEP - 1);
+    size_t to = (position + size + POPULATE_STEP) & ~(size_t)(POPULATE_STEP - 1);
+    int rc = rill__log_pin(log, base, true, &segment);
+
+    if (rc != 0) return rc;
+    if (is_populated(log, base, from)) from = atomic_load(&log->populated_end);
+    if (to > segment->size) to = segment->size;
+    if (from < to) rc = rill__map_populate(&segment->map, from, to);
+    rill__log_unpin(log, segment);
+    if (rc != 0) return rc;
+    atomic_store_explicit(&log->populated_end, (uint32_t)to, memory_order_relaxed);
+    atomic_store_explicit(&log->populated_base, base, memory_order_relaxed);
+    return 0;
+}
+
+/* ---- Under the lock ---- */
+
+int rill__log_roll(struct log *log, struct tail_copy *tail)
+{
+    int64_t base = tail->end_offset;
+    struct segment *old = log->writer;
+    struct segment *fresh = NULL;
+    int rc;
+
+    if (base == tail->base) return 0; /* nothing in it: no need */
+    rc = rill__segment_create(&log->config, &log->dir, base, tail->epoch);
+    if (rc != 0)
+        return rill__fail_prefix(rc, "%s: no new segment at offset %" PRId64, log->dir.name,
+                                 base);
+    rc = rill__log_pin(log, base, true, &fresh);
+    if (rc != 0) {
+        rill__segment_remove(&log->dir, base);
+        return rc;
+    }
+    if (old != NULL && old->base == tail->base) {
+        rill__index_seal(old, tail->index_count, tail->position, base, tail->max_time);
+    } else if (tail->base >= 0 && rill__log_pin(log, tail->base, true, &old) == 0) {
+        rill__index_seal(old, tail->index_count, tail->position, base, tail->max_time);
+        rill__log_unpin(log, old);
+        old = log->writer;
+    }
+    log->writer = fresh;
+    tail->base = base;
+    tail->position = SEGMENT_HEADER_SIZE;
+    tail->index_count = 0;
+    tail->index_position = 0;
+    tail->max_time = INT64_MIN;
+    tail->created_ms = 0;
+    rill__control_set_tail(log->control, tail);
+    atomic_store(&log->control->active_base, base);
+    atomic_store_explicit(&log->control->tail_position, tail->position, memory_order_relaxed);
+    if (old != NULL) rill__log_unpin(log, old);
+    atomic_fetch_add_explicit(log->config.rolls, 1, memory_order_relaxed);
+    return 0;
+}
+
+/* The active segment, writable, with room for size bytes; rolls if need be. */
+static int active_segment(struct log *log, struct tail_copy *tail, size_t size)
+{
+    struct segment *fresh = NULL;
+    int rc;
+
+    if (size > log->config.segment_bytes - SEGMENT_HEADER_SIZE)
+        return rill__fail(RILL_ERR_TOO_BIG,
+                          "%s: a batch of %zu bytes in segments of %" PRIu64 " bytes",
+                          log->dir.name, size, log->config.segment_bytes);
+    if (tail->base < 0 || size > log->config.segment_bytes - tail->position ||
+        (tail->created_ms != 0 && rill__now_ms() - tail->created_ms > log->config.segment_ms)) {
+        rc = rill__log_roll(log, tail);
+        if (rc != 0) return rc;
+    }
+    if (log->writer != NULL && log->writer->base == tail->base) return 0;
+    rc = rill__log_pin(log, tail->base, true, &fresh);
+    if (rc != 0) return rc;
+    if (log->writer != NULL) rill__log_unpin(log, log->writer);
+    log->writer = fresh;
+    return 0;
+}
+
+static int writer_file(struct log *log, int64_t base)
+{
+    char name[SEGMENT_NAME_SIZE];
+    int rc;
+
+    if (log->writer_file_base == base) return 0;
+    rill__file_close(&log->writer_file);
+    log->writer_file_base = -1;
+    rill__segment_name(base, "log", name);
+    rc = rill__file_open(&log->dir, name, FILE_WRITE, &log->writer_file);
+    if (rc == 0) log->writer_file_base = base;
+    return rc;
+}
+
+/* The batch stands in the segment, stamped: makes it part of the log. */
+static void commit_batch(struct log *log, struct tail_copy *tail, const struct batch *batch)
+{
+    struct control *c = log->control;
+    uint32_t since = tail->position - tail->index_position;
+
+    if (tail->index_position == 0 || since >= log->config.index_interval_bytes) {
+        if (rill__index_put(log->writer, tail->index_count, tail->end_offset, tail->position,
+                            tail->max_time))
+            tail->index_count++;
+        tail->index_position = tail->position;
+    }
+    if (tail->created_ms == 0) tail->created_ms = rill__now_ms();
+    if (batch->max_time > tail->max_time) tail->max_time = batch->max_time;
+    tail->position += (uint32_t)batch->size;
+    tail->end_offset += batch->record_count;
+    rill__control_set_tail(c, tail); /* the commit point */
+    atomic_store_explicit(&c->tail_position, tail->position, memory_order_relaxed);
+    atomic_store(&c->log_end, tail->end_offset); /* seq_cst: before the look at waiters */
+}
+
+int rill__log_append(struct log *log, const struct batch *batch, bool through_file,
+                     int64_t deadline_ns, int64_t *base_offset)
+{
+    struct control *c = log->control;
+    struct tail_copy tail;
+    uint8_t *at;
+    int rc;
+
+    if (log->config.copy_on_write) through_file = true;
+    for (int attempt = 0;; attempt++) {
+        rc = rill__log_lock(log, deadline_ns);
+        if (rc != 0) return rc;
+        rill__control_tail(c, &tail);
+        rc = active_segment(log, &tail, batch->size);
+        if (rc != 0) goto out;
+        if (through_file || attempt == 2 ||
+            is_populated(log, tail.base, tail.position + batch->size))
+            break;
+        rill__log_unlock(log);
+        rc = populate(log, tail.base, tail.position, batch->size);
+        if (rc != 0) return rc;
+    }
+    atomic_store_explicit(&c->intent_end, tail.position + (uint32_t)batch->size,
+                          memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (through_file) {
+        rc = writer_file(log, tail.base);
+        if (rc != 0) goto out;
+        rill__batch_stamp(batch->data, batch->content, log->writer->salt, tail.end_offset,
+                          tail.epoch);
+        rc = rill__file_write(&log->writer_file, batch->data, batch->size, tail.position);
+        if (rc != 0) {
+            /* A whole batch may stand there: it must not be found later. */
+            const uint8_t zeros[BATCH_HEADER_SIZE] = {0};
+            char message[256];
+            strncpy(message, rill__message(), sizeof message - 1);
+            message[sizeof message - 1] = '\0';
+            if (rill__file_write(&log->writer_file, zeros, sizeof zeros, tail.position) != 0)
+                rill__log_poison(log, rc);
+            rill__fail(rc, "%s", message);
+            goto out;
+        }
+    } else {
+        at = log->writer->map.data + tail.position;
+        memcpy(at, batch->data, batch->size);
+        rill__batch_stamp(at, batch->content, log->writer->salt, tail.end_offset, tail.epoch);
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    *base_offset = tail.end_offset;
+    commit_batch(log, &tail, batch);
+    rill__log_unlock(log);
+    rill__log_wake(log);
+    return 0;
+out:
+    rill__log_unlock(log);
+    return rc;
+}
+
+/* ---- In place ---- */
+
+int rill__log_reserve(struct log *log, size_t size, int64_t deadline_ns, uint8_t **room)
+{
+    struct tail_copy tail;
+    int rc;
+
+    for (int attempt = 0;; attempt++) {
+        rc = rill__log_lock(log, deadline_ns);
+        if (rc != 0) return rc;
+        rill__control_tail(log->control, &tail);
+        rc = active_segment(log, &tail, size);
+        if (rc != 0) goto out;
+        if (attempt == 2 || is_populated(log, tail.base, tail.position + size)) break;
+        rill__log_unlock(log);
+        rc = populate(log, tail.base, tail.position, size);
+        if (rc != 0) return rc;
+    }
+    atomic_store_explicit(&log->control->intent_end, tail.position + (uint32_t)size,
+                          memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    log->reserved_base = tail.end_offset;
+    *room = log->writer->map.data + tail.position;
+    return 0;
+out:
+    rill__log_unlock(log);
+    return rc;
+}
+
+int rill__log_commit(struct log *log, const struct batch *batch, int64_t *base_offset)
+{
+    struct tail_copy tail;
+
+    rill__control_tail(log->control, &tail);
+    rill__batch_stamp(batch->data, batch->content, log->writer->salt, tail.end_offset,
+                      tail.epoch);
+    atomic_signal_fence(memory_order_seq_cst);
+    *base_offset = tail.end_offset;
+    log->reserved_base = -1;
+    commit_batch(log, &tail, batch);
+    rill__log_unlock(log);
+    rill__log_wake(log);
+    return 0;
+}
+
+void rill__log_abandon(struct log *log)
+{
+    struct tail_copy tail;
+    uint32_t end = atomic_load_explicit(&log->control->intent_end, memory_order_relaxed);
+
+    rill__control_tail(log->control, &tail);
+    memset(log->writer->map.data + tail.position, 0, end - tail.position);
+    log->reserved_base = -1;
+    rill__log_unlock(log);
+}

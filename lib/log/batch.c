@@ -1,0 +1,311 @@
+/*
+ * log/batch.c - see log/batch.h.
+ *
+ * Everything that reads here may be handed any bytes: sizes are checked
+ * against what is left before they are used, and the parts of a record must
+ * fit into the size that it states.
+ */
+#include "log/batch.h"
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "log/format.h"
+
+#define PART_SIZE_MAX ((size_t)1 << 30)
+
+/* A record's raw pointer is 8-byte aligned; this bit in it tells the sparse
+ * layout, which the record's own bytes do not. */
+#define RAW_SPARSE 4
+
+void rill__batch_init(struct batch *batch, void *buffer, size_t capacity)
+{
+    memset(batch, 0, sizeof *batch);
+    batch->data = buffer;
+    batch->capacity = capacity;
+}
+
+void rill__batch_reset(struct batch *batch)
+{
+    batch->size = 0;
+    batch->record_count = 0;
+}
+
+static size_t stored_headers_size(const rill_record *record)
+{
+    size_t size = 4;
+
+    for (size_t i = 0; i < record->header_count; i++) {
+        const rill_header *h = &record->headers[i];
+        if (h->name.size > PART_SIZE_MAX || h->value.size > PART_SIZE_MAX) return 0;
+        size += 8 + h->name.size + h->value.size;
+        if (size > PART_SIZE_MAX) return 0;
+    }
+    return size;
+}
+
+size_t rill__record_stored_size(const rill_record *record)
+{
+    size_t size = RECORD_HEADER_SIZE;
+
+    if (record->value.size > PART_SIZE_MAX || record->key.size > PART_SIZE_MAX) return 0;
+    size += record->value.size + record->key.size;
+    if (record->header_count != 0) {
+        size_t headers = stored_headers_size(record);
+        if (headers == 0) return 0;
+        size += headers;
+    }
+    if (size > PART_SIZE_MAX) return 0;
+    return ROUND_UP_8(size);
+}
+
+size_t rill__batch_size_of(const rill_record *record)
+{
+    size_t size = rill__record_stored_size(record);
+    return size == 0 ? 0 : BATCH_HEADER_SIZE + size;
+}
+
+static uint8_t *put_record_headers(uint8_t *at, const rill_record *record)
+{
+    rill__put32(at, (uint32_t)record->header_count);
+    at += 4;
+    for (size_t i = 0; i < record->header_count; i++) {
+        const rill_header *h = &record->headers[i];
+        rill__put32(at, (uint32_t)h->name.size);
+        rill__put32(at + 4, h->value.data == NULL ? RECORD_NULL_VALUE : (uint32_t)h->value.size);
+        at += 8;
+        if (h->name.size != 0) memcpy(at, h->name.data, h->name.size);
+        at += h->name.size;
+        if (h->value.size != 0) memcpy(at, h->value.data, h->value.size);
+        at += h->value.size;
+    }
+    return at;
+}
+
+bool rill__batch_add(struct batch *batch, const rill_record *record, int64_t now_ms,
+                     uint8_t **value_at)
+{
+    size_t size = rill__record_stored_size(record);
+    int64_t time = record->timestamp_ms != 0 ? record->timestamp_ms : now_ms;
+    size_t used = batch->size != 0 ? batch->size : BATCH_HEADER_SIZE;
+    uint32_t key_size = record->key.data == NULL ? RECORD_NULL_KEY : (uint32_t)record->key.size;
+    bool reserved = record->value.data == NULL && record->value.size != 0;
+    int64_t delta = 0;
+    uint8_t *start;
+    uint8_t *at;
+
+    if (size == 0 || used > batch->capacity || batch->capacity - used < size) return false;
+    if (batch->size == 0) {
+        batch->base_time = time;
+        batch->max_time = time;
+    } else if (__builtin_sub_overflow(time, batch->base_time, &delta) || delta < INT32_MIN ||
+               delta > INT32_MAX) {
+        return false;
+    }
+
+    start = batch->data + used;
+    rill__put32(start + RECORD_SIZE_AT, (uint32_t)size);
+    rill__put32(start + RECORD_VALUE_SIZE_AT, record->value.data == NULL && !reserved
+                                                  ? RECORD_NULL_VALUE
+                                                  : (uint32_t)record->value.size);
+    rill__put32(start + RECORD_TIME_AT, (uint32_t)(int32_t)delta);
+    if (record->header_count != 0) key_size |= RECORD_HAS_HEADERS;
+    rill__put32(start + RECORD_KEY_SIZE_AT, key_size);
+    at = start + RECORD_HEADER_SIZE;
+    if (value_at != NULL) *value_at = at;
+    if (reserved) {
+        memset(at, 0, record->value.size);
+    } else if (record->value.size != 0) {
+        memcpy(at, record->value.data, record->value.size);
+    }
+    at += record->value.size;
+    if (record->key.size != 0) memcpy(at, record->key.data, record->key.size);
+    at += record->key.size;
+    if (record->header_count != 0) at = put_record_headers(at, record);
+    memset(at, 0, (size_t)(start + size - at));
+
+    batch->size = used + size;
+    batch->record_count++;
+    if (time > batch->max_time) batch->max_time = time;
+    return true;
+}
+
+void rill__batch_seal(struct batch *batch)
+{
+    uint8_t *data = batch->data;
+
+    memset(data, 0, BATCH_LENGTH_AT);
+    rill__put32(data + BATCH_LENGTH_AT, (uint32_t)batch->size);
+    rill__put32(data + BATCH_COUNT_AT, batch->record_count);
+    rill__put32(data + BATCH_LAST_DELTA_AT, batch->record_count - 1);
+    rill__put64(data + BATCH_BASE_TIME_AT, (uint64_t)batch->base_time);
+    rill__put64(data + BATCH_MAX_TIME_AT, (uint64_t)batch->max_time);
+    rill__put64(data + BATCH_PRODUCER_AT, UINT64_MAX);
+    rill__put32(data + BATCH_SEQUENCE_AT, UINT32_MAX);
+    rill__put16(data + BATCH_PRODUCER_EPOCH_AT, UINT16_MAX);
+    rill__put16(data + BATCH_ATTRIBUTES_AT, 0);
+    batch->content = rill__checksum(data + BATCH_HASHED_AT, batch->size - BATCH_HASHED_AT);
+}
+
+static uint64_t mix_place(uint64_t salt, int64_t base_offset, int32_t epoch)
+{
+    uint64_t v = rill__mix64(salt ^ ((uint64_t)base_offset * UINT64_C(0x9E3779B97F4A7C15)));
+    return rill__mix64(v + (uint32_t)epoch * UINT64_C(0xC2B2AE3D27D4EB4F) + 1);
+}
+
+void rill__batch_stamp(uint8_t *data, uint64_t content, uint64_t salt, int64_t base_offset,
+                       int32_t epoch)
+{
+    rill__put64(data + BATCH_CHECKSUM_AT, content ^ mix_place(salt, base_offset, epoch));
+    rill__put64(data + BATCH_BASE_OFFSET_AT, (uint64_t)base_offset);
+    rill__put32(data + BATCH_EPOCH_AT, (uint32_t)epoch);
+}
+
+enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch_view *view,
+                                  const char **why)
+{
+    uint32_t last_delta;
+
+    *why = NULL;
+    if (room < BATCH_HEADER_SIZE) return BATCH_NONE;
+    view->data = data;
+    view->length = rill__get32(data + BATCH_LENGTH_AT);
+    view->record_count = rill__get32(data + BATCH_COUNT_AT);
+    view->base_offset = (int64_t)rill__get64(data + BATCH_BASE_OFFSET_AT);
+    view->base_time = (int64_t)rill__get64(data + BATCH_BASE_TIME_AT);
+    view->max_time = (int64_t)rill__get64(data + BATCH_MAX_TIME_AT);
+    view->epoch = (int32_t)rill__get32(data + BATCH_EPOCH_AT);
+    view->attributes = rill__get16(data + BATCH_ATTRIBUTES_AT);
+    last_delta = rill__get32(data + BATCH_LAST_DELTA_AT);
+
+    if (view->length == 0) {
+        if (view->record_count == 0 && view->base_offset == 0 && view->epoch == 0)
+            return BATCH_NONE;
+        *why = "length 0 in a header that is not empty";
+    } else if (view->length % 8 != 0 || view->length <= BATCH_HEADER_SIZE) {
+        *why = "impossible length";
+    } else if (view->length > room) {
+        *why = "length runs over the end of the segment";
+    } else if (view->record_count == 0 ||
+               view->record_count > (view->length - BATCH_HEADER_SIZE) / RECORD_HEADER_SIZE) {
+        *why = "impossible record count";
+    } else if ((view->attributes & BATCH_ATTRIBUTES_RESERVED) != 0) {
+        *why = "reserved attribute bits are set";
+    } else if ((view->attributes & BATCH_SPARSE) == 0
+                   ? last_delta != view->record_count - 1
+                   : last_delta < view->record_count - 1 || last_delta > INT32_MAX) {
+        *why = "last offset delta does not fit the record count";
+    } else if (view->base_offset < 0 || view->epoch < 0 ||
+               __builtin_add_overflow(view->base_offset, (int64_t)last_delta + 1,
+                                      &view->end_offset)) {
+        *why = "impossible base offset or leader epoch";
+    }
+    return *why == NULL ? BATCH_VALID : BATCH_BAD;
+}
+
+bool rill__batch_verify(const struct batch_view *view, uint64_t salt)
+{
+    uint64_t content =
+        rill__checksum(view->data + BATCH_HASHED_AT, view->length - BATCH_HASHED_AT);
+    uint64_t stored = rill__get64(view->data + BATCH_CHECKSUM_AT);
+
+    return stored == (content ^ mix_place(salt, view->base_offset, view->epoch));
+}
+
+bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
+                       rill_record *record, bool *bad)
+{
+    const uint8_t *at = view->data + walk->at;
+    bool sparse = (view->attributes & BATCH_SPARSE) != 0;
+    size_t head = sparse ? RECORD_SPARSE_HEADER_SIZE : RECORD_HEADER_SIZE;
+    size_t left = view->length - walk->at;
+    uint32_t size;
+    uint32_t value_size;
+    uint32_t key_field;
+    uint32_t key_size;
+    size_t need;
+
+    *bad = false;
+    if (walk->index == view->record_count) {
+        *bad = left != 0;
+        return false;
+    }
+    if (left < head) {
+        *bad = true;
+        return false;
+    }
+    size = rill__get32(at + RECORD_SIZE_AT);
+    value_size = rill__get32(at + RECORD_VALUE_SIZE_AT);
+    key_field = rill__get32(at + RECORD_KEY_SIZE_AT);
+    key_size = key_field & RECORD_NULL_KEY;
+    record->value.data = at + head;
+    record->key.data = NULL;
+    need = head;
+    if (value_size == RECORD_NULL_VALUE) {
+        record->value.data = NULL;
+        value_size = 0;
+    }
+    need += value_size;
+    if (key_size == RECORD_NULL_KEY) {
+        key_size = 0;
+    } else {
+        record->key.data = at + need;
+    }
+    need += key_size;
+    record->header_count = 0;
+    if ((key_field & RECORD_HAS_HEADERS) != 0) {
+        if (need + 4 <= size && size <= left) record->header_count = rill__get32(at + need);
+        need += 4;
+    }
+    if (size % 8 != 0 || size > left || need > size) {
+        *bad = true;
+        return false;
+    }
+    record->value.size = value_size;
+    record->key.size = key_size;
+    record->timestamp_ms =
+        (int64_t)((uint64_t)view->base_time +
+                  (uint64_t)(int64_t)(int32_t)rill__get32(at + RECORD_TIME_AT));
+    record->offset =
+        view->base_offset + (sparse ? (int64_t)rill__get32(at + RECORD_SPARSE_AT) : walk->index);
+    record->leader_epoch = view->epoch;
+    record->headers = NULL;
+    record->raw = at + (sparse ? RAW_SPARSE : 0);
+    walk->at += size;
+    walk->index++;
+    return true;
+}
+
+int rill__record_header(const void *raw, size_t index, rill_header *header)
+{
+    bool sparse = ((uintptr_t)raw & RAW_SPARSE) != 0;
+    const uint8_t *at = (const uint8_t *)raw - (sparse ? RAW_SPARSE : 0);
+    uint32_t size = rill__get32(at + RECORD_SIZE_AT);
+    uint32_t value_size = rill__get32(at + RECORD_VALUE_SIZE_AT);
+    uint32_t key_field = rill__get32(at + RECORD_KEY_SIZE_AT);
+    uint32_t key_size = key_field & RECORD_NULL_KEY;
+    uint64_t skip = sparse ? RECORD_SPARSE_HEADER_SIZE : RECORD_HEADER_SIZE;
+    struct cursor c;
+    uint32_t count;
+
+    if (value_size != RECORD_NULL_VALUE) skip += value_size;
+    if (key_size != RECORD_NULL_KEY) skip += key_size;
+    if ((key_field & RECORD_HAS_HEADERS) == 0 || skip > size)
+        return rill__fail(RILL_ERR_RANGE, "header %zu of a record that has none", index);
+    c = rill__cursor(at + skip, size - skip);
+    count = rill__cursor_get32(&c);
+    if (index >= count)
+        return rill__fail(RILL_ERR_RANGE, "header %zu of a record that has %u", index, count);
+    for (size_t i = 0;; i++) {
+        uint32_t name_size = rill__cursor_get32(&c);
+        uint32_t field = rill__cursor_get32(&c);
+        uint32_t data_size = field == RECORD_NULL_VALUE ? 0 : field;
+        const void *name = rill__cursor_take(&c, name_size);
+        const void *value = rill__cursor_take(&c, data_size);
+        if (c.short_read)
+            return rill__fail(RILL_ERR_CORRUPT, "header %zu runs out of its record of %u bytes",
+                              i, size);
+        if (i != index) continue;
+        header->name = (rill_bytes){name, name_size};
+        header->value = (rill_bytes){field == RECORD_NULL_VALUE ? NULL : value, data_size};
+        return 0;
+    }
+}

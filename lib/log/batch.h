@@ -1,0 +1,81 @@
+/*
+ * log/batch.h - building a batch in private memory, and reading one in place.
+ *
+ * The builder writes the stored bytes directly; nothing is converted later.
+ * Who builds owns the buffer; no lock is needed before the batch is appended.
+ * The bytes are specified in log/format.h.
+ */
+#ifndef RILL_LOG_BATCH_H
+#define RILL_LOG_BATCH_H
+#include "base/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct batch {
+    uint8_t *data; /* the caller's buffer, 8-byte aligned */
+    size_t capacity;
+    size_t size; /* bytes used, header included; 0: no record yet */
+    uint32_t record_count;
+    int64_t base_time;
+    int64_t max_time;
+    uint64_t content; /* checksum of the content, set by rill__batch_seal */
+};
+
+void rill__batch_init(struct batch *batch, void *buffer, size_t capacity);
+void rill__batch_reset(struct batch *batch);
+
+/* Stored size of a record, 0 if its parts are beyond the format (over 1 GiB). */
+size_t rill__record_stored_size(const rill_record *record);
+/* Stored size of a batch of one such record. */
+size_t rill__batch_size_of(const rill_record *record);
+
+/* Adds a record. False if it does not fit: no room, or its timestamp is more
+ * than 24 days from the first one's. value.data NULL with a size is reserved
+ * room, zeroed; *value_at, if wanted, gets where the value is. */
+bool rill__batch_add(struct batch *batch, const rill_record *record, int64_t now_ms,
+                     uint8_t **value_at);
+/* Writes the header but for what append assigns, and the content checksum. */
+void rill__batch_seal(struct batch *batch);
+/* What append assigns, written into data (not into batch->data). */
+void rill__batch_stamp(uint8_t *data, uint64_t content, uint64_t salt, int64_t base_offset,
+                       int32_t epoch);
+
+/* What a batch header says. */
+struct batch_view {
+    const uint8_t *data;
+    uint32_t length;
+    uint32_t record_count;
+    int64_t base_offset;
+    int64_t end_offset; /* base offset + last offset delta + 1 */
+    int64_t base_time;
+    int64_t max_time;
+    int32_t epoch;
+    uint16_t attributes;
+};
+
+enum batch_state {
+    BATCH_VALID,
+    BATCH_NONE, /* a zero length: nothing was written here */
+    BATCH_BAD   /* not a batch; *why says it */
+};
+
+/* Reads the header at data, of which room bytes may be read, once, into *view
+ * and checks lengths and counts against each other. */
+enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch_view *view,
+                                  const char **why);
+/* Verifies the checksum. */
+bool rill__batch_verify(const struct batch_view *view, uint64_t salt);
+
+/* Walks the records of a viewed batch. Start with at = BATCH_HEADER_SIZE,
+ * index = 0. False at the end, or with *bad set if the record at `at` runs out
+ * of the batch. topic and partition of *record are left alone. */
+struct record_walk {
+    uint32_t at;
+    uint32_t index;
+};
+bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
+                       rill_record *record, bool *bad);
+/* Header number index of the stored record at raw. */
+int rill__record_header(const void *raw, size_t index, rill_header *header);
+
+#endif

@@ -1,0 +1,195 @@
+/*
+ * log/format.h - the bytes of a partition's files.
+ *
+ * This comment is the specification; the code follows it. All integers are
+ * little-endian. Reserved bytes are written as zero and rejected otherwise.
+ *
+ * A partition is a directory <topic id in hex>/<partition> of the store:
+ *
+ *     00000000000000000000.log      segments, named by their base offset
+ *     00000000000000000000.index    one beside each segment
+ *     control                       shared words and durable marks
+ *     next.log                      a segment prepared ahead, or none
+ *     *.tmp                         half-made; deleted when found
+ *
+ * Segment: a header, then batches back to back, each 8-byte aligned, up to a
+ * zero length field or the end of the file. The file has its full size from
+ * the start; what follows the last batch is zero.
+ *
+ *     offset size  segment header
+ *     ------ ----  -------------------------------------------------------
+ *          0    8  magic "RILLSEG1"
+ *          8    2  version         1; a reader refuses versions it lacks
+ *         10    2  header size     128; where the first batch begins
+ *         12    4  features        bits a reader must understand; 0
+ *         16    8  base offset     of the first record
+ *         24    8  salt            random; mixed into the batches' checksums
+ *         32   16  topic id
+ *         48    4  partition
+ *         52    4  leader epoch    when it was made
+ *         56    8  created         ms since the epoch
+ *         64    8  file size
+ *         72   48  reserved
+ *        120    8  XXH3-64 of bytes 0..119
+ *
+ *     offset size  batch header (of 1..n records)
+ *     ------ ----  -------------------------------------------------------
+ *          0    8  checksum        below
+ *          8    8  base offset     assigned at append
+ *         16    4  leader epoch    assigned at append
+ *         20    4  length          whole batch, a multiple of 8; 0: no batch
+ *         24    4  record count    1 and more
+ *         28    4  last offset delta  of the last record to base offset
+ *         32    8  base timestamp  ms; records carry deltas
+ *         40    8  max timestamp
+ *         48    8  producer id     -1: none
+ *         56    4  base sequence   -1: none
+ *         60    2  producer epoch  -1: none
+ *         62    2  attributes      bits 0-2 compression (0 none, others
+ *                                  reserved), 3 timestamp type (0 create),
+ *                                  4 transactional, 5 control, 6 sparse,
+ *                                  7-15 reserved
+ *         64       records
+ *
+ *     checksum = XXH3-64(bytes 20..length) xor
+ *                mix(salt of the segment, base offset, leader epoch)
+ *     so a producer hashes its batch before it takes the append lock, yet a
+ *     batch that stands in another segment, at another offset, or under
+ *     another epoch does not verify.
+ *
+ *     offset size  record (8-byte aligned)
+ *     ------ ----  -------------------------------------------------------
+ *          0    4  size            whole record, a multiple of 8
+ *          4    4  value size      0xffffffff: null (a tombstone)
+ *          8    4  timestamp delta signed, to the batch's base timestamp
+ *         12    4  key size        bits 0-30, 0x7fffffff: null;
+ *                                  bit 31: headers follow the key
+ *       (16)  (8)  only if the batch is sparse: offset delta (4), zero (4)
+ *         16       value           (24 if sparse): 8-byte aligned for programs
+ *                                  that read a struct in place
+ *                  key
+ *                  headers         count (4), then per header name size (4),
+ *                                  value size (4, 0xffffffff null), name,
+ *                                  value; nothing aligned
+ *                  zeros           0-7, to the multiple of 8
+ *     A record's offset is the batch's base offset plus its place in the batch,
+ *     or plus its offset delta in a sparse batch (what compaction leaves).
+ *
+ *     offset size  index header, then entries
+ *     ------ ----  -------------------------------------------------------
+ *          0    8  magic "RILLIDX1"
+ *          8    8  base offset     as the segment's
+ *         16    8  salt            as the segment's
+ *         24    4  entry count     0xffffffff until the segment is sealed
+ *         28    4  end position    of the sealed segment
+ *         32    8  end offset      of the sealed segment
+ *         40    8  max timestamp   of the sealed segment
+ *         48    8  reserved
+ *         56    8  XXH3-64 of bytes 0..55
+ *         64       entries of 16: offset - base (4), position / 8 (4), largest
+ *                  timestamp before this batch in the segment (8)
+ *
+ *     Control file: page 0 is shared words, see log/control.h, meaningless
+ *     after a reboot. At 4096 and 4608 two copies of the durable mark:
+ *          0    8  magic "RILLMRK1"
+ *          8    8  sequence        the valid copy with the larger one counts
+ *         16    8  durable end     all records before it were synced
+ *         24    8  segment         base offset of the segment that holds it
+ *         32    4  position        of durable end in that segment
+ *         36    4  index count     entries of that segment synced before
+ *         40    4  leader epoch    largest in use when it was written
+ *         44    4  reserved
+ *         48    8  log start       first offset that is there
+ *         56    8  XXH3-64 of bytes 0..55
+ *
+ * Truth:   segments are the truth. An index is a hint: entries are checked when
+ *          used, and rebuilt at recovery. The mark separates a torn tail (cut)
+ *          from damage (RILL_ERR_CORRUPT, never cut).
+ * Order:   prepared segment: allocate, zero, sync. Roll: header, rename, then
+ *          published in the control block. Durable: sync of every segment from
+ *          the durable end to the tail, then of the directory if a segment is
+ *          new, then the durable end goes up, then (lazily) the mark.
+ * After a crash: see log/recover.c.
+ * History: 1 (0.1) first version.
+ */
+#ifndef RILL_LOG_FORMAT_H
+#define RILL_LOG_FORMAT_H
+#include <assert.h>
+#include <stdint.h>
+
+enum {
+    SEGMENT_VERSION = 1,
+    SEGMENT_VERSION_AT = 8,
+    SEGMENT_HEADER_SIZE_AT = 10,
+    SEGMENT_FEATURES_AT = 12,
+    SEGMENT_BASE_AT = 16,
+    SEGMENT_SALT_AT = 24,
+    SEGMENT_TOPIC_AT = 32,
+    SEGMENT_PARTITION_AT = 48,
+    SEGMENT_EPOCH_AT = 52,
+    SEGMENT_CREATED_AT = 56,
+    SEGMENT_FILE_SIZE_AT = 64,
+    SEGMENT_RESERVED_AT = 72,
+    SEGMENT_CHECKSUM_AT = 120,
+    SEGMENT_HEADER_SIZE = 128,
+
+    BATCH_CHECKSUM_AT = 0,
+    BATCH_BASE_OFFSET_AT = 8,
+    BATCH_EPOCH_AT = 16,
+    BATCH_LENGTH_AT = 20,
+    BATCH_HASHED_AT = 20, /* the checksum covers all from here */
+    BATCH_COUNT_AT = 24,
+    BATCH_LAST_DELTA_AT = 28,
+    BATCH_BASE_TIME_AT = 32,
+    BATCH_MAX_TIME_AT = 40,
+    BATCH_PRODUCER_AT = 48,
+    BATCH_SEQUENCE_AT = 56,
+    BATCH_PRODUCER_EPOCH_AT = 60,
+    BATCH_ATTRIBUTES_AT = 62,
+    BATCH_HEADER_SIZE = 64,
+
+    BATCH_COMPRESSION_MASK = 7,
+    BATCH_APPEND_TIME = 1 << 3,
+    BATCH_TRANSACTIONAL = 1 << 4,
+    BATCH_CONTROL = 1 << 5,
+    BATCH_SPARSE = 1 << 6,
+    BATCH_ATTRIBUTES_RESERVED = 0xff80,
+
+    RECORD_SIZE_AT = 0,
+    RECORD_VALUE_SIZE_AT = 4,
+    RECORD_TIME_AT = 8,
+    RECORD_KEY_SIZE_AT = 12,
+    RECORD_HEADER_SIZE = 16,
+    RECORD_SPARSE_AT = 16,
+    RECORD_SPARSE_HEADER_SIZE = 24,
+
+    INDEX_BASE_AT = 8,
+    INDEX_SALT_AT = 16,
+    INDEX_COUNT_AT = 24,
+    INDEX_END_POSITION_AT = 28,
+    INDEX_END_OFFSET_AT = 32,
+    INDEX_MAX_TIME_AT = 40,
+    INDEX_CHECKSUM_AT = 56,
+    INDEX_HEADER_SIZE = 64,
+    INDEX_ENTRY_SIZE = 16,
+
+    MARK_A_AT = 4096,
+    MARK_B_AT = 4608,
+    MARK_SIZE = 64,
+    CONTROL_SIZE = 8192
+};
+
+#define RECORD_NULL_VALUE UINT32_C(0xffffffff)
+#define RECORD_NULL_KEY UINT32_C(0x7fffffff)
+#define RECORD_HAS_HEADERS UINT32_C(0x80000000)
+#define INDEX_UNSEALED UINT32_C(0xffffffff)
+
+/* The smallest whole number of 8 bytes that holds size. */
+#define ROUND_UP_8(size) (((size) + 7) & ~(size_t)7)
+
+static_assert(SEGMENT_HEADER_SIZE % 8 == 0, "batches start 8-byte aligned");
+static_assert(BATCH_HEADER_SIZE % 8 == 0, "records start 8-byte aligned");
+static_assert(RECORD_HEADER_SIZE % 8 == 0, "values start 8-byte aligned");
+static_assert(MARK_B_AT - MARK_A_AT == 512, "the two marks are in sectors of their own");
+
+#endif

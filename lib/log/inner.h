@@ -1,0 +1,89 @@
+/*
+ * log/inner.h - struct log and what the files of log/ ask of each other.
+ */
+#ifndef RILL_LOG_INNER_H
+#define RILL_LOG_INNER_H
+#include "log/control.h"
+#include "log/format.h"
+#include "log/log.h"
+#include "log/segment.h"
+
+struct log {
+    struct log_config config;
+    struct file dir;
+    struct file control_file;
+    struct map control_map;
+    struct control *control; /* = control_map.data */
+
+    struct mutex lock; /* guards the next four */
+    int64_t *bases;    /* sorted base offsets of the segments known here */
+    size_t base_count;
+    size_t base_room;
+    struct segment *segments; /* open ones, read or write */
+
+    struct segment *writer;  /* active segment, writable; under append_lock */
+    struct file writer_file; /* the same, for write calls; under append_lock */
+    int64_t writer_file_base;
+    int64_t reserved_base; /* offset of the open reservation, else -1; append_lock */
+
+    struct file sync_file; /* the segment last synced; under sync_lock */
+    int64_t sync_file_base;
+
+    /* How far the writer's map of segment populated_base is write-faulted.
+     * Hints; relaxed. */
+    _Atomic int64_t populated_base;
+    _Atomic uint32_t populated_end;
+};
+
+/* ---- log.c: the segments this process knows and has open ---- */
+
+/* The segment whose range holds offset: the largest base at or below it. */
+int rill__log_base_of(struct log *log, int64_t offset, int64_t *base);
+/* The base after `base`, -1 if base is the active one. */
+int rill__log_base_after(struct log *log, int64_t base, int64_t *next);
+/* Reads the directory again. */
+int rill__log_refresh(struct log *log);
+/* An open segment with one more reference. */
+int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **segment);
+void rill__log_unpin(struct log *log, struct segment *segment);
+void rill__log_say(struct log *log, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Records a failed sync for all processes; returns the code to pass on. */
+int rill__log_poison(struct log *log, int code);
+/* Wakes the consumers that armed themselves. */
+void rill__log_wake(struct log *log);
+
+/* ---- append.c ---- */
+
+/* The append lock, with the tail repaired if its holder died, and the state
+ * checked: on 0 the lock is held. */
+int rill__log_lock(struct log *log, int64_t deadline_ns);
+void rill__log_unlock(struct log *log);
+/* Seals the active segment and makes the next; under the lock. */
+int rill__log_roll(struct log *log, struct tail_copy *tail);
+
+/* ---- sync.c ---- */
+
+struct mark {
+    uint64_t sequence;
+    int64_t durable_end;
+    int64_t segment; /* -1: no segment yet */
+    uint32_t position;
+    uint32_t index_count;
+    int32_t epoch;
+    int64_t log_start;
+};
+/* The newer valid one; RILL_ERR_CORRUPT if both are damaged. */
+int rill__mark_read(const struct file *control_file, struct mark *mark);
+/* Writes the older copy and syncs it. */
+int rill__mark_write(const struct file *control_file, const struct mark *mark);
+
+/* ---- recover.c ---- */
+
+/* Brings files and control block of a log that no process uses into a state
+ * to go on from. Under the exclusive file lock on the control file. */
+int rill__log_recover(struct log *log);
+/* After the holder of append_lock died; the lock is held. */
+int rill__log_repair(struct log *log);
+
+#endif

@@ -1,0 +1,363 @@
+/*
+ * log/log.c - opening and closing a partition, and the segments it has.
+ *
+ * The first process of an incarnation recovers the partition under a lock on
+ * the control file, which the kernel frees if that process dies; the next one
+ * then starts over. After that, everything shared is in the control block.
+ */
+#include "base/bytes.h"
+#include "log/inner.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CONTROL_LOCK_BYTE 0
+
+void rill__log_say(struct log *log, int level, const char *format, ...)
+{
+    char line[384];
+    va_list args;
+
+    if (log->config.say == NULL) return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    log->config.say(log->config.say_arg, level, line);
+}
+
+int rill__log_create(const struct file *dir)
+{
+    struct file file = FILE_NONE;
+    struct mark mark = {1, 0, -1, 0, 0, 0, 0};
+    int rc;
+
+    rc = rill__file_open(dir, "control.tmp", FILE_WRITE | FILE_CREATE, &file);
+    if (rc != 0) return rc;
+    rc = rill__file_allocate(&file, CONTROL_SIZE);
+    if (rc != 0) goto out;
+    rc = rill__mark_write(&file, &mark);
+    if (rc != 0) goto out;
+    mark.sequence = 2;
+    rc = rill__mark_write(&file, &mark);
+    if (rc != 0) goto out;
+    rc = rill__file_rename(dir, "control.tmp", "control");
+    if (rc != 0) goto out;
+    rc = rill__dir_sync(dir);
+out:
+    rill__file_close(&file);
+    if (rc != 0) rill__file_remove(dir, "control.tmp");
+    return rc;
+}
+
+int rill__log_open(const struct log_config *config, struct file *dir, int timeout_ms,
+                   struct log **out)
+{
+    struct log *log = rill__alloc(config->heap, sizeof *log);
+    bool locked = false;
+    int rc;
+
+    if (log == NULL) return RILL_ERR_NO_MEMORY;
+    log->config = *config;
+    log->dir = *dir;
+    *dir = FILE_NONE;
+    log->control_file = FILE_NONE;
+    log->writer_file = FILE_NONE;
+    log->sync_file = FILE_NONE;
+    log->writer_file_base = -1;
+    log->sync_file_base = -1;
+    log->reserved_base = -1;
+    atomic_init(&log->populated_base, -1);
+    rc = rill__mutex_init(&log->lock);
+    if (rc != 0) goto out;
+    rc = rill__file_open(&log->dir, "control", FILE_WRITE, &log->control_file);
+    if (rc != 0) {
+        if (rc == RILL_ERR_NOT_FOUND)
+            rc = rill__fail(RILL_ERR_CORRUPT, "%s: the control file is missing", log->dir.name);
+        goto out;
+    }
+    rc = rill__map(&log->control_file, CONTROL_SIZE, true, &log->control_map);
+    if (rc != 0) goto out;
+    log->control = (struct control *)(void *)log->control_map.data;
+    atomic_fetch_add(config->mapped_bytes, CONTROL_SIZE);
+    if (atomic_load_explicit(&log->control->incarnation, memory_order_acquire) !=
+        config->incarnation) {
+        rc = rill__file_lock(&log->control_file, CONTROL_LOCK_BYTE, FILE_LOCK_EXCLUSIVE,
+                             timeout_ms);
+        if (rc != 0) goto out;
+        locked = true;
+        if (atomic_load_explicit(&log->control->incarnation, memory_order_acquire) !=
+            config->incarnation)
+            rc = rill__log_recover(log);
+        if (rc != 0) goto out;
+    }
+    *out = log;
+    log = NULL;
+out:
+    if (locked) {
+        struct log *l = log != NULL ? log : *out;
+        rill__file_lock(&l->control_file, CONTROL_LOCK_BYTE, FILE_LOCK_NONE, 0);
+    }
+    if (log != NULL) {
+        struct heap *heap = config->heap;
+        if (log->control_map.data != NULL) atomic_fetch_sub(config->mapped_bytes, CONTROL_SIZE);
+        rill__segment_close(config, log->writer);
+        rill__unmap(&log->control_map);
+        rill__file_close(&log->control_file);
+        rill__file_close(&log->dir);
+        rill__mutex_deinit(&log->lock);
+        rill__free(heap, log->bases);
+        rill__free(heap, log);
+    }
+    return rc;
+}
+
+void rill__log_close(struct log *log)
+{
+    struct heap *heap;
+
+    if (log == NULL) return;
+    heap = log->config.heap;
+    if (log->writer != NULL) rill__log_unpin(log, log->writer);
+    while (log->segments != NULL) {
+        struct segment *next = log->segments->next;
+        rill__segment_close(&log->config, log->segments);
+        log->segments = next;
+    }
+    rill__unmap(&log->control_map);
+    atomic_fetch_sub(log->config.mapped_bytes, CONTROL_SIZE);
+    rill__file_close(&log->control_file);
+    rill__file_close(&log->writer_file);
+    rill__file_close(&log->sync_file);
+    rill__file_close(&log->dir);
+    rill__mutex_deinit(&log->lock);
+    rill__free(heap, log->bases);
+    rill__free(heap, log);
+}
+
+void rill__log_mark_deleted(struct log *log)
+{
+    atomic_store(&log->control->deleted, 1);
+    rill__log_wake(log);
+}
+
+int64_t rill__log_start(const struct log *log)
+{
+    return atomic_load_explicit(&log->control->log_start, memory_order_relaxed);
+}
+
+int64_t rill__log_end(const struct log *log)
+{
+    return atomic_load_explicit(&log->control->log_end, memory_order_acquire);
+}
+
+int64_t rill__log_durable(const struct log *log)
+{
+    return atomic_load_explicit(&log->control->durable_end, memory_order_acquire);
+}
+
+int32_t rill__log_epoch(const struct log *log)
+{
+    struct tail_copy tail;
+    rill__control_tail(log->control, &tail);
+    return tail.epoch;
+}
+
+int rill__log_state(const struct log *log)
+{
+    uint32_t poison = atomic_load_explicit(&log->control->poison, memory_order_acquire);
+
+    if (atomic_load_explicit(&log->control->deleted, memory_order_relaxed) != 0)
+        return rill__fail(RILL_ERR_NOT_FOUND, "%s: the topic was deleted", log->dir.name);
+    if (poison != 0)
+        return rill__fail(
+            RILL_ERR_POISONED,
+            "%s: an earlier sync failed (%s); what is durable ends at offset %" PRId64
+            ". Close the store in every process and open it again",
+            log->dir.name, rill_strerror(-(int)poison), rill__log_durable(log));
+    return 0;
+}
+
+int rill__log_poison(struct log *log, int code)
+{
+    uint32_t none = 0;
+
+    atomic_compare_exchange_strong(&log->control->poison, &none, (uint32_t)-code);
+    atomic_fetch_add(&log->control->durable_sequence, 1);
+    rill__futex_wake_all(&log->control->durable_sequence);
+    rill__log_wake(log);
+    return code;
+}
+
+void rill__log_arm(struct log *log, uint32_t slot)
+{
+    atomic_fetch_or(&log->control->waiters, UINT64_C(1) << (slot % WAKE_SLOTS));
+}
+
+void rill__log_wake(struct log *log)
+{
+    uint64_t waiters;
+
+    if (atomic_load(&log->control->waiters) == 0) return;
+    waiters = atomic_exchange(&log->control->waiters, 0);
+    for (uint32_t slot = 0; waiters != 0; slot++, waiters >>= 1) {
+        if ((waiters & 1) == 0) continue;
+        atomic_fetch_add(&log->config.wake_slots[slot].sequence, 1);
+        rill__futex_wake_all(&log->config.wake_slots[slot].sequence);
+        atomic_fetch_add_explicit(log->config.wakeups, 1, memory_order_relaxed);
+    }
+}
+
+/* ---- The segments there are ---- */
+
+static int compare_bases(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int add_base(void *arg, const char *name)
+{
+    struct log *log = arg;
+    int64_t base = rill__segment_base_of(name);
+
+    if (base < 0) return 0;
+    if (log->base_count == log->base_room) {
+        size_t room = log->base_room == 0 ? 16 : log->base_room * 2;
+        int64_t *bases = rill__resize(log->config.heap, log->bases, room * sizeof *bases);
+        if (bases == NULL) return RILL_ERR_NO_MEMORY;
+        log->bases = bases;
+        log->base_room = room;
+    }
+    log->bases[log->base_count++] = base;
+    return 0;
+}
+
+static int refresh_locked(struct log *log)
+{
+    int rc;
+
+    log->base_count = 0;
+    rc = rill__dir_list(&log->dir, add_base, log);
+    if (log->base_count > 1)
+        qsort(log->bases, log->base_count, sizeof *log->bases, compare_bases);
+    return rc;
+}
+
+int rill__log_refresh(struct log *log)
+{
+    int rc;
+
+    rill__mutex_lock(&log->lock);
+    rc = refresh_locked(log);
+    rill__mutex_unlock(&log->lock);
+    return rc;
+}
+
+/* The number of bases at or below offset. Files above the active segment are
+ * halves of a roll that has not happened; they are not counted. */
+static int count_bases(struct log *log, int64_t offset, size_t *count)
+{
+    int64_t active = atomic_load_explicit(&log->control->active_base, memory_order_acquire);
+    size_t low = 0;
+    size_t high;
+    int rc;
+
+    if (log->base_count == 0 || log->bases[log->base_count - 1] < active) {
+        rc = refresh_locked(log);
+        if (rc != 0) return rc;
+    }
+    if (offset > active) offset = active;
+    high = log->base_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (log->bases[middle] <= offset) low = middle + 1;
+        else high = middle;
+    }
+    *count = low;
+    return 0;
+}
+
+int rill__log_base_of(struct log *log, int64_t offset, int64_t *base)
+{
+    size_t count;
+    int rc;
+
+    rill__mutex_lock(&log->lock);
+    rc = count_bases(log, offset, &count);
+    if (rc == 0 && count == 0)
+        rc = rill__fail(RILL_ERR_CORRUPT, "%s: no segment holds offset %" PRId64, log->dir.name,
+                        offset);
+    if (rc == 0) *base = log->bases[count - 1];
+    rill__mutex_unlock(&log->lock);
+    return rc;
+}
+
+int rill__log_base_after(struct log *log, int64_t base, int64_t *next)
+{
+    int64_t active = atomic_load_explicit(&log->control->active_base, memory_order_acquire);
+    size_t count;
+    int rc;
+
+    *next = -1;
+    rill__mutex_lock(&log->lock);
+    rc = count_bases(log, base, &count);
+    if (rc == 0 && count < log->base_count && log->bases[count] <= active)
+        *next = log->bases[count];
+    rill__mutex_unlock(&log->lock);
+    return rc;
+}
+
+int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes)
+{
+    size_t n = 0;
+    int rc = 0;
+
+    rill__mutex_lock(&log->lock);
+    if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) >= 0)
+        rc = count_bases(log, INT64_MAX, &n);
+    rill__mutex_unlock(&log->lock);
+    if (rc != 0) return rc;
+    *count = (uint32_t)n;
+    *bytes = n * (log->config.segment_bytes + rill__index_bytes(&log->config));
+    return 0;
+}
+
+int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **out)
+{
+    struct segment *s;
+    int rc = 0;
+
+    rill__mutex_lock(&log->lock);
+    for (s = log->segments; s != NULL; s = s->next)
+        if (s->base == base && s->writable == writable) break;
+    if (s != NULL) {
+        s->references++;
+    } else {
+        rc = rill__segment_open(&log->config, &log->dir, base, writable, &s);
+        if (rc == 0) {
+            s->next = log->segments;
+            log->segments = s;
+        }
+    }
+    rill__mutex_unlock(&log->lock);
+    if (rc == 0) *out = s;
+    return rc;
+}
+
+void rill__log_unpin(struct log *log, struct segment *segment)
+{
+    struct segment **at;
+
+    if (segment == NULL) return;
+    rill__mutex_lock(&log->lock);
+    if (--segment->references == 0) {
+        for (at = &log->segments; *at != segment; at = &(*at)->next) {}
+        *at = segment->next;
+    } else {
+        segment = NULL;
+    }
+    rill__mutex_unlock(&log->lock);
+    rill__segment_close(&log->config, segment); /* unmapping takes its time */
+}

@@ -1,0 +1,126 @@
+/*
+ * log/log.h - one partition: an append-only sequence of batches in segments.
+ *
+ * The door of log/. A struct log is this process' view of a partition; what
+ * the processes share is in its files and its control block (log/control.h).
+ *
+ * Threads: any thread may call anything here on a log; a cursor belongs to one
+ * thread at a time. Locks, in the order in which they may be taken:
+ *     sync lock (shared)  ->  append lock (shared)  ->  log->lock (private)
+ */
+#ifndef RILL_LOG_LOG_H
+#define RILL_LOG_LOG_H
+#include "log/batch.h"
+#include "os/os.h"
+#include "os/thread.h"
+
+/* Words in shared memory on which consumers sleep. A consumer owns one of the
+ * slots (slots may be shared); a partition's control block has a bit per slot. */
+#define WAKE_SLOTS 64
+struct wake_slot {
+    _Atomic uint32_t sequence; /* any appender adds 1, then wakes */
+    uint32_t pad[15];
+};
+
+/* What a log needs to know about its place. Lives as long as the log. */
+struct log_config {
+    struct heap *heap;
+    uint8_t topic_id[16];
+    int32_t partition;
+    uint64_t segment_bytes;
+    uint32_t segment_ms;
+    uint32_t index_interval_bytes;
+    uint32_t sync_interval_ms;
+    uint64_t incarnation; /* of the store: this run of processes; not 0 */
+    uint8_t boot_id[16];
+    struct wake_slot *wake_slots; /* WAKE_SLOTS of them, shared */
+    bool copy_on_write;           /* the file system rewrites elsewhere: see pitfalls */
+    void (*say)(void *arg, int level, const char *line);
+    void *say_arg;
+    /* Called by recovery before the log may be used, when the end may be lower
+     * than other parts of the store believe. Nonzero fails the open. */
+    int (*recovered)(void *arg, int64_t log_end);
+    void *recovered_arg;
+    _Atomic uint64_t *mapped_bytes; /* statistics, relaxed */
+    _Atomic uint64_t *syncs;
+    _Atomic uint64_t *rolls;
+    _Atomic uint64_t *recoveries;
+    _Atomic uint64_t *wakeups;
+};
+
+struct log;
+
+/* Makes the files of an empty partition in the empty directory dir; durable
+ * when the caller has synced dir's parent. */
+int rill__log_create(const struct file *dir);
+/* Opens, after recovery if this incarnation has not yet used it. Takes dir. */
+int rill__log_open(const struct log_config *config, struct file *dir, int timeout_ms,
+                   struct log **log);
+/* No cursor may be open. */
+void rill__log_close(struct log *log);
+/* Tells every process that the topic is gone. */
+void rill__log_mark_deleted(struct log *log);
+
+int64_t rill__log_start(const struct log *log);   /* relaxed reads of shared words */
+int64_t rill__log_end(const struct log *log);     /* acquire */
+int64_t rill__log_durable(const struct log *log); /* acquire */
+int32_t rill__log_epoch(const struct log *log);
+/* RILL_ERR_POISONED, RILL_ERR_NOT_FOUND (deleted) or 0. Cheap: two loads. */
+int rill__log_state(const struct log *log);
+int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes);
+
+/* Appends a sealed batch and publishes it. through_file: by write calls rather
+ * than by stores to the map, which costs less when a sync follows at once.
+ * Nothing is published on error.
+ * Cost: no allocation; no system call but one populate per MiB, one write if
+ * through_file, a wake if a consumer sleeps, and what a roll takes. */
+int rill__log_append(struct log *log, const struct batch *batch, bool through_file,
+                     int64_t deadline_ns, int64_t *base_offset);
+
+/* In place: room for a batch of `size` bytes in the segment. The append lock
+ * is held, by this thread, until commit or abandon. */
+int rill__log_reserve(struct log *log, size_t size, int64_t deadline_ns, uint8_t **room);
+/* The room holds a batch that was built there and sealed. */
+int rill__log_commit(struct log *log, const struct batch *batch, int64_t *base_offset);
+void rill__log_abandon(struct log *log);
+
+/* Returns when all records before end are durable. Whoever comes first syncs
+ * for all that is there. RILL_ERR_TIMEOUT, _POISONED, _IO: outcome unknown. */
+int rill__log_sync(struct log *log, int64_t end, int64_t deadline_ns);
+
+/* Syncs all there is and writes the mark; before a close. */
+int rill__log_checkpoint(struct log *log);
+
+/* Background work: a sync and mark that are due, a roll by age, the next
+ * segment. *next_ms is lowered to when there is more to do. */
+int rill__log_maintain(struct log *log, uint32_t *next_ms);
+
+/* From now on an append, or a durable end that moved, wakes the slot, once. */
+void rill__log_arm(struct log *log, uint32_t slot);
+
+/* ---- Reading ---------------------------------------------------------- */
+
+struct segment;
+struct log_cursor {
+    struct log *log;
+    struct segment *segment;  /* pinned; NULL: the log has no segment yet */
+    struct segment *previous; /* pinned until rill__cursor_release */
+    uint32_t position;        /* of the next batch in segment */
+    int64_t offset;           /* of the next record */
+};
+
+void rill__cursor_init(struct log_cursor *cursor, struct log *log);
+void rill__cursor_deinit(struct log_cursor *cursor);
+/* To the batch that holds offset; RILL_ERR_RANGE outside [start, end]. */
+int rill__cursor_seek(struct log_cursor *cursor, int64_t offset);
+/* The next whole batch that lies before end (a log end or durable end), or
+ * view->record_count = 0. verify: its checksum. RILL_ERR_CORRUPT leaves the
+ * cursor before the batch. */
+int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
+                      struct batch_view *view);
+/* Lets go of the segment before, which records handed out may point into. */
+void rill__cursor_release(struct log_cursor *cursor);
+/* First record at or after time; RILL_OFFSET_NONE. */
+int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset);
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * log/read.c - cursors: walking the batches where they lie.
+ *
+ * A cursor pins the mapped segment that it stands in. Reading is: load an end
+ * with acquire, walk batch headers below it in the map, hand out pointers. No
+ * lock, no copy and no system call, except where a segment ends.
+ *
+ * A segment is finished when the next one begins at exactly the offset that
+ * the cursor expects. Only then is it left; bytes behind its last batch mean
+ * nothing.
+ */
+#include "base/bytes.h"
+#include "log/inner.h"
+#include <inttypes.h>
+
+void rill__cursor_init(struct log_cursor *cursor, struct log *log)
+{
+    memset(cursor, 0, sizeof *cursor);
+    cursor->log = log;
+}
+
+void rill__cursor_deinit(struct log_cursor *cursor)
+{
+    if (cursor->log == NULL) return;
+    rill__log_unpin(cursor->log, cursor->segment);
+    rill__log_unpin(cursor->log, cursor->previous);
+    cursor->segment = NULL;
+    cursor->previous = NULL;
+}
+
+void rill__cursor_release(struct log_cursor *cursor)
+{
+    if (cursor->previous == NULL) return;
+    rill__log_unpin(cursor->log, cursor->previous);
+    cursor->previous = NULL;
+}
+
+static int damaged(const struct log_cursor *cursor, const char *why)
+{
+    return rill__fail(RILL_ERR_CORRUPT, "%s/%s: batch at position %u, offset %" PRId64 ": %s",
+                      cursor->log->dir.name, cursor->segment->name, cursor->position,
+                      cursor->offset, why);
+}
+
+/* Index entries that may be used: the tail's for the active segment. */
+static uint32_t entries_of(struct log *log, const struct segment *segment)
+{
+    struct index_seal seal;
+    struct tail_copy tail;
+
+    rill__control_tail(log->control, &tail);
+    if (tail.base == segment->base) return tail.index_count;
+    return rill__index_sealed(segment, &seal) ? seal.count : 0;
+}
+
+/* Moves into the segment that begins at the cursor's offset. */
+static int enter_next(struct log_cursor *cursor, bool *moved)
+{
+    int64_t next;
+    int rc;
+
+    *moved = false;
+    rc = rill__log_base_after(cursor->log, cursor->segment->base, &next);
+    if (rc != 0 || next != cursor->offset || cursor->previous != NULL) return rc;
+    cursor->previous = cursor->segment;
+    cursor->segment = NULL;
+    rc = rill__log_pin(cursor->log, next, false, &cursor->segment);
+    if (rc != 0) {
+        cursor->segment = cursor->previous;
+        cursor->previous = NULL;
+        return rc;
+    }
+    cursor->position = SEGMENT_HEADER_SIZE;
+    *moved = true;
+    return 0;
+}
+
+int rill__cursor_seek(struct log_cursor *cursor, int64_t offset)
+{
+    struct log *log = cursor->log;
+    int64_t end = rill__log_end(log);
+    struct segment *segment = NULL;
+    struct batch_view view;
+    const char *why;
+    int64_t base;
+    int rc;
+
+    if (offset < rill__log_start(log) || offset > end)
+        return rill__fail(RILL_ERR_RANGE,
+                          "%s: offset %" PRId64 " is outside [%" PRId64 ", %" PRId64 "]",
+                          log->dir.name, offset, rill__log_start(log), end);
+    if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) < 0) {
+        rill__cursor_deinit(cursor);
+        cursor->offset = offset;
+        return 0;
+    }
+    rc = rill__log_base_of(log, offset, &base);
+    if (rc == 0) rc = rill__log_pin(log, base, false, &segment);
+    if (rc != 0) return rc;
+    rill__cursor_deinit(cursor);
+    cursor->segment = segment;
+    cursor->offset = segment->base;
+    cursor->position = rill__index_find(segment, entries_of(log, segment), offset);
+    if (cursor->position != SEGMENT_HEADER_SIZE)
+        cursor->offset =
+            (int64_t)rill__get64(segment->map.data + cursor->position + BATCH_BASE_OFFSET_AT);
+    while (cursor->offset < offset) {
+        if (rill__batch_view(segment->map.data + cursor->position,
+                             segment->size - cursor->position, &view, &why) != BATCH_VALID ||
+            view.base_offset != cursor->offset) {
+            if (why == NULL) why = "no batch where one must be";
+            rc = damaged(cursor, why);
+            /* The caller may still want to go on behind the damage. */
+            return rc;
+        }
+        if (view.end_offset > offset) break;
+        cursor->position += view.length;
+        cursor->offset = view.end_offset;
+    }
+    return 0;
+}
+
+int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
+                      struct batch_view *view)
+{
+    struct log *log = cursor->log;
+    const char *why = NULL;
+    enum batch_state state;
+    bool moved;
+    int rc;
+
+    view->record_count = 0;
+    if (cursor->offset >= end) return 0;
+    if (cursor->segment == NULL) {
+        rc = rill__cursor_seek(cursor, cursor->offset);
+        if (rc != 0) return rc;
+    }
+    /* Left only when the next begins here; the active one has no next. */
+    if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) !=
+        cursor->segment->base) {
+        rc = enter_next(cursor, &moved);
+        if (rc != 0) return rc;
+    }
+    state = rill__batch_view(cursor->segment->map.data + cursor->position,
+                             cursor->segment->size - cursor->position, view, &why);
+    if (state == BATCH_VALID && view->base_offset == cursor->offset) {
+        if (verify && !rill__batch_verify(view, cursor->segment->salt)) {
+            view->record_count = 0;
+            return damaged(cursor, "checksum does not match");
+        }
+        cursor->position += view->length;
+        cursor->offset = view->end_offset;
+        return 0;
+    }
+    view->record_count = 0;
+    if (cursor->previous != NULL) return 0; /* a second segment's end: next poll */
+    return damaged(cursor, why != NULL           ? why
+                           : state == BATCH_NONE ? "no batch where one must be"
+                                                 : "base offset does not follow");
+}
+
+/* The first record of segment, from position, at or after time. */
+static int find_time(struct log *log, struct segment *segment, int64_t end, int64_t time_ms,
+                     int64_t *offset)
+{
+    uint32_t position = rill__index_find_time(segment, entries_of(log, segment), time_ms);
+    struct batch_view view;
+    struct record_walk walk;
+    rill_record record;
+    const char *why;
+    bool bad;
+
+    for (;;) {
+        if (rill__batch_view(segment->map.data + position, segment->size - position, &view,
+                             &why) != BATCH_VALID ||
+            view.base_offset >= end)
+            return 0;
+        if (view.max_time >= time_ms) {
+            if (!rill__batch_verify(&view, segment->salt))
+                return rill__fail(RILL_ERR_CORRUPT,
+                                  "%s/%s: batch at position %u: checksum does not match",
+                                  log->dir.name, segment->name, position);
+            walk = (struct record_walk){BATCH_HEADER_SIZE, 0};
+            while (rill__record_next(&view, &walk, &record, &bad)) {
+                if (record.timestamp_ms < time_ms) continue;
+                *offset = record.offset;
+                return 0;
+            }
+        }
+        position += view.length;
+    }
+}
+
+int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset)
+{
+    int64_t end = rill__log_end(log);
+    struct segment *segment = NULL;
+    struct index_seal seal;
+    int64_t base;
+    int rc;
+
+    *offset = RILL_OFFSET_NONE;
+    if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) < 0) return 0;
+    rc = rill__log_base_of(log, rill__log_start(log), &base);
+    while (rc == 0 && base >= 0 && *offset == RILL_OFFSET_NONE) {
+        rc = rill__log_pin(log, base, false, &segment);
+        if (rc != 0) break;
+        if (!rill__index_sealed(segment, &seal) || seal.max_time >= time_ms)
+            rc = find_time(log, segment, end, time_ms, offset);
+        rill__log_unpin(log, segment);
+        if (rc == 0) rc = rill__log_base_after(log, base, &base);
+    }
+    return rc;
+}

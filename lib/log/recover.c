@@ -1,0 +1,374 @@
+/*
+ * log/recover.c - from whatever a crash left to a log to go on with.
+ *
+ * Two cases. If the machine has not been rebooted and no sync has failed, the
+ * page cache holds all that was written, and the tail in the control block is
+ * exact. Else the durable mark is where to start: what lies before it was
+ * synced, so if it does not verify it is damage, and reported; what lies after
+ * it is believed batch by batch as long as checksums, offsets and epochs go on
+ * without a gap. The first thing that does not is the torn tail.
+ *
+ *     find the tail -> remove later segments -> zero what follows the tail ->
+ *     sync -> epoch + 1 -> mark -> control block -> (caller) incarnation
+ *
+ * What was cut can not come back: it is zeroed and synced before the first
+ * append, batches of an earlier epoch are refused behind those of a later one,
+ * and a batch verifies only in its own segment, offset and epoch.
+ *
+ * Recovery may itself die at any point: until the incarnation is stored, the
+ * next process starts over, from the mark.
+ */
+#include "base/bytes.h"
+#include "log/inner.h"
+#include <inttypes.h>
+
+#define ZERO_CHUNK 65536u
+
+/* ---- Zeros behind the tail ---- */
+
+static int zero_range(struct log *log, int64_t base, uint64_t from, uint64_t to, bool *dirty)
+{
+    struct file file = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    uint8_t *chunk = NULL;
+    const uint8_t *p;
+    int rc;
+
+    *dirty = false;
+    if (from >= to) return 0;
+    chunk = rill__alloc(log->config.heap, ZERO_CHUNK);
+    if (chunk == NULL) return RILL_ERR_NO_MEMORY;
+    rill__segment_name(base, "log", name);
+    rc = rill__file_open(&log->dir, name, FILE_WRITE, &file);
+    while (rc == 0 && from < to) {
+        size_t size = to - from < ZERO_CHUNK ? (size_t)(to - from) : ZERO_CHUNK;
+        rc = rill__file_read(&file, chunk, size, from);
+        if (rc != 0) break;
+        for (p = chunk; p < chunk + size && *p == 0; p++) {}
+        if (p < chunk + size) {
+            memset(chunk, 0, size);
+            rc = rill__file_write(&file, chunk, size, from);
+            *dirty = true;
+        }
+        from += size;
+    }
+    if (rc == 0 && *dirty) rc = rill__file_sync(&file);
+    rill__file_close(&file);
+    rill__free(log->config.heap, chunk);
+    return rc;
+}
+
+/* Removes the segments in (after, end) or, with end -1, all after `after`. */
+static int remove_bases(struct log *log, int64_t after, int64_t end, bool *removed)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < log->base_count && rc == 0; i++) {
+        int64_t base = log->bases[i];
+        if (base <= after || (end >= 0 && base >= end)) continue;
+        rill__log_say(log, RILL_LOG_WARNING,
+                      "%s: segment %" PRId64 " was not part of the log; removed", log->dir.name,
+                      base);
+        rc = rill__segment_remove(&log->dir, base);
+        *removed = true;
+    }
+    return rc;
+}
+
+/* ---- After the holder of the append lock died ---- */
+
+int rill__log_repair(struct log *log)
+{
+    struct control *c = log->control;
+    uint32_t intent = atomic_load(&c->intent_end);
+    struct tail_copy tail;
+    bool dirty = false;
+    bool removed = false;
+    int rc;
+
+    rill__control_tail(c, &tail);
+    atomic_store(&c->active_base, tail.base);
+    atomic_store(&c->tail_position, tail.position);
+    atomic_store(&c->log_end, tail.end_offset);
+    rc = rill__log_refresh(log);
+    if (rc == 0) rc = remove_bases(log, tail.base, -1, &removed);
+    if (rc == 0 && removed) rc = rill__log_refresh(log);
+    if (rc == 0 && tail.base >= 0 && intent <= log->config.segment_bytes)
+        rc = zero_range(log, tail.base, tail.position, intent, &dirty);
+    if (rc != 0) return rc;
+    tail.epoch++;
+    rill__control_set_tail(c, &tail);
+    atomic_fetch_add_explicit(log->config.recoveries, 1, memory_order_relaxed);
+    rill__log_say(log, RILL_LOG_INFO,
+                  "%s: a process died while appending; went on at offset %" PRId64 ", epoch %d%s",
+                  log->dir.name, tail.end_offset, (int)tail.epoch,
+                  dirty ? ", its half-written batch zeroed" : "");
+    rill__log_wake(log);
+    return 0;
+}
+
+/* ---- At open ---- */
+
+struct scan {
+    struct log *log;
+    const struct mark *mark;
+    struct segment *segment;
+    struct tail_copy tail;
+    bool removed;
+};
+
+/* The segments between the mark and the tail, whatever their state. */
+static int scan_segment(struct scan *s)
+{
+    const struct log_config *config = &s->log->config;
+    struct segment *segment = s->segment;
+    struct batch_view view;
+    const char *why = NULL;
+    bool good;
+
+    for (;;) {
+        size_t room = segment->size - s->tail.position;
+        bool below = s->tail.end_offset < s->mark->durable_end;
+        enum batch_state state =
+            rill__batch_view(segment->map.data + s->tail.position, room, &view, &why);
+
+        good = state == BATCH_VALID && view.base_offset == s->tail.end_offset &&
+               view.epoch >= s->tail.epoch && (below || rill__batch_verify(&view, segment->salt));
+        if (!good) {
+            if (!below) return 0;
+            return rill__fail(RILL_ERR_CORRUPT,
+                              "%s/%s: no valid batch at position %u, offset %" PRId64
+                              " (%s), although all before offset %" PRId64 " was durable",
+                              s->log->dir.name, segment->name, s->tail.position,
+                              s->tail.end_offset, why != NULL ? why : "out of sequence",
+                              s->mark->durable_end);
+        }
+        if (s->tail.index_position == 0 ||
+            s->tail.position - s->tail.index_position >= config->index_interval_bytes) {
+            if (rill__index_put(segment, s->tail.index_count, view.base_offset, s->tail.position,
+                                s->tail.max_time))
+                s->tail.index_count++;
+            s->tail.index_position = s->tail.position;
+        }
+        if (view.max_time > s->tail.max_time) s->tail.max_time = view.max_time;
+        s->tail.position += view.length;
+        s->tail.end_offset = view.end_offset;
+        s->tail.epoch = view.epoch;
+    }
+}
+
+static void start_segment(struct scan *s, struct segment *segment)
+{
+    s->segment = segment;
+    s->tail.base = segment->base;
+    s->tail.end_offset = segment->base;
+    s->tail.position = SEGMENT_HEADER_SIZE;
+    s->tail.index_count = 0;
+    s->tail.index_position = 0;
+    s->tail.max_time = INT64_MIN;
+    s->tail.created_ms = 0;
+}
+
+static bool is_base(const struct log *log, int64_t base)
+{
+    for (size_t i = 0; i < log->base_count; i++)
+        if (log->bases[i] == base) return true;
+    return false;
+}
+
+/* Makes sure that the segment's index can be rebuilt into; a lost or foreign
+ * index is made anew. */
+static int open_for_scan(struct log *log, int64_t base, struct segment **segment)
+{
+    return rill__log_pin(log, base, true, segment);
+}
+
+static int scan_from_mark(struct scan *s)
+{
+    struct log *log = s->log;
+    struct segment *next = NULL;
+    int64_t first = s->mark->segment;
+    int rc;
+
+    s->tail = (struct tail_copy){-1, 0, INT64_MIN, 0, 0, 0, 0, s->mark->epoch};
+    if (first < 0) first = 0;
+    if (!is_base(log, first)) {
+        if (s->mark->durable_end > 0)
+            return rill__fail(RILL_ERR_CORRUPT,
+                              "%s: segment %" PRId64 " is missing; records up to offset %" PRId64
+                              " were durable",
+                              log->dir.name, first, s->mark->durable_end);
+        s->tail.base = -1;
+        return remove_bases(log, -1, -1, &s->removed);
+    }
+    rc = open_for_scan(log, first, &s->segment);
+    if (rc != 0 && s->mark->durable_end == 0 && rc == RILL_ERR_CORRUPT) {
+        /* Nothing of it was ever durable: its header was not either. */
+        s->segment = NULL;
+        return remove_bases(log, -1, -1, &s->removed);
+    }
+    if (rc != 0) return rc;
+    start_segment(s, s->segment);
+    s->tail.epoch = 0; /* batches before the mark have smaller ones */
+    for (;;) {
+        int64_t base = s->tail.base;
+        rc = scan_segment(s);
+        if (rc != 0) return rc;
+        /* Halves of a roll that did not happen, inside the range of this one. */
+        rc = remove_bases(log, base, s->tail.end_offset, &s->removed);
+        if (rc != 0) return rc;
+        if (s->tail.end_offset == base || !is_base(log, s->tail.end_offset)) break;
+        rc = open_for_scan(log, s->tail.end_offset, &next);
+        if (rc == RILL_ERR_CORRUPT) break; /* made, but its header never got to disk */
+        if (rc != 0) return rc;
+        rill__index_seal(s->segment, s->tail.index_count, s->tail.position, s->tail.end_offset,
+                         s->tail.max_time);
+        rill__log_unpin(log, s->segment);
+        start_segment(s, next);
+        next = NULL;
+    }
+    return remove_bases(log, s->tail.base, -1, &s->removed);
+}
+
+static int remove_tmp(void *arg, const char *name)
+{
+    struct log *log = arg;
+    size_t size = strlen(name);
+
+    if ((size > 4 && strcmp(name + size - 4, ".tmp") == 0) || strcmp(name, "next.log") == 0 ||
+        strcmp(name, "next.index") == 0)
+        return rill__file_remove(&log->dir, name);
+    return 0;
+}
+
+static bool trust_control(const struct log *log)
+{
+    const struct control *c = log->control;
+    static const uint8_t no_boot[16];
+
+    return c->magic == CONTROL_MAGIC && c->abi == rill__shared_abi() &&
+           atomic_load(&c->incarnation) != 0 && atomic_load(&c->poison) == 0 &&
+           memcmp(c->boot_id, no_boot, 16) != 0 &&
+           memcmp(c->boot_id, log->config.boot_id, 16) == 0;
+}
+
+/* The tail that the control block holds, if the files agree with it. */
+static bool tail_from_control(struct log *log, const struct mark *mark, struct tail_copy *tail)
+{
+    const struct control *c = log->control;
+
+    if (!trust_control(log)) return false;
+    rill__control_tail(c, tail);
+    if (tail->base < 0) return tail->end_offset == 0 && mark->durable_end == 0;
+    return tail->end_offset >= mark->durable_end && tail->end_offset >= tail->base &&
+           tail->position >= SEGMENT_HEADER_SIZE && tail->position <= log->config.segment_bytes &&
+           tail->epoch >= 0 && is_base(log, tail->base) &&
+           atomic_load(&c->durable_end) <= tail->end_offset;
+}
+
+static int fill_control(struct log *log, const struct tail_copy *tail, const struct mark *mark,
+                        int64_t durable_end, int64_t directory_base)
+{
+    struct control *c = log->control;
+    int rc;
+
+    memset(c, 0, sizeof *c);
+    rc = rill__shared_mutex_init(&c->append_lock);
+    if (rc == 0) rc = rill__shared_mutex_init(&c->sync_lock);
+    if (rc != 0) return rc;
+    c->magic = CONTROL_MAGIC;
+    c->abi = rill__shared_abi();
+    rill__control_set_tail(c, tail);
+    atomic_store(&c->active_base, tail->base);
+    atomic_store(&c->tail_position, tail->position);
+    atomic_store(&c->log_end, tail->end_offset);
+    atomic_store(&c->durable_end, durable_end);
+    atomic_store(&c->directory_base, directory_base);
+    atomic_store(&c->log_start, mark->log_start);
+    atomic_store(&c->mark_end, mark->durable_end);
+    atomic_store(&c->mark_sequence, mark->sequence);
+    atomic_store(&c->mark_ms, rill__monotonic_ns() / 1000000);
+    memcpy(c->boot_id, log->config.boot_id, 16);
+    atomic_store_explicit(&c->incarnation, log->config.incarnation, memory_order_release);
+    return 0;
+}
+
+/* Everything from the mark to the tail, on disk. */
+static int sync_recovered(struct log *log, const struct mark *mark, const struct tail_copy *tail)
+{
+    char name[SEGMENT_NAME_SIZE];
+    int rc = 0;
+
+    for (size_t i = 0; i < log->base_count && rc == 0; i++) {
+        struct file file = FILE_NONE;
+        if (log->bases[i] < mark->segment || log->bases[i] > tail->base) continue;
+        rill__segment_name(log->bases[i], "log", name);
+        rc = rill__file_open(&log->dir, name, FILE_WRITE, &file);
+        if (rc == 0) rc = rill__file_sync(&file);
+        rill__file_close(&file);
+    }
+    return rc == 0 ? rill__dir_sync(&log->dir) : rc;
+}
+
+int rill__log_recover(struct log *log)
+{
+    struct control *c = log->control;
+    struct mark mark;
+    struct scan scan = {.log = log, .mark = &mark};
+    int64_t durable_end;
+    int64_t directory_base = -1;
+    uint64_t intent = log->config.segment_bytes;
+    bool same_boot;
+    bool dirty = false;
+    int rc;
+
+    rc = rill__mark_read(&log->control_file, &mark);
+    if (rc != 0) return rc;
+    rc = rill__dir_list(&log->dir, remove_tmp, log);
+    if (rc != 0) return rc;
+    rc = rill__log_refresh(log);
+    if (rc != 0) return rc;
+    same_boot = tail_from_control(log, &mark, &scan.tail);
+    if (same_boot) {
+        durable_end = atomic_load(&c->durable_end);
+        directory_base = atomic_load(&c->directory_base);
+        if (atomic_load(&c->intent_end) <= intent) intent = atomic_load(&c->intent_end);
+        rc = remove_bases(log, scan.tail.base, -1, &scan.removed);
+    } else {
+        /* From here on the words are not to be trusted, should we die. */
+        memset(c->boot_id, 0, sizeof c->boot_id);
+        rc = scan_from_mark(&scan);
+        durable_end = scan.tail.end_offset;
+        directory_base = scan.tail.base;
+    }
+    if (rc != 0) goto out;
+    if (scan.tail.base >= 0)
+        rc = zero_range(log, scan.tail.base, scan.tail.position, intent, &dirty);
+    if (rc == 0 && scan.removed) rc = rill__log_refresh(log);
+    if (rc == 0 && !same_boot) rc = sync_recovered(log, &mark, &scan.tail);
+    if (rc != 0) goto out;
+
+    if (scan.tail.epoch < mark.epoch) scan.tail.epoch = mark.epoch;
+    scan.tail.epoch++;
+    mark.epoch = scan.tail.epoch;
+    mark.sequence++;
+    if (!same_boot) {
+        mark.durable_end = durable_end;
+        mark.segment = scan.tail.base;
+        mark.position = scan.tail.position;
+        mark.index_count = scan.tail.index_count;
+    }
+    rc = rill__mark_write(&log->control_file, &mark);
+    if (rc == 0 && !same_boot && log->config.recovered != NULL)
+        rc = log->config.recovered(log->config.recovered_arg, scan.tail.end_offset);
+    if (rc == 0) rc = fill_control(log, &scan.tail, &mark, durable_end, directory_base);
+    if (rc != 0) goto out;
+    atomic_fetch_add_explicit(log->config.recoveries, 1, memory_order_relaxed);
+    if (dirty || scan.removed)
+        rill__log_say(log, RILL_LOG_WARNING,
+                      "%s: recovered; a torn tail after offset %" PRId64 " was cut, epoch is %d",
+                      log->dir.name, scan.tail.end_offset, (int)scan.tail.epoch);
+out:
+    if (scan.segment != NULL) rill__log_unpin(log, scan.segment);
+    return rc;
+}

@@ -1,0 +1,67 @@
+/*
+ * log/segment.h - one segment file and its index, mapped.
+ *
+ * A struct segment is a mapping in this process, shared by reference count:
+ * cursors pin what they point into, so unlinking a file never pulls memory
+ * from under a record that was handed out. Segments never change size.
+ *
+ * Threads: rill__segment_* are called with the log's private lock held unless
+ * they say otherwise; base, salt, size and the maps never change after open.
+ */
+#ifndef RILL_LOG_SEGMENT_H
+#define RILL_LOG_SEGMENT_H
+#include "log/log.h"
+
+struct segment {
+    struct segment *next; /* list of the log; guarded by log->lock */
+    uint32_t references;  /* guarded by log->lock */
+    bool writable;
+    int64_t base;
+    uint64_t salt;
+    uint32_t size;
+    struct map map;
+    struct map index; /* data NULL: missing or foreign, do without */
+    char name[32];    /* for messages */
+};
+
+#define SEGMENT_NAME_SIZE 32
+void rill__segment_name(int64_t base, const char *suffix, char name[SEGMENT_NAME_SIZE]);
+/* The base offset in a file name, or -1 if it is no segment's. */
+int64_t rill__segment_base_of(const char *name);
+
+/* Makes the files of segment base, from the prepared ones if there are any.
+ * Nothing is synced. On error nothing is left. No lock of the process needed:
+ * the caller holds append_lock. */
+int rill__segment_create(const struct log_config *config, const struct file *dir, int64_t base,
+                         int32_t epoch);
+/* Opens and maps; checks the header. RILL_ERR_CORRUPT names what is wrong. */
+int rill__segment_open(const struct log_config *config, const struct file *dir, int64_t base,
+                       bool writable, struct segment **segment);
+void rill__segment_close(const struct log_config *config, struct segment *segment);
+int rill__segment_remove(const struct file *dir, int64_t base);
+/* Prepares next.log and next.index: allocated, zeroed, synced. */
+int rill__segment_prepare(const struct log_config *config, const struct file *dir);
+
+/* ---- Its index -------------------------------------------------------- */
+
+uint64_t rill__index_bytes(const struct log_config *config);
+/* Writes entry number `at`; false if the index is full or missing. */
+bool rill__index_put(struct segment *segment, uint32_t at, int64_t offset, uint32_t position,
+                     int64_t max_time_before);
+/* Fills in the header of a sealed segment's index. */
+void rill__index_seal(struct segment *segment, uint32_t count, uint32_t end_position,
+                      int64_t end_offset, int64_t max_time);
+/* What a sealed segment's index header says; false if it says nothing valid. */
+struct index_seal {
+    uint32_t count;
+    uint32_t end_position;
+    int64_t end_offset;
+    int64_t max_time;
+};
+bool rill__index_sealed(const struct segment *segment, struct index_seal *seal);
+/* Position of a batch at or before offset: a valid entry's, else the first. */
+uint32_t rill__index_find(const struct segment *segment, uint32_t count, int64_t offset);
+/* Position from which to look for time_ms: no batch before it can have it. */
+uint32_t rill__index_find_time(const struct segment *segment, uint32_t count, int64_t time_ms);
+
+#endif

@@ -1,0 +1,279 @@
+/*
+ * log/sync.c - making the log durable, and remembering how far it is.
+ *
+ *     covered? --yes--> done
+ *        | no
+ *     try sync_lock --taken--> sleep on durable_sequence, look again
+ *        | got it
+ *     tail := now; sync every segment from the durable end to the tail; sync
+ *     the directory if a segment is new; durable_end := tail; unlock; wake all
+ *
+ * So whoever comes first syncs for all that was appended by then, in every
+ * process, and the append lock is never held over a sync.
+ *
+ * A failed sync is told once by the kernel and the data is gone. The first
+ * process to see it poisons the partition for all; nobody is acknowledged
+ * after that, and no sync is tried again.
+ *
+ * The durable mark follows lazily: it says which part of the log, if it does
+ * not verify, is damage and not a torn tail.
+ */
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "log/inner.h"
+
+#define RETRY_NS (INT64_C(50) * 1000 * 1000) /* a dead syncer is noticed so soon */
+
+static const char mark_magic[8] = {'R', 'I', 'L', 'L', 'M', 'R', 'K', '1'};
+
+static bool read_mark_copy(const uint8_t *b, struct mark *mark)
+{
+    if (memcmp(b, mark_magic, sizeof mark_magic) != 0 ||
+        rill__get64(b + 56) != rill__checksum(b, 56))
+        return false;
+    mark->sequence = rill__get64(b + 8);
+    mark->durable_end = (int64_t)rill__get64(b + 16);
+    mark->segment = (int64_t)rill__get64(b + 24);
+    mark->position = rill__get32(b + 32);
+    mark->index_count = rill__get32(b + 36);
+    mark->epoch = (int32_t)rill__get32(b + 40);
+    mark->log_start = (int64_t)rill__get64(b + 48);
+    return true;
+}
+
+int rill__mark_read(const struct file *control_file, struct mark *mark)
+{
+    uint8_t copies[MARK_B_AT - MARK_A_AT + MARK_SIZE];
+    struct mark a = {0};
+    struct mark b = {0};
+    bool has_a;
+    bool has_b;
+    int rc = rill__file_read(control_file, copies, sizeof copies, MARK_A_AT);
+
+    if (rc != 0) return rc;
+    has_a = read_mark_copy(copies, &a);
+    has_b = read_mark_copy(copies + (MARK_B_AT - MARK_A_AT), &b);
+    if (!has_a && !has_b)
+        return rill__fail(RILL_ERR_CORRUPT,
+                          "%s: both durable marks are damaged; what was durable is not known",
+                          control_file->name);
+    *mark = has_a && (!has_b || a.sequence > b.sequence) ? a : b;
+    return 0;
+}
+
+int rill__mark_write(const struct file *control_file, const struct mark *mark)
+{
+    uint8_t b[MARK_SIZE] = {0};
+    int rc;
+
+    memcpy(b, mark_magic, sizeof mark_magic);
+    rill__put64(b + 8, mark->sequence);
+    rill__put64(b + 16, (uint64_t)mark->durable_end);
+    rill__put64(b + 24, (uint64_t)mark->segment);
+    rill__put32(b + 32, mark->position);
+    rill__put32(b + 36, mark->index_count);
+    rill__put32(b + 40, (uint32_t)mark->epoch);
+    rill__put64(b + 48, (uint64_t)mark->log_start);
+    rill__put64(b + 56, rill__checksum(b, 56));
+    rc = rill__file_write(control_file, b, sizeof b,
+                          mark->sequence % 2 == 0 ? MARK_B_AT : MARK_A_AT);
+    return rc != 0 ? rc : rill__file_sync(control_file);
+}
+
+/* ---- Under sync_lock -------------------------------------------------- */
+
+static int sync_segment(struct log *log, int64_t base)
+{
+    char name[SEGMENT_NAME_SIZE];
+    int rc;
+
+    if (log->sync_file_base != base) {
+        rill__file_close(&log->sync_file);
+        log->sync_file_base = -1;
+        rill__segment_name(base, "log", name);
+        rc = rill__file_open(&log->dir, name, FILE_WRITE, &log->sync_file);
+        if (rc != 0) return rc;
+        log->sync_file_base = base;
+    }
+    atomic_fetch_add_explicit(log->config.syncs, 1, memory_order_relaxed);
+    return rill__file_sync(&log->sync_file);
+}
+
+/* The segments that hold [durable_end, tail). */
+static int sync_segments(struct log *log, const struct tail_copy *tail)
+{
+    int64_t base;
+    int rc = rill__log_base_of(log, rill__log_durable(log), &base);
+
+    while (rc == 0 && base >= 0) {
+        rc = sync_segment(log, base);
+        if (rc != 0 || base == tail->base) break;
+        rc = rill__log_base_after(log, base, &base);
+    }
+    if (rc == 0 && tail->base > atomic_load(&log->control->directory_base)) {
+        rc = rill__dir_sync(&log->dir);
+        if (rc == 0) atomic_store(&log->control->directory_base, tail->base);
+    }
+    return rc;
+}
+
+static int write_mark(struct log *log, const struct tail_copy *tail)
+{
+    struct control *c = log->control;
+    struct file index = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    struct mark mark = {atomic_load(&c->mark_sequence) + 1,
+                        tail->end_offset,
+                        tail->base,
+                        tail->position,
+                        tail->index_count,
+                        tail->epoch,
+                        atomic_load(&c->log_start)};
+    int rc;
+
+    rill__segment_name(tail->base, "index", name);
+    if (rill__file_open(&log->dir, name, FILE_WRITE, &index) != 0 || rill__file_sync(&index) != 0)
+        mark.index_count = 0; /* a hint; it will be rebuilt */
+    rill__file_close(&index);
+    rc = rill__mark_write(&log->control_file, &mark);
+    if (rc != 0) return rc;
+    atomic_store(&c->mark_sequence, mark.sequence);
+    atomic_store(&c->mark_end, mark.durable_end);
+    atomic_store(&c->mark_ms, rill__monotonic_ns() / 1000000);
+    return 0;
+}
+
+/* Syncs all there is now. force_mark: also brings the mark up to it. */
+static int sync_all(struct log *log, bool force_mark)
+{
+    struct control *c = log->control;
+    struct tail_copy tail;
+    int64_t now_ms = rill__monotonic_ns() / 1000000;
+    int rc = rill__log_state(log);
+
+    if (rc != 0) return rc;
+    rill__control_tail(c, &tail);
+    if (tail.base < 0) return 0;
+    if (tail.end_offset > rill__log_durable(log)) {
+        rc = sync_segments(log, &tail);
+        if (rc != 0) return rill__log_poison(log, rc);
+        atomic_store_explicit(&c->durable_end, tail.end_offset, memory_order_release);
+    }
+    if (atomic_load(&c->mark_end) < tail.end_offset &&
+        (force_mark || now_ms - atomic_load(&c->mark_ms) >= log->config.sync_interval_ms)) {
+        rc = write_mark(log, &tail);
+        if (rc != 0) return rill__log_poison(log, rc);
+    }
+    return 0;
+}
+
+static void announce_durable(struct log *log)
+{
+    atomic_fetch_add(&log->control->durable_sequence, 1);
+    rill__futex_wake_all(&log->control->durable_sequence);
+    rill__log_wake(log); /* consumers that read only what is durable */
+}
+
+/* One try: 0 synced, RILL_ERR_BUSY another one is at it. */
+static int sync_once(struct log *log, bool force_mark)
+{
+    int rc = rill__shared_mutex_trylock(&log->control->sync_lock);
+
+    if (rc < 0) return rc;
+    /* What it guards is written in an order in which any prefix is true. */
+    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&log->control->sync_lock);
+    rc = sync_all(log, force_mark);
+    rill__shared_mutex_unlock(&log->control->sync_lock);
+    announce_durable(log);
+    return rc;
+}
+
+int rill__log_sync(struct log *log, int64_t end, int64_t deadline_ns)
+{
+    for (;;) {
+        uint32_t sequence =
+            atomic_load_explicit(&log->control->durable_sequence, memory_order_acquire);
+        int64_t now;
+        int rc;
+
+        if (rill__log_durable(log) >= end) return 0;
+        rc = sync_once(log, false);
+        if (rc != RILL_ERR_BUSY) return rc;
+        rc = rill__log_state(log);
+        if (rc != 0) return rc;
+        now = rill__monotonic_ns();
+        if (now >= deadline_ns)
+            return rill__fail(RILL_ERR_TIMEOUT,
+                              "%s: a sync by another thread or process takes long",
+                              log->dir.name);
+        rill__futex_wait(&log->control->durable_sequence, sequence,
+                         deadline_ns - now < RETRY_NS ? deadline_ns : now + RETRY_NS);
+    }
+}
+
+int rill__log_checkpoint(struct log *log)
+{
+    int rc = rill__log_state(log);
+
+    if (rc == 0 && atomic_load(&log->control->mark_end) < rill__log_end(log))
+        rc = sync_once(log, true);
+    return rc == RILL_ERR_BUSY ? 0 : rc; /* another process is at it */
+}
+
+static void due_in(uint32_t *next_ms, int64_t ms)
+{
+    if (ms < 1) ms = 1;
+    if (ms < *next_ms) *next_ms = (uint32_t)ms;
+}
+
+/* A segment prepared when the active one is half full. */
+static int prepare_next(struct log *log)
+{
+    uint32_t position = atomic_load_explicit(&log->control->tail_position, memory_order_relaxed);
+
+    if (position < log->config.segment_bytes / 2) return 0;
+    return rill__segment_prepare(&log->config, &log->dir);
+}
+
+static int roll_by_age(struct log *log, uint32_t *next_ms)
+{
+    struct tail_copy tail;
+    int64_t age;
+    int rc;
+
+    rill__control_tail(log->control, &tail);
+    if (tail.created_ms == 0) return 0;
+    age = rill__now_ms() - tail.created_ms;
+    if (age <= log->config.segment_ms) {
+        due_in(next_ms, log->config.segment_ms - age);
+        return 0;
+    }
+    rc = rill__log_lock(log, rill__deadline(0));
+    if (rc != 0) return rc == RILL_ERR_TIMEOUT ? 0 : rc;
+    rill__control_tail(log->control, &tail);
+    if (tail.created_ms != 0 && rill__now_ms() - tail.created_ms > log->config.segment_ms)
+        rc = rill__log_roll(log, &tail);
+    rill__log_unlock(log);
+    return rc;
+}
+
+int rill__log_maintain(struct log *log, uint32_t *next_ms)
+{
+    struct control *c = log->control;
+    int rc = rill__log_state(log);
+
+    if (rc != 0) return rc;
+    if (atomic_load(&c->mark_end) < rill__log_end(log)) {
+        int64_t since = rill__monotonic_ns() / 1000000 - atomic_load(&c->mark_ms);
+        if (since >= log->config.sync_interval_ms) {
+            rc = sync_once(log, true);
+            if (rc != 0 && rc != RILL_ERR_BUSY) return rc;
+            due_in(next_ms, log->config.sync_interval_ms);
+        } else {
+            due_in(next_ms, log->config.sync_interval_ms - since);
+        }
+    }
+    rc = prepare_next(log);
+    if (rc != 0) return rc;
+    return roll_by_age(log, next_ms);
+}

@@ -1,0 +1,261 @@
+/*
+ * meta/env.c - the LMDB environment: opened, grown, read and written.
+ *
+ * A transaction that meets a full map is undone, the map is doubled and the
+ * work runs again; growth by another process (MDB_MAP_RESIZED) is taken over.
+ * Both need that no transaction of this process is open, which `users` counts.
+ */
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "meta/inner.h"
+#include <errno.h>
+#include <inttypes.h>
+
+#define MAP_FIRST_BYTES ((size_t)16 << 20)
+#define MAP_MAX_BYTES ((size_t)1 << 36)
+#define READERS_MAX 512
+
+int rill__meta_failed(struct meta *meta, int code, const char *what)
+{
+    switch (code) {
+    case 0: return 0;
+    case MDB_MAP_FULL:
+    case MDB_MAP_RESIZED:
+    case MDB_READERS_FULL: return code;
+    case MDB_NOTFOUND: return RILL_ERR_NOT_FOUND;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_PANIC:
+        return rill__fail(RILL_ERR_CORRUPT, "%s: %s: %s", meta->path, what, mdb_strerror(code));
+    case MDB_VERSION_MISMATCH:
+        return rill__fail(RILL_ERR_FORMAT, "%s: %s: %s", meta->path, what, mdb_strerror(code));
+    default:
+        if (code > 0) return rill__fail_os(code, "%s: %s", meta->path, what);
+        return rill__fail(RILL_ERR_IO, "%s: %s: %s", meta->path, what, mdb_strerror(code));
+    }
+}
+
+static void enter(struct meta *meta)
+{
+    rill__mutex_lock(&meta->lock);
+    while (meta->resizing) pthread_cond_wait(&meta->changed, &meta->lock.m);
+    meta->users++;
+    rill__mutex_unlock(&meta->lock);
+}
+
+static void leave(struct meta *meta)
+{
+    rill__mutex_lock(&meta->lock);
+    if (--meta->users == 0) pthread_cond_broadcast(&meta->changed);
+    rill__mutex_unlock(&meta->lock);
+}
+
+/* size 0: take over what another process has set. */
+static int resize_map(struct meta *meta, bool grow)
+{
+    MDB_envinfo info;
+    size_t size = 0;
+    int code;
+
+    rill__mutex_lock(&meta->lock);
+    while (meta->resizing) pthread_cond_wait(&meta->changed, &meta->lock.m);
+    meta->resizing = true;
+    while (meta->users > 0) pthread_cond_wait(&meta->changed, &meta->lock.m);
+    mdb_env_info(meta->env, &info);
+    if (grow) size = info.me_mapsize * 2;
+    code = size > MAP_MAX_BYTES ? ENOSPC : mdb_env_set_mapsize(meta->env, size);
+    meta->resizing = false;
+    pthread_cond_broadcast(&meta->changed);
+    rill__mutex_unlock(&meta->lock);
+    return rill__meta_failed(meta, code, "growing the map");
+}
+
+static int run(struct meta *meta, meta_work work, void *arg, unsigned flags)
+{
+    for (int attempt = 0;; attempt++) {
+        MDB_txn *txn = NULL;
+        int rc;
+
+        enter(meta);
+        rc = mdb_txn_begin(meta->env, NULL, flags, &txn);
+        if (rc == 0) {
+            rc = work(meta, txn, arg);
+            if (rc == 0 && flags == 0)
+                rc = rill__meta_failed(meta, mdb_txn_commit(txn), "commit");
+            else mdb_txn_abort(txn);
+        } else {
+            rc = rill__meta_failed(meta, rc, "beginning a transaction");
+        }
+        leave(meta);
+        if (attempt == 40 &&
+            (rc == MDB_MAP_FULL || rc == MDB_MAP_RESIZED || rc == MDB_READERS_FULL))
+            return rill__fail(RILL_ERR_IO, "%s: %s", meta->path, mdb_strerror(rc));
+        if (rc == MDB_READERS_FULL) {
+            rc = rill__meta_check_readers(meta);
+            if (rc == 0) rill__sleep_ns(1000000);
+        } else if (rc == MDB_MAP_FULL || rc == MDB_MAP_RESIZED) {
+            rc = resize_map(meta, rc == MDB_MAP_FULL);
+        } else {
+            return rc;
+        }
+        if (rc != 0) return rc;
+    }
+}
+
+int rill__meta_read(struct meta *meta, meta_work work, void *arg)
+{
+    return run(meta, work, arg, MDB_RDONLY);
+}
+
+int rill__meta_write(struct meta *meta, meta_work work, void *arg)
+{
+    return run(meta, work, arg, 0);
+}
+
+/* ---- Values ----------------------------------------------------------- */
+
+static uint64_t sum_of(const MDB_val *key, const void *value, size_t size)
+{
+    return rill__checksum(value, size) ^ rill__mix64(rill__checksum(key->mv_data, key->mv_size));
+}
+
+int rill__meta_check_value(struct meta *meta, const MDB_val *key, MDB_val *value)
+{
+    if (value->mv_size >= 8) {
+        const uint8_t *at = value->mv_data;
+        value->mv_size -= 8;
+        if (rill__get64(at + value->mv_size) == sum_of(key, at, value->mv_size)) return 0;
+    }
+    return rill__fail(RILL_ERR_CORRUPT, "%s: the value of a key of kind %c does not verify",
+                      meta->path, *(const char *)key->mv_data);
+}
+
+int rill__meta_get(struct meta *meta, MDB_txn *txn, const MDB_val *key, MDB_val *value)
+{
+    int rc = rill__meta_failed(meta, mdb_get(txn, meta->dbi, (MDB_val *)(uintptr_t)key, value),
+                               "reading");
+    return rc != 0 ? rc : rill__meta_check_value(meta, key, value);
+}
+
+int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,
+                   size_t size)
+{
+    MDB_val v = {size + 8, value};
+
+    rill__put64(value + size, sum_of(key, value, size));
+    return rill__meta_failed(meta, mdb_put(txn, meta->dbi, (MDB_val *)(uintptr_t)key, &v, 0),
+                             "writing");
+}
+
+int rill__meta_delete_prefix(struct meta *meta, MDB_txn *txn, const MDB_val *prefix)
+{
+    MDB_cursor *cursor;
+    MDB_val key = *prefix;
+    MDB_val value;
+    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+
+    if (rc != 0) return rc;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (rc == 0 && key.mv_size >= prefix->mv_size &&
+           memcmp(key.mv_data, prefix->mv_data, prefix->mv_size) == 0) {
+        rc = mdb_cursor_del(cursor, 0);
+        if (rc == 0) rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return rc == 0 || rc == MDB_NOTFOUND ? 0 : rill__meta_failed(meta, rc, "deleting");
+}
+
+size_t rill__meta_name_key(uint8_t key[META_KEY_MAX], char kind, const char *name)
+{
+    size_t size = strlen(name);
+
+    key[0] = (uint8_t)kind;
+    memcpy(key + 1, name, size);
+    return 1 + size;
+}
+
+/* ---- Opening ---------------------------------------------------------- */
+
+static int check_schema(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    bool create = *(bool *)arg;
+    uint8_t bytes[16] = {0};
+    MDB_val key = {1, (void *)(uintptr_t) "S"};
+    MDB_val value;
+    uint32_t version;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc == RILL_ERR_NOT_FOUND && create) {
+        rill__put32(bytes, META_SCHEMA_VERSION);
+        return rill__meta_put(meta, txn, &key, bytes, 8);
+    }
+    if (rc == RILL_ERR_NOT_FOUND)
+        return rill__fail(RILL_ERR_CORRUPT, "%s: the catalogue has no schema record", meta->path);
+    if (rc != 0) return rc;
+    version = value.mv_size >= 4 ? rill__get32(value.mv_data) : 0;
+    if (value.mv_size != 8 || version != META_SCHEMA_VERSION ||
+        rill__get32((const uint8_t *)value.mv_data + 4) != 0)
+        return rill__fail(RILL_ERR_FORMAT,
+                          "%s: the catalogue has schema %u; this library knows schema %d",
+                          meta->path, version, META_SCHEMA_VERSION);
+    return 0;
+}
+
+static int open_dbi(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    (void)arg;
+    return rill__meta_failed(meta, mdb_dbi_open(txn, NULL, 0, &meta->dbi), "opening");
+}
+
+int rill__meta_open(struct heap *heap, const char *path, bool create, struct meta **out)
+{
+    struct meta *meta = rill__alloc(heap, sizeof *meta);
+    size_t size = strlen(path);
+    int rc;
+
+    if (meta == NULL) return RILL_ERR_NO_MEMORY;
+    meta->heap = heap;
+    if (size >= sizeof meta->path) size = sizeof meta->path - 1;
+    memcpy(meta->path, path, size);
+    rc = rill__mutex_init(&meta->lock);
+    if (rc != 0) {
+        rill__free(heap, meta);
+        return rc;
+    }
+    pthread_cond_init(&meta->changed, NULL);
+    rc = rill__meta_failed(meta, mdb_env_create(&meta->env), "environment");
+    if (rc != 0) goto out;
+    mdb_env_set_mapsize(meta->env, MAP_FIRST_BYTES);
+    mdb_env_set_maxreaders(meta->env, READERS_MAX);
+    rc = rill__meta_failed(meta, mdb_env_open(meta->env, path, MDB_NOTLS, 0600), "opening");
+    if (rc != 0) goto out;
+    rc = rill__meta_check_readers(meta);
+    if (rc == 0) rc = rill__meta_read(meta, open_dbi, NULL);
+    if (rc == 0) {
+        bool fresh = false;
+        rc = rill__meta_read(meta, check_schema, &fresh);
+        if (rc == RILL_ERR_CORRUPT && create) rc = rill__meta_write(meta, check_schema, &create);
+    }
+    if (rc != 0) goto out;
+    *out = meta;
+    return 0;
+out:
+    rill__meta_close(meta);
+    return rc;
+}
+
+void rill__meta_close(struct meta *meta)
+{
+    if (meta == NULL) return;
+    if (meta->env != NULL) mdb_env_close(meta->env);
+    pthread_cond_destroy(&meta->changed);
+    rill__mutex_deinit(&meta->lock);
+    rill__free(meta->heap, meta);
+}
+
+int rill__meta_check_readers(struct meta *meta)
+{
+    int dead;
+    return rill__meta_failed(meta, mdb_reader_check(meta->env, &dead), "checking readers");
+}

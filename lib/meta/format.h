@@ -1,0 +1,35 @@
+/*
+ * meta/format.h - the keys and values of the catalogue.
+ *
+ * One LMDB database without a name; the first byte of a key is its kind. All
+ * integers are little-endian, but for those in keys, which are big-endian so
+ * that LMDB's order is theirs. Every value ends with 8 bytes of XXH3-64 over
+ * key and value before it, since LMDB does not checksum its pages.
+ *
+ *     key                                   value (before the checksum)
+ *     ------------------------------------- --------------------------------
+ *     "S"                                   schema version (4), features (4)
+ *     "T" name                              id (16), created ms (8), partition
+ *                                           count (4), segment ms (4), segment
+ *                                           bytes (8), max message bytes (4),
+ *                                           index interval bytes (4)
+ *     "G" group                             generation (4)
+ *     "O" group 0 topic id (16) part. (4)   offset (8), leader epoch (4),
+ *                                           reserved (4), committed ms (8),
+ *                                           metadata with its 0, or nothing
+ *
+ * Group names hold no zero byte. A group exists when it has a "G" key.
+ * History: 1 (0.1) first version.
+ */
+#ifndef RILL_META_FORMAT_H
+#define RILL_META_FORMAT_H
+
+enum {
+    META_SCHEMA_VERSION = 1,
+    META_KEY_MAX = 1 + RILL_TOPIC_NAME_MAX + 1 + 16 + 4,
+    META_VALUE_MAX = 64 + RILL_METADATA_MAX + 8,
+    META_TOPIC_SIZE = 48,
+    META_OFFSET_SIZE = 24
+};
+
+#endif

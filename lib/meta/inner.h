@@ -1,0 +1,51 @@
+/*
+ * meta/inner.h - transactions, and checked keys and values in them.
+ */
+#ifndef RILL_META_INNER_H
+#define RILL_META_INNER_H
+#include "meta/meta.h"
+#include "meta/format.h"
+#include "os/thread.h"
+#include <lmdb.h>
+
+struct meta {
+    struct heap *heap;
+    MDB_env *env;
+    MDB_dbi dbi;
+    char path[256];
+
+    /* The map may only be resized while no transaction of this process is
+     * open: each holds a count, and a resizer waits for it to be 0. */
+    struct mutex lock; /* guards users, resizing */
+    pthread_cond_t changed;
+    unsigned users;
+    bool resizing;
+};
+
+/* A function run inside a transaction. It may run more than once: on
+ * MDB_MAP_FULL the transaction is undone, the map doubled, and all begins
+ * again. Returns 0, RILL_ERR_*, or LMDB's code through rill__meta_failed. */
+typedef int (*meta_work)(struct meta *meta, MDB_txn *txn, void *arg);
+int rill__meta_read(struct meta *meta, meta_work work, void *arg);
+int rill__meta_write(struct meta *meta, meta_work work, void *arg);
+
+/* Maps LMDB's code to ours with a message; MDB_MAP_FULL is kept for the
+ * transaction to see. */
+int rill__meta_failed(struct meta *meta, int mdb_code, const char *what);
+
+/* The value of key without its checksum; RILL_ERR_NOT_FOUND without message. */
+int rill__meta_get(struct meta *meta, MDB_txn *txn, const MDB_val *key, MDB_val *value);
+int rill__meta_check_value(struct meta *meta, const MDB_val *key, MDB_val *value);
+/* Appends the checksum; value has room for 8 more bytes. */
+int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,
+                   size_t size);
+/* Deletes every key that begins with prefix. */
+int rill__meta_delete_prefix(struct meta *meta, MDB_txn *txn, const MDB_val *prefix);
+
+/* Keys. Return the size. */
+size_t rill__meta_name_key(uint8_t key[META_KEY_MAX], char kind, const char *name);
+size_t rill__meta_offset_key(uint8_t key[META_KEY_MAX], const char *group,
+                             const uint8_t topic_id[16], int32_t partition);
+int rill__meta_remove_topic_offsets(struct meta *meta, MDB_txn *txn, const uint8_t topic_id[16]);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * meta/meta.h - the catalogue: what a store knows besides its records.
+ *
+ * One LMDB environment in <store>/meta. Topics and their configuration,
+ * groups and their generation, committed offsets. LMDB keeps pages consistent
+ * but does not checksum them, so every value ends with an XXH3-64 over key and
+ * value; one that fails is RILL_ERR_CORRUPT, never used.
+ *
+ * Modes: plain pwrite, full sync, no write map: a commit is durable on return,
+ * a full disk is RILL_ERR_NO_SPACE and never a signal. Transactions are short.
+ * The map grows by itself; growth by another process is followed.
+ *
+ * Threads: any, concurrently. Writers of all processes take turns in LMDB.
+ */
+#ifndef RILL_META_META_H
+#define RILL_META_META_H
+#include "base/heap.h"
+#include "os/os.h"
+
+struct meta;
+
+/* Opens (create: makes) the environment in the directory path, which exists.
+ * RILL_ERR_FORMAT: a schema newer than this library's, with both numbers. */
+int rill__meta_open(struct heap *heap, const char *path, bool create, struct meta **meta);
+void rill__meta_close(struct meta *meta);
+/* Frees reader slots of dead processes. */
+int rill__meta_check_readers(struct meta *meta);
+
+struct meta_topic {
+    uint8_t id[16];
+    char name[RILL_TOPIC_NAME_MAX + 1];
+    int64_t created_ms;
+    uint32_t partition_count;
+    uint32_t segment_ms;
+    uint64_t segment_bytes;
+    uint32_t max_message_bytes;
+    uint32_t index_interval_bytes;
+};
+
+/* EXISTS if the name is taken. */
+int rill__meta_topic_create(struct meta *meta, const struct meta_topic *topic);
+int rill__meta_topic_get(struct meta *meta, const char *name, struct meta_topic *topic);
+/* The topic and all committed offsets for it, in one transaction. */
+int rill__meta_topic_delete(struct meta *meta, const char *name, struct meta_topic *deleted);
+/* The first topic whose name is greater than `after` ("" = the first);
+ * RILL_ERR_NOT_FOUND at the end. */
+int rill__meta_topic_after(struct meta *meta, const char *after, struct meta_topic *topic);
+
+struct meta_offset {
+    uint8_t topic_id[16];
+    int32_t partition;
+    int32_t leader_epoch;
+    int64_t offset;
+    int64_t committed_ms;
+    const char *metadata; /* may be NULL; borrowed */
+};
+
+/* All or none. Creates the group if need be. */
+int rill__meta_offsets_commit(struct meta *meta, const char *group,
+                              const struct meta_offset *offsets, size_t count);
+/* *offset with metadata copied into the caller's buffer (NULL: not wanted);
+ * RILL_ERR_NOT_FOUND none committed; RILL_ERR_TOO_BIG the buffer is too small. */
+int rill__meta_offset_get(struct meta *meta, const char *group, const uint8_t topic_id[16],
+                          int32_t partition, struct meta_offset *offset, char *metadata,
+                          size_t metadata_size);
+/* Lowers every group's offset for the partition that is above log_end; the
+ * number of offsets lowered into *clamped. One transaction. */
+int rill__meta_offsets_clamp(struct meta *meta, const uint8_t topic_id[16], int32_t partition,
+                             int64_t log_end, size_t *clamped);
+
+/* A group's generation; NOT_FOUND if it was never stored. */
+int rill__meta_group_get(struct meta *meta, const char *group, int32_t *generation);
+int rill__meta_group_put(struct meta *meta, const char *group, int32_t generation);
+/* The group and its committed offsets. */
+int rill__meta_group_delete(struct meta *meta, const char *group);
+int rill__meta_group_after(struct meta *meta, const char *after, char *group, size_t group_size,
+                           int32_t *generation);
+
+#endif

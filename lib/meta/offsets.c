@@ -1,0 +1,297 @@
+/*
+ * meta/offsets.c - groups, their generation, and what they committed.
+ */
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "meta/inner.h"
+
+size_t rill__meta_offset_key(uint8_t key[META_KEY_MAX], const char *group,
+                             const uint8_t topic_id[16], int32_t partition)
+{
+    size_t at = rill__meta_name_key(key, 'O', group);
+
+    key[at++] = 0;
+    if (topic_id == NULL) return at;
+    memcpy(key + at, topic_id, 16);
+    at += 16;
+    for (int shift = 24; shift >= 0; shift -= 8)
+        key[at++] = (uint8_t)((uint32_t)partition >> shift);
+    return at;
+}
+
+/* ---- Groups ----------------------------------------------------------- */
+
+struct group_work {
+    const char *group;
+    int32_t generation;
+    bool keep; /* put: leave an existing group's generation alone */
+    char *name;
+    size_t name_size;
+};
+
+static int group_get_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct group_work *work = arg;
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
+    MDB_val value;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc == RILL_ERR_NOT_FOUND) return rill__fail(rc, "there is no group %s", work->group);
+    if (rc != 0) return rc;
+    if (value.mv_size != 4)
+        return rill__fail(RILL_ERR_CORRUPT, "%s: group %s has a record of %zu bytes", meta->path,
+                          work->group, value.mv_size);
+    work->generation = (int32_t)rill__get32(value.mv_data);
+    return 0;
+}
+
+static int group_put_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct group_work *work = arg;
+    uint8_t name[META_KEY_MAX];
+    uint8_t v[12];
+    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
+    MDB_val old;
+
+    if (work->keep) {
+        int rc = rill__meta_get(meta, txn, &key, &old);
+        if (rc != RILL_ERR_NOT_FOUND) return rc;
+    }
+    rill__put32(v, (uint32_t)work->generation);
+    return rill__meta_put(meta, txn, &key, v, 4);
+}
+
+int rill__meta_group_get(struct meta *meta, const char *group, int32_t *generation)
+{
+    struct group_work work = {.group = group};
+    int rc = rill__meta_read(meta, group_get_work, &work);
+    if (rc == 0) *generation = work.generation;
+    return rc;
+}
+
+int rill__meta_group_put(struct meta *meta, const char *group, int32_t generation)
+{
+    struct group_work work = {.group = group, .generation = generation};
+    return rill__meta_write(meta, group_put_work, &work);
+}
+
+static int group_delete_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct group_work *work = arg;
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
+    int rc = group_get_work(meta, txn, arg);
+
+    if (rc != 0) return rc;
+    rc = rill__meta_failed(meta, mdb_del(txn, meta->dbi, &key, NULL), "deleting");
+    if (rc != 0) return rc;
+    key.mv_size = rill__meta_offset_key(name, work->group, NULL, 0);
+    return rill__meta_delete_prefix(meta, txn, &key);
+}
+
+int rill__meta_group_delete(struct meta *meta, const char *group)
+{
+    struct group_work work = {.group = group};
+    return rill__meta_write(meta, group_delete_work, &work);
+}
+
+static int group_after_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct group_work *work = arg;
+    uint8_t name[META_KEY_MAX + 1];
+    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
+    MDB_val value;
+    MDB_cursor *cursor;
+    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+
+    if (rc != 0) return rc;
+    name[key.mv_size++] = 0;
+    rc = rill__meta_failed(meta, mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE), "reading");
+    if (rc == 0 && *(const char *)key.mv_data != 'G') rc = RILL_ERR_NOT_FOUND;
+    if (rc == 0) rc = rill__meta_check_value(meta, &key, &value);
+    if (rc == 0 && (value.mv_size != 4 || key.mv_size > work->name_size))
+        rc = rill__fail(RILL_ERR_CORRUPT, "%s: a group's record is damaged", meta->path);
+    if (rc == 0) {
+        work->generation = (int32_t)rill__get32(value.mv_data);
+        memcpy(work->name, (const char *)key.mv_data + 1, key.mv_size - 1);
+        work->name[key.mv_size - 1] = '\0';
+    }
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+int rill__meta_group_after(struct meta *meta, const char *after, char *group, size_t group_size,
+                           int32_t *generation)
+{
+    struct group_work work = {.group = after, .name = group, .name_size = group_size};
+    int rc = rill__meta_read(meta, group_after_work, &work);
+    if (rc == 0) *generation = work.generation;
+    return rc;
+}
+
+/* ---- Offsets ---------------------------------------------------------- */
+
+struct commit_work {
+    const char *group;
+    const struct meta_offset *offsets;
+    size_t count;
+};
+
+static int commit_offsets_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    const struct commit_work *work = arg;
+    struct group_work group = {.group = work->group, .keep = true};
+    uint8_t name[META_KEY_MAX];
+    uint8_t v[META_VALUE_MAX];
+    int rc = group_put_work(meta, txn, &group);
+
+    for (size_t i = 0; i < work->count && rc == 0; i++) {
+        const struct meta_offset *o = &work->offsets[i];
+        size_t size = META_OFFSET_SIZE;
+        size_t text = o->metadata == NULL ? 0 : strlen(o->metadata) + 1;
+        MDB_val key = {rill__meta_offset_key(name, work->group, o->topic_id, o->partition), name};
+
+        if (text > RILL_METADATA_MAX)
+            return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes; at most %d", text - 1,
+                              RILL_METADATA_MAX - 1);
+        rill__put64(v, (uint64_t)o->offset);
+        rill__put32(v + 8, (uint32_t)o->leader_epoch);
+        rill__put32(v + 12, 0);
+        rill__put64(v + 16, (uint64_t)o->committed_ms);
+        if (text != 0) memcpy(v + size, o->metadata, text);
+        rc = rill__meta_put(meta, txn, &key, v, size + text);
+    }
+    return rc;
+}
+
+int rill__meta_offsets_commit(struct meta *meta, const char *group,
+                              const struct meta_offset *offsets, size_t count)
+{
+    struct commit_work work = {group, offsets, count};
+    return rill__meta_write(meta, commit_offsets_work, &work);
+}
+
+struct offset_work {
+    const char *group;
+    const uint8_t *topic_id;
+    int32_t partition;
+    struct meta_offset *offset;
+    char *metadata;
+    size_t metadata_size;
+};
+
+static int offset_get_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct offset_work *work = arg;
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_offset_key(name, work->group, work->topic_id, work->partition),
+                   name};
+    MDB_val value;
+    const uint8_t *v;
+    size_t text;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc == RILL_ERR_NOT_FOUND)
+        return rill__fail(rc, "group %s has committed no offset for partition %d", work->group,
+                          (int)work->partition);
+    if (rc != 0) return rc;
+    v = value.mv_data;
+    text = value.mv_size - META_OFFSET_SIZE;
+    if (value.mv_size < META_OFFSET_SIZE || (text != 0 && v[value.mv_size - 1] != 0))
+        return rill__fail(RILL_ERR_CORRUPT, "%s: an offset's record has %zu bytes", meta->path,
+                          value.mv_size);
+    if (work->metadata != NULL && text > work->metadata_size)
+        return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes, room for %zu", text,
+                          work->metadata_size);
+    memset(work->offset, 0, sizeof *work->offset);
+    memcpy(work->offset->topic_id, work->topic_id, 16);
+    work->offset->partition = work->partition;
+    work->offset->offset = (int64_t)rill__get64(v);
+    work->offset->leader_epoch = (int32_t)rill__get32(v + 8);
+    work->offset->committed_ms = (int64_t)rill__get64(v + 16);
+    if (work->metadata != NULL && text != 0) {
+        memcpy(work->metadata, v + META_OFFSET_SIZE, text);
+        work->offset->metadata = work->metadata;
+    }
+    return 0;
+}
+
+int rill__meta_offset_get(struct meta *meta, const char *group, const uint8_t topic_id[16],
+                          int32_t partition, struct meta_offset *offset, char *metadata,
+                          size_t metadata_size)
+{
+    struct offset_work work = {group, topic_id, partition, offset, metadata, metadata_size};
+    return rill__meta_read(meta, offset_get_work, &work);
+}
+
+/* ---- Over all groups -------------------------------------------------- */
+
+struct sweep_work {
+    const uint8_t *topic_id;
+    int32_t partition; /* -1: all */
+    int64_t log_end;   /* lower what is above; -1: remove */
+    size_t changed;
+};
+
+static int sweep_offsets(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct sweep_work *work = arg;
+    uint8_t v[META_VALUE_MAX];
+    MDB_val key = {1, (void *)(uintptr_t) "O"};
+    MDB_val value;
+    MDB_cursor *cursor;
+    int code;
+    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+
+    if (rc != 0) return rc;
+    work->changed = 0;
+    for (code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE); code == 0;
+         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
+        const uint8_t *k = key.mv_data;
+        uint8_t suffix[4];
+
+        if (k[0] != 'O') break;
+        if (key.mv_size < 22 || memcmp(k + key.mv_size - 20, work->topic_id, 16) != 0) continue;
+        for (int i = 0; i < 4; i++)
+            suffix[i] = (uint8_t)((uint32_t)work->partition >> (24 - 8 * i));
+        if (work->partition >= 0 && memcmp(k + key.mv_size - 4, suffix, 4) != 0) continue;
+        if (work->log_end < 0) {
+            code = mdb_cursor_del(cursor, 0);
+            if (code != 0) break;
+            work->changed++;
+            continue;
+        }
+        rc = rill__meta_check_value(meta, &key, &value);
+        if (rc != 0) break;
+        if (value.mv_size < META_OFFSET_SIZE || value.mv_size + 8 > sizeof v) continue;
+        if ((int64_t)rill__get64(value.mv_data) <= work->log_end) continue;
+        memcpy(v, value.mv_data, value.mv_size);
+        rill__put64(v, (uint64_t)work->log_end);
+        rill__put64(v + value.mv_size, rill__checksum(v, value.mv_size) ^
+                                           rill__mix64(rill__checksum(key.mv_data, key.mv_size)));
+        value.mv_data = v;
+        value.mv_size += 8;
+        code = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT);
+        if (code != 0) break;
+        work->changed++;
+    }
+    mdb_cursor_close(cursor);
+    if (rc != 0) return rc;
+    return code == 0 || code == MDB_NOTFOUND ? 0 : rill__meta_failed(meta, code, "sweeping");
+}
+
+int rill__meta_remove_topic_offsets(struct meta *meta, MDB_txn *txn, const uint8_t topic_id[16])
+{
+    struct sweep_work work = {topic_id, -1, -1, 0};
+    return sweep_offsets(meta, txn, &work);
+}
+
+int rill__meta_offsets_clamp(struct meta *meta, const uint8_t topic_id[16], int32_t partition,
+                             int64_t log_end, size_t *clamped)
+{
+    struct sweep_work work = {topic_id, partition, log_end, 0};
+    int rc = rill__meta_write(meta, sweep_offsets, &work);
+    if (rc == 0) *clamped = work.changed;
+    return rc;
+}

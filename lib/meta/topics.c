@@ -1,0 +1,121 @@
+/*
+ * meta/topics.c - topics in the catalogue, by name.
+ */
+#include "base/bytes.h"
+#include "meta/inner.h"
+
+struct topic_work {
+    const char *name;
+    struct meta_topic *topic;
+};
+
+static int decode_topic(struct meta *meta, const MDB_val *key, const MDB_val *value,
+                        struct meta_topic *topic)
+{
+    const uint8_t *v = value->mv_data;
+    size_t name_size = key->mv_size - 1;
+
+    if (value->mv_size != META_TOPIC_SIZE || name_size > RILL_TOPIC_NAME_MAX)
+        return rill__fail(RILL_ERR_CORRUPT, "%s: a topic's record has %zu bytes", meta->path,
+                          value->mv_size);
+    memset(topic, 0, sizeof *topic);
+    memcpy(topic->name, (const char *)key->mv_data + 1, name_size);
+    memcpy(topic->id, v, 16);
+    topic->created_ms = (int64_t)rill__get64(v + 16);
+    topic->partition_count = rill__get32(v + 24);
+    topic->segment_ms = rill__get32(v + 28);
+    topic->segment_bytes = rill__get64(v + 32);
+    topic->max_message_bytes = rill__get32(v + 40);
+    topic->index_interval_bytes = rill__get32(v + 44);
+    return 0;
+}
+
+static int create_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    const struct topic_work *work = arg;
+    const struct meta_topic *topic = work->topic;
+    uint8_t name[META_KEY_MAX];
+    uint8_t v[META_TOPIC_SIZE + 8];
+    MDB_val key = {rill__meta_name_key(name, 'T', topic->name), name};
+    MDB_val old;
+    int rc = rill__meta_get(meta, txn, &key, &old);
+
+    if (rc == 0) return rill__fail(RILL_ERR_EXISTS, "topic %s exists already", topic->name);
+    if (rc != RILL_ERR_NOT_FOUND) return rc;
+    memcpy(v, topic->id, 16);
+    rill__put64(v + 16, (uint64_t)topic->created_ms);
+    rill__put32(v + 24, topic->partition_count);
+    rill__put32(v + 28, topic->segment_ms);
+    rill__put64(v + 32, topic->segment_bytes);
+    rill__put32(v + 40, topic->max_message_bytes);
+    rill__put32(v + 44, topic->index_interval_bytes);
+    return rill__meta_put(meta, txn, &key, v, META_TOPIC_SIZE);
+}
+
+int rill__meta_topic_create(struct meta *meta, const struct meta_topic *topic)
+{
+    struct meta_topic copy = *topic;
+    struct topic_work work = {copy.name, &copy};
+    return rill__meta_write(meta, create_work, &work);
+}
+
+static int get_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct topic_work *work = arg;
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_name_key(name, 'T', work->name), name};
+    MDB_val value;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc == RILL_ERR_NOT_FOUND) return rill__fail(rc, "there is no topic %s", work->name);
+    return rc != 0 ? rc : decode_topic(meta, &key, &value, work->topic);
+}
+
+int rill__meta_topic_get(struct meta *meta, const char *name, struct meta_topic *topic)
+{
+    struct topic_work work = {name, topic};
+    return rill__meta_read(meta, get_work, &work);
+}
+
+static int delete_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct topic_work *work = arg;
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_name_key(name, 'T', work->name), name};
+    int rc = get_work(meta, txn, arg);
+
+    if (rc != 0) return rc;
+    rc = rill__meta_failed(meta, mdb_del(txn, meta->dbi, &key, NULL), "deleting");
+    return rc != 0 ? rc : rill__meta_remove_topic_offsets(meta, txn, work->topic->id);
+}
+
+int rill__meta_topic_delete(struct meta *meta, const char *name, struct meta_topic *deleted)
+{
+    struct topic_work work = {name, deleted};
+    return rill__meta_write(meta, delete_work, &work);
+}
+
+static int after_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct topic_work *work = arg;
+    uint8_t name[META_KEY_MAX + 1];
+    MDB_val key = {rill__meta_name_key(name, 'T', work->name), name};
+    MDB_val value;
+    MDB_cursor *cursor;
+    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+
+    if (rc != 0) return rc;
+    name[key.mv_size++] = 0; /* the smallest key behind it */
+    rc = rill__meta_failed(meta, mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE), "reading");
+    if (rc == 0 && *(const char *)key.mv_data != 'T') rc = RILL_ERR_NOT_FOUND;
+    if (rc == 0) rc = rill__meta_check_value(meta, &key, &value);
+    if (rc == 0) rc = decode_topic(meta, &key, &value, work->topic);
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+int rill__meta_topic_after(struct meta *meta, const char *after, struct meta_topic *topic)
+{
+    struct topic_work work = {after, topic};
+    return rill__meta_read(meta, after_work, &work);
+}

@@ -1,0 +1,107 @@
+/*
+ * os/clock.c - time, randomness, and who we are.
+ */
+#include "os/os.h"
+#include "os/sys.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+int64_t rill__now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t rill__monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void rill__sleep_ns(int64_t ns)
+{
+    struct timespec t = {ns / 1000000000, ns % 1000000000};
+    nanosleep(&t, NULL);
+}
+
+int64_t rill__deadline(int timeout_ms)
+{
+    if (timeout_ms < 0) return INT64_MAX;
+    return rill__monotonic_ns() + (int64_t)timeout_ms * 1000000;
+}
+
+int rill__time_left_ms(int64_t deadline_ns)
+{
+    int64_t left;
+
+    if (deadline_ns == INT64_MAX) return RILL_FOREVER;
+    left = (deadline_ns - rill__monotonic_ns() + 999999) / 1000000;
+    return left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
+}
+
+int rill__random(void *data, size_t size)
+{
+    char *at = data;
+
+    while (size > 0) {
+        ssize_t n = getrandom(at, size, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return rill__fail_os(errno, "no random numbers");
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int rill__boot_id(uint8_t id[16])
+{
+    char text[64] = "";
+    size_t digits = 0;
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    memset(id, 0, 16);
+    if (f == NULL) return 0;
+    if (fgets(text, sizeof text, f) == NULL) text[0] = '\0';
+    fclose(f);
+    for (const char *p = text; *p != '\0' && digits < 32; p++) {
+        int v = *p >= '0' && *p <= '9' ? *p - '0' : *p >= 'a' && *p <= 'f' ? *p - 'a' + 10 : -1;
+        if (v < 0) continue;
+        id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | v);
+        digits++;
+    }
+    if (digits != 32) memset(id, 0, 16);
+    return 0;
+}
+
+int32_t rill__process_id(void)
+{
+    return (int32_t)getpid();
+}
+
+uint64_t rill__process_start(int32_t pid)
+{
+    char path[40];
+    char text[512];
+    const char *p;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    f = fopen(path, "re");
+    if (f == NULL) return 0;
+    if (fgets(text, sizeof text, f) == NULL) text[0] = '\0';
+    fclose(f);
+    p = strrchr(text, ')'); /* the name may hold anything, also blanks */
+    for (int field = 2; p != NULL && field < 22; field++) p = strchr(p + 1, ' ');
+    return p == NULL ? 0 : strtoull(p + 1, NULL, 10);
+}
+
+size_t rill__page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}

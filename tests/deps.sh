@@ -1,0 +1,78 @@
+#!/bin/bash
+# deps.sh - makes sure that the tools and libraries to build and test are here.
+# usage: tests/deps.sh [ci]
+#
+# Says nothing when all is there. What is missing is installed with apt.
+set -euo pipefail
+need=()
+
+want_tool() { command -v "$1" >/dev/null || need+=("$2"); }
+want_header() { # header, package; without a compiler there is nothing to ask
+    if ! command -v gcc >/dev/null || ! echo "#include <$1>" |
+        gcc -fsyntax-only -x c -include stdarg.h -include stddef.h -include stdint.h \
+            -include setjmp.h - 2>/dev/null; then
+        need+=("$2")
+    fi
+}
+want_package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' || need+=("$1"); }
+
+want_tool gcc gcc
+want_tool make make
+want_tool pkg-config pkg-config
+[ -e /usr/include/stdio.h ] || need+=(libc6-dev)
+want_header lmdb.h liblmdb-dev
+want_header xxhash.h libxxhash-dev
+want_header cmocka.h libcmocka-dev
+
+arm64=
+if [ "${1:-}" = ci ]; then
+    want_tool g++ g++
+    want_tool clang clang
+    want_tool clang-format clang-format
+    want_tool valgrind valgrind
+    want_tool cmake cmake
+    want_tool aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+    want_tool qemu-aarch64 qemu-user
+    if command -v dpkg-query >/dev/null; then
+        want_package libc6-dev-arm64-cross
+        for package in liblmdb-dev libxxhash-dev libcmocka-dev; do want_package "$package:arm64"; done
+        arm64=1
+    fi
+fi
+# clang's sanitizers come in a package of their own, named after its version.
+if [ "${1:-}" = ci ] && command -v clang >/dev/null; then
+    runtime=$(clang -print-file-name=libclang_rt.tsan-x86_64.a)
+    major=$(clang -dumpversion | cut -d. -f1)
+    [ -e "$runtime" ] || [ "$(uname -m)" != x86_64 ] || need+=("libclang-rt-$major-dev")
+fi
+[ ${#need[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "deps: missing: ${need[*]}" >&2
+    echo "deps: there is no apt here; install what these Debian packages hold, then try again" >&2
+    exit 1
+fi
+root=()
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "deps: missing, and neither root nor sudo to install them: ${need[*]}" >&2
+        exit 1
+    }
+    root=(sudo)
+fi
+apt() { ${root[@]+"${root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+
+echo "deps: installing ${need[*]}"
+fresh=
+if [ -n "$arm64" ] && [ "$(dpkg --print-architecture)" != arm64 ] &&
+    ! dpkg --print-foreign-architectures | grep -qx arm64; then
+    ${root[@]+"${root[@]}"} dpkg --add-architecture arm64
+    apt update
+    fresh=1
+fi
+# Old lists name files that are gone from the archive: one more try with new ones.
+if ! apt install --no-install-recommends "${need[@]}"; then
+    [ -z "$fresh" ] || exit 1
+    apt update
+    apt install --no-install-recommends "${need[@]}"
+fi
