@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MESSAGE_SIZE 512
-
 static _Thread_local char message[MESSAGE_SIZE];
 static _Atomic(rill_bug_fn) bug_handler;
 
@@ -53,12 +51,16 @@ int rill__code_of_errno(int errno_value)
 int rill__fail_os(int errno_value, const char *format, ...)
 {
     char text[MESSAGE_SIZE];
+    const char *reason;
     va_list args;
 
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return rill__fail(rill__code_of_errno(errno_value), "%s: %s", text, strerror(errno_value));
+    /* not strerror: its buffer is shared by all threads */
+    reason = strerrordesc_np(errno_value);
+    return rill__fail(rill__code_of_errno(errno_value), "%s: %s", text,
+                      reason != NULL ? reason : "unknown error");
 }
 
 int rill__fail_prefix(int code, const char *format, ...)
@@ -75,6 +77,16 @@ int rill__fail_prefix(int code, const char *format, ...)
 const char *rill__message(void)
 {
     return message;
+}
+
+void rill__message_save(struct saved_message *saved)
+{
+    memcpy(saved->text, message, sizeof saved->text);
+}
+
+void rill__message_restore(const struct saved_message *saved)
+{
+    memcpy(message, saved->text, sizeof message);
 }
 
 const char *rill__error_text(int code)

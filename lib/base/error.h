@@ -29,6 +29,14 @@ const char *rill__error_text(int code);
 /* This thread's message. */
 const char *rill__message(void);
 
+/* Keeps the message over work that may fail on its own, and brings it back. */
+#define MESSAGE_SIZE 512
+struct saved_message {
+    char text[MESSAGE_SIZE];
+};
+void rill__message_save(struct saved_message *saved);
+void rill__message_restore(const struct saved_message *saved);
+
 /* True if the rule holds. If not, a rill programmer was wrong: tells the bug
  * handler, leaves a message and is false; the caller stops and returns
  * RILL_ERR_BUG. Stays on in release builds; costs a compare. */

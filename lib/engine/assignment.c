@@ -153,7 +153,7 @@ int rill__commit_positions(struct rill_consumer *c)
 static void patterns_free(struct rill_consumer *c)
 {
     for (size_t i = 0; i < c->pattern_count; i++) {
-        if (c->patterns[i].is_regex) regfree(&c->patterns[i].regex);
+        if (c->patterns[i].is_regular) rill__regular_deinit(&c->patterns[i].regular);
         rill__free(&c->store->heap, c->patterns[i].name);
     }
     rill__free(&c->store->heap, c->patterns);
@@ -170,8 +170,6 @@ static int patterns_set(struct rill_consumer *c, const char *const *topics, size
     if (c->patterns == NULL) return RILL_ERR_NO_MEMORY;
     for (size_t i = 0; i < count && rc == 0; i++) {
         struct pattern *pattern = &c->patterns[i];
-        char why[128];
-        int code;
 
         if (topics[i] == NULL) {
             rc = rill__fail(RILL_ERR_INVALID, "topic number %zu is NULL", i);
@@ -180,13 +178,8 @@ static int patterns_set(struct rill_consumer *c, const char *const *topics, size
         if (topics[i][0] != '^') {
             rc = rill__check_name("topic", topics[i]);
         } else {
-            code = regcomp(&pattern->regex, topics[i], REG_EXTENDED | REG_NOSUB);
-            if (code != 0) {
-                regerror(code, &pattern->regex, why, sizeof why);
-                rc = rill__fail(RILL_ERR_INVALID, "pattern \"%s\": %s", topics[i], why);
-            } else {
-                pattern->is_regex = true;
-            }
+            rc = rill__regular_init(&pattern->regular, topics[i]);
+            pattern->is_regular = rc == 0;
         }
         c->pattern_count = i + 1;
         if (rc != 0) break;
@@ -201,8 +194,8 @@ static bool matches(const struct rill_consumer *c, const char *topic)
 {
     for (size_t i = 0; i < c->pattern_count; i++) {
         const struct pattern *p = &c->patterns[i];
-        if (p->is_regex ? regexec(&p->regex, topic, 0, NULL, 0) == 0
-                        : strcmp(p->name, topic) == 0)
+        if (p->is_regular ? rill__regular_matches(&p->regular, topic)
+                          : strcmp(p->name, topic) == 0)
             return true;
     }
     return false;

@@ -531,12 +531,12 @@ int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
     struct store *store = c->store;
     struct rill_consumer **at;
     rill *handle = c->handle;
-    char why[256] = "";
+    struct saved_message why;
     int rc;
 
     (void)timeout_ms; /* leaving and committing wait for nobody but the disk */
     rc = rill__consumer_unsubscribe(c);
-    if (rc != 0) snprintf(why, sizeof why, "%s", rill__message());
+    if (rc != 0) rill__message_save(&why);
     rill__mutex_lock(&store->clients_lock);
     for (at = &store->consumers; *at != c; at = &(*at)->next) {}
     *at = c->next;
@@ -544,6 +544,6 @@ int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
     rill__fd_close(c->event_fd);
     consumer_free(c);
     atomic_fetch_sub(&handle->children, 1);
-    if (rc != 0) rill__fail(rc, "%s", why);
+    if (rc != 0) rill__message_restore(&why);
     return rc;
 }

@@ -5,7 +5,7 @@
 #ifndef RILL_ENGINE_CONSUMER_H
 #define RILL_ENGINE_CONSUMER_H
 #include "engine/clients.h"
-#include <regex.h>
+#include "os/pattern.h"
 
 /* A partition that the consumer reads. */
 struct assigned {
@@ -26,8 +26,8 @@ struct assigned {
 
 struct pattern {
     char *name;
-    bool is_regex;
-    regex_t regex;
+    bool is_regular;
+    struct regular regular;
 };
 
 struct rill_consumer {

@@ -17,7 +17,6 @@
 #include "base/murmur.h"
 #include "engine/clients.h"
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define IN_FLIGHT_MAX 256u /* durable batches sent and not yet synced */
@@ -72,7 +71,7 @@ struct rill_producer {
     uint32_t in_flight_count;
     struct flight_queue ready;
     int first_error; /* since the last flush */
-    char first_message[256];
+    struct saved_message first_message;
     uint64_t random;
     bool delivering;
     const void *deliverer; /* which thread */
@@ -259,7 +258,7 @@ static void note_error(struct rill_producer *p, int rc)
 {
     if (p->first_error != 0) return;
     p->first_error = rc;
-    snprintf(p->first_message, sizeof p->first_message, "%s", rill__message());
+    rill__message_save(&p->first_message);
 }
 
 static void finish(struct rill_producer *p, struct flight *flight, int status)
@@ -512,10 +511,10 @@ int rill__producer_send(rill_producer *p, const rill_record *record, void *opaqu
     if (rc == RILL_ERR_TIMEOUT && timeout_ms == 0)
         rc = rill__fail_prefix(RILL_ERR_FULL, "the batch is full and cannot be sent now");
     if (p->ready.first != NULL) {
-        char why[256];
-        snprintf(why, sizeof why, "%s", rc != 0 ? rill__message() : "");
+        struct saved_message why;
+        rill__message_save(&why);
         deliver(p);
-        if (rc != 0) rill__fail(rc, "%s", why);
+        if (rc != 0) rill__message_restore(&why);
     }
     rill__mutex_unlock(&p->lock);
     return rc;
@@ -622,7 +621,8 @@ int rill__producer_flush(rill_producer *p, int timeout_ms)
     }
     deliver(p);
     if (p->first_error != 0) {
-        rc = rill__fail(p->first_error, "%s", p->first_message);
+        rc = p->first_error;
+        rill__message_restore(&p->first_message);
         p->first_error = 0;
     } else if (open) {
         rc = rill__fail_prefix(RILL_ERR_TIMEOUT, "not everything was sent in %d ms", timeout_ms);
@@ -790,12 +790,12 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
 {
     struct store *store = p->store;
     struct rill_producer **at;
-    char why[256] = "";
+    struct saved_message why;
     int rc;
 
     if (p->reserved != NULL) return refuse_reserved(p);
     rc = rill__producer_flush(p, timeout_ms);
-    if (rc != 0) snprintf(why, sizeof why, "%s", rill__message());
+    if (rc != 0) rill__message_save(&why);
 
     rill__mutex_lock(&store->clients_lock);
     for (at = &store->producers; *at != p; at = &(*at)->next) {}
@@ -830,7 +830,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     rill__mutex_deinit(&p->lock);
     atomic_fetch_sub(&p->handle->children, 1);
     rill__free(&store->heap, p);
-    if (rc != 0) rill__fail(rc, "%s", why);
+    if (rc != 0) rill__message_restore(&why);
     return rc;
 }
 

@@ -356,10 +356,10 @@ static int open_new(const char *path, const rill_options *options, struct store 
     store = NULL;
 out:
     if (store != NULL) {
-        char why[400];
-        snprintf(why, sizeof why, "%s", rill__message());
+        struct saved_message why;
+        rill__message_save(&why);
         store_free(store);
-        rill__fail(rc, "%s", why);
+        rill__message_restore(&why);
     }
     return rc;
 }
@@ -435,7 +435,7 @@ int rill__store_close(rill *handle)
 {
     struct store *store = handle->store;
     struct store **at;
-    char why[400] = "";
+    struct saved_message why;
     int rc = 0;
 
     if (atomic_load(&handle->children) != 0)
@@ -452,10 +452,10 @@ int rill__store_close(rill *handle)
         rill__thread_join(&store->thread);
         rill__bridge_stop(store);
         rc = checkpoint_all(store);
-        if (rc != 0) snprintf(why, sizeof why, "%s", rill__message());
+        if (rc != 0) rill__message_save(&why);
         rill__coordinators_close(store);
         store_free(store);
-        if (rc != 0) rill__fail(rc, "%s", why);
+        if (rc != 0) rill__message_restore(&why);
     }
     rill__mutex_unlock(&registry_lock);
     return rc;

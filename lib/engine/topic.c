@@ -333,11 +333,12 @@ int rill__topic_create(struct store *store, const char *name, const rill_topic_o
     rc = make_partitions(store, &info);
     if (rc == 0) rc = rill__meta_topic_create(store->meta, &info); /* the commit point */
     if (rc != 0) {
-        char why[400];
-        snprintf(why, sizeof why, "%s", rill__message());
+        struct saved_message why;
+        rill__message_save(&why);
         topic_directory(info.id, directory);
         remove_topic_directory(store, directory);
-        return rill__fail(rc, "%s", why);
+        rill__message_restore(&why);
+        return rc;
     }
     atomic_fetch_add(&store->shared->catalogue_version, 1);
     for (uint32_t slot = 0; slot < WAKE_SLOTS; slot++) { /* patterns may match it */

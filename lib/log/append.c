@@ -205,12 +205,11 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
         if (rc != 0) {
             /* A whole batch may stand there: it must not be found later. */
             const uint8_t zeros[BATCH_HEADER_SIZE] = {0};
-            char message[256];
-            strncpy(message, rill__message(), sizeof message - 1);
-            message[sizeof message - 1] = '\0';
+            struct saved_message message;
+            rill__message_save(&message);
             if (rill__file_write(&log->writer_file, zeros, sizeof zeros, tail.position) != 0)
                 rill__log_poison(log, rc);
-            rill__fail(rc, "%s", message);
+            rill__message_restore(&message);
             goto out;
         }
     } else {

@@ -39,7 +39,7 @@ int rill__meta_failed(struct meta *meta, int code, const char *what)
 static void enter(struct meta *meta)
 {
     rill__mutex_lock(&meta->lock);
-    while (meta->resizing) pthread_cond_wait(&meta->changed, &meta->lock.m);
+    while (meta->resizing) rill__condition_wait(&meta->changed, &meta->lock);
     meta->users++;
     rill__mutex_unlock(&meta->lock);
 }
@@ -47,7 +47,7 @@ static void enter(struct meta *meta)
 static void leave(struct meta *meta)
 {
     rill__mutex_lock(&meta->lock);
-    if (--meta->users == 0) pthread_cond_broadcast(&meta->changed);
+    if (--meta->users == 0) rill__condition_signal_all(&meta->changed);
     rill__mutex_unlock(&meta->lock);
 }
 
@@ -59,14 +59,14 @@ static int resize_map(struct meta *meta, bool grow)
     int code;
 
     rill__mutex_lock(&meta->lock);
-    while (meta->resizing) pthread_cond_wait(&meta->changed, &meta->lock.m);
+    while (meta->resizing) rill__condition_wait(&meta->changed, &meta->lock);
     meta->resizing = true;
-    while (meta->users > 0) pthread_cond_wait(&meta->changed, &meta->lock.m);
+    while (meta->users > 0) rill__condition_wait(&meta->changed, &meta->lock);
     mdb_env_info(meta->env, &info);
     if (grow) size = info.me_mapsize * 2;
     code = size > MAP_MAX_BYTES ? ENOSPC : mdb_env_set_mapsize(meta->env, size);
     meta->resizing = false;
-    pthread_cond_broadcast(&meta->changed);
+    rill__condition_signal_all(&meta->changed);
     rill__mutex_unlock(&meta->lock);
     return rill__meta_failed(meta, code, "growing the map");
 }
@@ -219,11 +219,11 @@ int rill__meta_open(struct heap *heap, const char *path, bool create, struct met
     if (size >= sizeof meta->path) size = sizeof meta->path - 1;
     memcpy(meta->path, path, size);
     rc = rill__mutex_init(&meta->lock);
+    if (rc == 0) rc = rill__condition_init(&meta->changed);
     if (rc != 0) {
         rill__free(heap, meta);
         return rc;
     }
-    pthread_cond_init(&meta->changed, NULL);
     rc = rill__meta_failed(meta, mdb_env_create(&meta->env), "environment");
     if (rc != 0) goto out;
     mdb_env_set_mapsize(meta->env, MAP_FIRST_BYTES);
@@ -249,7 +249,7 @@ void rill__meta_close(struct meta *meta)
 {
     if (meta == NULL) return;
     if (meta->env != NULL) mdb_env_close(meta->env);
-    pthread_cond_destroy(&meta->changed);
+    rill__condition_deinit(&meta->changed);
     rill__mutex_deinit(&meta->lock);
     rill__free(meta->heap, meta);
 }

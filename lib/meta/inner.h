@@ -17,7 +17,7 @@ struct meta {
     /* The map may only be resized while no transaction of this process is
      * open: each holds a count, and a resizer waits for it to be 0. */
     struct mutex lock; /* guards users, resizing */
-    pthread_cond_t changed;
+    struct condition changed;
     unsigned users;
     bool resizing;
 };

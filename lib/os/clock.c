@@ -59,7 +59,7 @@ int rill__random(void *data, size_t size)
     return 0;
 }
 
-int rill__boot_id(uint8_t id[16])
+int rill__boot_id(uint8_t *id)
 {
     char text[64] = "";
     size_t digits = 0;

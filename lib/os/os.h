@@ -104,7 +104,7 @@ int64_t rill__now_ms(void);       /* wall clock, since the epoch; coarse */
 int64_t rill__monotonic_ns(void); /* never goes back, same in all processes */
 int rill__random(void *data, size_t size);
 /* The kernel's id of this boot. Zeros if it has none. */
-int rill__boot_id(uint8_t id[16]);
+int rill__boot_id(uint8_t *id /* 16 bytes */);
 int32_t rill__process_id(void);
 /* Start time of a live process, in kernel ticks; 0 if there is none. */
 uint64_t rill__process_start(int32_t pid);

@@ -44,6 +44,27 @@ void rill__mutex_unlock(struct mutex *mutex)
     pthread_mutex_unlock(&mutex->m);
 }
 
+int rill__condition_init(struct condition *condition)
+{
+    int e = pthread_cond_init(&condition->c, NULL);
+    return e == 0 ? 0 : rill__fail_os(e, "cannot make a condition");
+}
+
+void rill__condition_deinit(struct condition *condition)
+{
+    pthread_cond_destroy(&condition->c);
+}
+
+void rill__condition_wait(struct condition *condition, struct mutex *mutex)
+{
+    pthread_cond_wait(&condition->c, &mutex->m);
+}
+
+void rill__condition_signal_all(struct condition *condition)
+{
+    pthread_cond_broadcast(&condition->c);
+}
+
 /* ---- Between processes ------------------------------------------------ */
 
 uint64_t rill__shared_abi(void)

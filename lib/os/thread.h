@@ -21,6 +21,15 @@ void rill__mutex_lock(struct mutex *mutex);
 bool rill__mutex_trylock(struct mutex *mutex);
 void rill__mutex_unlock(struct mutex *mutex);
 
+/* A place to wait for a change of what a mutex guards. */
+struct condition {
+    pthread_cond_t c;
+};
+int rill__condition_init(struct condition *condition);
+void rill__condition_deinit(struct condition *condition);
+void rill__condition_wait(struct condition *condition, struct mutex *mutex);
+void rill__condition_signal_all(struct condition *condition);
+
 /* 64 bytes wherever it is compiled; the ABI stamp beside it tells whether two
  * builds agree on the inside. */
 struct shared_mutex {
