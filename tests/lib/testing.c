@@ -1,0 +1,70 @@
+/*
+ * testing.c - see testing.h.
+ */
+#include "testing.h"
+#include <ftw.h>
+#include <rill.h>
+
+static char directory[512];
+
+const char *test_message(void)
+{
+    return rill_errmsg();
+}
+
+const char *test_directory(void)
+{
+    const char *base = getenv("TMPDIR");
+
+    snprintf(directory, sizeof directory, "%s/rill-test-XXXXXX", base != NULL ? base : "/tmp");
+    assert_non_null(mkdtemp(directory));
+    return directory;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+void test_directory_remove(void)
+{
+    if (directory[0] != '\0') nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    directory[0] = '\0';
+}
+
+const char *test_path(const char *name)
+{
+    static char paths[4][800];
+    static unsigned turn;
+    char *path = paths[turn++ % 4];
+
+    snprintf(path, sizeof paths[0], "%s/%s", directory, name);
+    return path;
+}
+
+struct test_random test_random_seeded(uint64_t standard)
+{
+    const char *given = getenv("SEED");
+    struct test_random random = {given != NULL ? strtoull(given, NULL, 0) : standard};
+
+    printf("seed %llu\n", (unsigned long long)random.state);
+    random.state = random.state * 2 + 1;
+    return random;
+}
+
+uint64_t test_random_next(struct test_random *random)
+{
+    uint64_t v = random->state += UINT64_C(0x9E3779B97F4A7C15);
+
+    v = (v ^ (v >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    v = (v ^ (v >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return v ^ (v >> 31);
+}
+
+uint64_t test_random_below(struct test_random *random, uint64_t limit)
+{
+    return test_random_next(random) % limit;
+}
