@@ -42,9 +42,9 @@ static void every_part_of_a_record(void **state)
 
     (void)state;
     for (int i = 0; i < 4; i++) records[i] = (rill_record)RILL_RECORD_INIT;
+    for (int i = 0; i < 4; i++) records[i].timestamp_ms = 12345 + i;
     records[0].key = (rill_bytes){"key", 3};
     records[0].value = (rill_bytes){"value", 5};
-    records[0].timestamp_ms = 12345;
     records[0].headers = headers;
     records[0].header_count = 3;
     records[1].value = (rill_bytes){"", 0};
