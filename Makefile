@@ -191,8 +191,9 @@ $(bench_program): $(bench_src:%.c=$(B)/obj/%.o) $(B)/librill.a
 bench: $(bench_program)
 	$(bench_program) $(ARGS)
 
-demo: $(B)/examples/demo
-	$(if $(INPUT),,$(error say which file: make demo INPUT=file))
+# Without INPUT it makes a sample of its own.
+demo: deps
+	@$(MAKE) --no-print-directory $(B)/examples/demo
 	$(B)/examples/demo $(INPUT)
 
 # ---- Tests ------------------------------------------------------------------

@@ -552,8 +552,9 @@ RILL_API int rill_consumer_committed(rill_consumer *consumer, const char *topic,
 RILL_API void rill_consumer_wakeup(rill_consumer *consumer);
 
 /* A descriptor for poll() and epoll that is readable when records may be
- * waiting. When it is: poll with timeout 0 until nothing comes, which also
- * makes it unreadable again. Starts one library thread per store, which turns
+ * waiting, and now and then for a member of a group, whose polls keep it in.
+ * When it is: poll with timeout 0 until nothing comes, which also makes it
+ * unreadable again. Starts one library thread per store, which turns
  * futex wake-ups into readable descriptors.
  * Lifetime: the library's; closed with the consumer. */
 RILL_API int rill_consumer_fd(rill_consumer *consumer, int *fd);

@@ -8,6 +8,8 @@
  */
 #include "engine/consumer.h"
 
+#define LOOK_MS 500 /* how often it looks for members that must poll */
+
 struct bridge {
     struct store *store;
     struct thread thread;
@@ -15,15 +17,25 @@ struct bridge {
     _Atomic bool stop;
 };
 
+/* A member's polls are its heartbeat, also when there is nothing to read. */
+static bool is_due(struct rill_consumer *c)
+{
+    int64_t polled_ms = atomic_load_explicit(&c->membership.polled_ms, memory_order_relaxed);
+
+    return polled_ms != 0 &&
+           rill__monotonic_ns() / 1000000 - polled_ms > c->options.max_poll_interval_ms / 3;
+}
+
 static void look_at(struct bridge *b, struct rill_consumer *c)
 {
-    bool ready = atomic_load(&c->membership.pending) || atomic_load(&c->woken);
+    bool ready = atomic_load(&c->membership.pending) || atomic_load(&c->woken) || is_due(c);
 
     rill__mutex_lock(&c->parts_lock);
     for (size_t i = 0; i < c->part_count; i++) {
         struct assigned *part = c->parts[i];
+        if (atomic_load_explicit(&part->paused, memory_order_relaxed)) continue;
         rill__log_arm(part->log, b->slot);
-        if (rill__log_end(part->log) >
+        if (rill__assigned_end(c, part) >
             atomic_load_explicit(&part->position, memory_order_relaxed))
             ready = true;
     }
@@ -43,9 +55,7 @@ static void *bridge_run(void *arg)
         for (struct rill_consumer *c = store->consumers; c != NULL; c = c->next)
             if (c->event_fd >= 0) look_at(b, c);
         rill__mutex_unlock(&store->clients_lock);
-        /* The time-out is for news of groups, which wake the consumer's own
-         * word and not this one. */
-        rill__futex_wait(word, sequence, rill__deadline(100));
+        rill__futex_wait(word, sequence, rill__deadline(LOOK_MS));
     }
     return NULL;
 }
@@ -56,7 +66,7 @@ int rill__bridge_start(struct store *store)
     int rc = 0;
 
     rill__mutex_lock(&store->clients_lock);
-    if (store->bridge == NULL) {
+    if (atomic_load(&store->bridge) == NULL) {
         b = rill__alloc(&store->heap, sizeof *b);
         rc = b == NULL ? RILL_ERR_NO_MEMORY : 0;
         if (rc == 0) {
@@ -64,7 +74,7 @@ int rill__bridge_start(struct store *store)
             b->slot = atomic_fetch_add(&store->shared->next_slot, 1) % WAKE_SLOTS;
             rc = rill__thread_start(&b->thread, bridge_run, b);
         }
-        if (rc == 0) store->bridge = b;
+        if (rc == 0) atomic_store(&store->bridge, b);
         else rill__free(&store->heap, b);
     }
     rill__mutex_unlock(&store->clients_lock);
@@ -73,20 +83,23 @@ int rill__bridge_start(struct store *store)
 
 void rill__bridge_kick(struct store *store)
 {
+    struct bridge *b = atomic_load(&store->bridge);
     _Atomic uint32_t *word;
 
-    if (store->bridge == NULL) return;
-    word = &store->shared->wake_slots[store->bridge->slot].sequence;
+    if (b == NULL) return;
+    word = &store->shared->wake_slots[b->slot].sequence;
     atomic_fetch_add(word, 1);
     rill__futex_wake_all(word);
 }
 
 void rill__bridge_stop(struct store *store)
 {
-    if (store->bridge == NULL) return;
-    atomic_store(&store->bridge->stop, true);
+    struct bridge *b = atomic_load(&store->bridge);
+
+    if (b == NULL) return;
+    atomic_store(&b->stop, true);
     rill__bridge_kick(store);
-    rill__thread_join(&store->bridge->thread);
-    rill__free(&store->heap, store->bridge);
-    store->bridge = NULL;
+    rill__thread_join(&b->thread);
+    rill__free(&store->heap, b);
+    atomic_store(&store->bridge, NULL);
 }

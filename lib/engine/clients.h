@@ -51,4 +51,8 @@ void rill__coordinator_news(struct coordinator *c, struct membership *m, struct 
 int rill__coordinator_commit(struct coordinator *c, struct membership *m,
                              const struct meta_offset *offsets, size_t count);
 
+/* Lets the thread behind the consumers' descriptors look again. Any thread,
+ * signal handlers too. */
+void rill__bridge_kick(struct store *store);
+
 #endif

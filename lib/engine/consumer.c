@@ -44,7 +44,7 @@ static _Atomic uint32_t *wake_word(const struct rill_consumer *c)
 
 /* ---- Records ---------------------------------------------------------- */
 
-static int64_t visible_end(const struct rill_consumer *c, const struct assigned *part)
+int64_t rill__assigned_end(const struct rill_consumer *c, const struct assigned *part)
 {
     return c->options.isolation == RILL_READ_DURABLE ? rill__log_durable(part->log)
                                                      : rill__log_end(part->log);
@@ -68,7 +68,7 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
                      size_t max, size_t *count)
 {
     bool verify = (c->options.flags & RILL_CONSUMER_NO_CHECKSUMS) == 0;
-    int64_t end = visible_end(c, part);
+    int64_t end = rill__assigned_end(c, part);
     int64_t position = position_of(part);
     size_t n = 0;
     bool bad = false;
@@ -217,7 +217,7 @@ static bool has_records(const struct rill_consumer *c)
 {
     for (size_t i = 0; i < c->part_count; i++) {
         const struct assigned *part = c->parts[i];
-        if (!part->paused && !part->failed && visible_end(c, part) > position_of(part))
+        if (!part->paused && !part->failed && rill__assigned_end(c, part) > position_of(part))
             return true;
     }
     return false;
@@ -286,6 +286,7 @@ void rill__consumer_wakeup(struct rill_consumer *c)
     atomic_store(&c->woken, true);
     atomic_fetch_add(wake_word(c), 1);
     rill__futex_wake_all(wake_word(c));
+    if (c->event_fd >= 0) rill__bridge_kick(c->store);
 }
 
 /* ---- Places ----------------------------------------------------------- */
@@ -338,7 +339,9 @@ int rill__consumer_pause(struct rill_consumer *c, const char *topic, int32_t par
 {
     struct assigned *part;
     int rc = find_part(c, topic, partition, &part);
-    if (rc == 0) part->paused = pause;
+    if (rc != 0) return rc;
+    atomic_store_explicit(&part->paused, pause, memory_order_relaxed);
+    if (!pause) rill__bridge_kick(c->store);
     return rc;
 }
 
@@ -351,7 +354,7 @@ int rill__consumer_position(struct rill_consumer *c, const char *topic, int32_t 
     if (rc != 0) return rc;
     if (offset != NULL) *offset = position_of(part);
     if (lag != NULL) {
-        *lag = visible_end(c, part) - position_of(part);
+        *lag = rill__assigned_end(c, part) - position_of(part);
         if (*lag < 0) *lag = 0; /* read up to the end, and durable is behind */
     }
     return 0;

@@ -12,7 +12,7 @@ struct assigned {
     struct topic *topic;
     struct log *log;
     int32_t partition;
-    bool paused;
+    _Atomic bool paused;      /* written by the consumer's thread, relaxed */
     bool failed;              /* its error was reported; skipped while others have records */
     bool in_batch;            /* view and walk are in the middle of a batch */
     int32_t epoch;            /* of the last record handed out */
@@ -54,9 +54,9 @@ struct rill_consumer {
     struct pattern *patterns;
     size_t pattern_count;
     uint64_t catalogue_seen;
-    int64_t commit_ms; /* monotonic: last automatic commit */
-    int64_t tick_ms;   /* monotonic: last look at the group's clock */
-    int event_fd;      /* -1: none */
+    int64_t commit_ms;    /* monotonic: last automatic commit */
+    int64_t tick_ms;      /* monotonic: last look at the group's clock */
+    _Atomic int event_fd; /* -1: none; set once */
 };
 
 /* ---- assignment.c ---- */
@@ -71,9 +71,11 @@ void rill__assigned_clear(struct rill_consumer *c);
 int rill__consumer_follow(struct rill_consumer *c);
 int rill__commit_positions(struct rill_consumer *c);
 
+/* Where the records that the consumer may see end. */
+int64_t rill__assigned_end(const struct rill_consumer *c, const struct assigned *part);
+
 /* ---- bridge.c ---- */
 
 int rill__bridge_start(struct store *store);
-void rill__bridge_kick(struct store *store);
 
 #endif

@@ -139,6 +139,7 @@ static void tell(struct coordinator *c, const struct group_action *action)
     atomic_store(&m->pending, true);
     atomic_fetch_add(m->wake, 1);
     rill__futex_wake_all(m->wake);
+    rill__bridge_kick(c->store);
 }
 
 static int step(struct coordinator *c, struct group_event *event)

@@ -34,7 +34,6 @@ int rill__consumer_check(const rill_consumer *consumer);
 
 int rill__store_open(const char *dir, const rill_options *options, rill **handle);
 int rill__store_close(rill *handle);
-void rill__store_abandon(rill *handle); /* in a forked child */
 int rill__store_sync(struct store *store, int timeout_ms);
 int rill__store_maintain(struct store *store, uint32_t *next_ms);
 int rill__store_stats(struct store *store, rill_stats *stats);

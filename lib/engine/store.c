@@ -374,7 +374,7 @@ int rill__store_open(const char *path, const rill_options *given, rill **out)
     rill *handle = NULL;
     int rc = rill__options_take(OPTIONS_STORE, given, &options);
 
-    if (rc == 0) rc = rill__fork_watch();
+    if (rc == 0) rc = rill__fork_watch(&registry_lock);
     if (rc != 0) return rc;
     if ((options.allocator.alloc == NULL) != (options.allocator.resize == NULL) ||
         (options.allocator.alloc == NULL) != (options.allocator.release == NULL))
@@ -459,11 +459,4 @@ int rill__store_close(rill *handle)
     }
     rill__mutex_unlock(&registry_lock);
     return rc;
-}
-
-void rill__store_abandon(rill *handle)
-{
-    /* In a forked child the store is the parent's: locks may be held for ever,
-     * and freeing would touch them. The copy goes with the child. */
-    (void)handle;
 }

@@ -74,10 +74,10 @@ struct store {
     struct topic *topics; /* never freed before the store is closed */
     struct coordinator *coordinators;
 
-    struct mutex clients_lock; /* guards the next two and bridge */
+    struct mutex clients_lock; /* guards the next two */
     struct rill_producer *producers;
     struct rill_consumer *consumers;
-    struct bridge *bridge;
+    _Atomic(struct bridge *) bridge; /* set once, under the lock */
 
     struct mutex maintain_lock; /* one maintenance at a time */
     struct thread thread;

@@ -249,7 +249,6 @@ int rill__log_reserve(struct log *log, size_t size, int64_t deadline_ns, uint8_t
     atomic_store_explicit(&log->control->intent_end, tail.position + (uint32_t)size,
                           memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    log->reserved_base = tail.end_offset;
     *room = log->writer->map.data + tail.position;
     return 0;
 out:
@@ -266,7 +265,6 @@ int rill__log_commit(struct log *log, const struct batch *batch, int64_t *base_o
                       tail.epoch);
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
-    log->reserved_base = -1;
     commit_batch(log, &tail, batch);
     rill__log_unlock(log);
     rill__log_wake(log);
@@ -280,6 +278,5 @@ void rill__log_abandon(struct log *log)
 
     rill__control_tail(log->control, &tail);
     memset(log->writer->map.data + tail.position, 0, end - tail.position);
-    log->reserved_base = -1;
     rill__log_unlock(log);
 }

@@ -24,7 +24,6 @@ struct log {
     struct segment *writer;  /* active segment, writable; under append_lock */
     struct file writer_file; /* the same, for write calls; under append_lock */
     int64_t writer_file_base;
-    int64_t reserved_base; /* offset of the open reservation, else -1; append_lock */
 
     struct file sync_file; /* the segment last synced; under sync_lock */
     int64_t sync_file_base;

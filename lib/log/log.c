@@ -66,10 +66,13 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
     log->sync_file = FILE_NONE;
     log->writer_file_base = -1;
     log->sync_file_base = -1;
-    log->reserved_base = -1;
     atomic_init(&log->populated_base, -1);
     rc = rill__mutex_init(&log->lock);
-    if (rc != 0) goto out;
+    if (rc != 0) {
+        rill__file_close(&log->dir);
+        rill__free(config->heap, log);
+        return rc;
+    }
     rc = rill__file_open(&log->dir, "control", FILE_WRITE, &log->control_file);
     if (rc != 0) {
         if (rc == RILL_ERR_NOT_FOUND)
@@ -98,17 +101,7 @@ out:
         struct log *l = log != NULL ? log : *out;
         rill__file_lock(&l->control_file, CONTROL_LOCK_BYTE, FILE_LOCK_NONE, 0);
     }
-    if (log != NULL) {
-        struct heap *heap = config->heap;
-        if (log->control_map.data != NULL) atomic_fetch_sub(config->mapped_bytes, CONTROL_SIZE);
-        rill__segment_close(config, log->writer);
-        rill__unmap(&log->control_map);
-        rill__file_close(&log->control_file);
-        rill__file_close(&log->dir);
-        rill__mutex_deinit(&log->lock);
-        rill__free(heap, log->bases);
-        rill__free(heap, log);
-    }
+    rill__log_close(log);
     return rc;
 }
 
@@ -124,8 +117,8 @@ void rill__log_close(struct log *log)
         rill__segment_close(&log->config, log->segments);
         log->segments = next;
     }
+    if (log->control != NULL) atomic_fetch_sub(log->config.mapped_bytes, CONTROL_SIZE);
     rill__unmap(&log->control_map);
-    atomic_fetch_sub(log->config.mapped_bytes, CONTROL_SIZE);
     rill__file_close(&log->control_file);
     rill__file_close(&log->writer_file);
     rill__file_close(&log->sync_file);

@@ -117,7 +117,21 @@ struct scan {
     bool removed;
 };
 
-/* The segments between the mark and the tail, whatever their state. */
+/* What lies before the mark was synced: if it cannot be walked it is damage. It
+ * stays, for readers to meet; the mark tells where the log goes on. */
+static void skip_damage(struct scan *s, const char *why)
+{
+    rill__log_say(s->log, RILL_LOG_ERROR,
+                  "%s/%s: damaged: no valid batch at position %u, offset %" PRId64
+                  " (%s), although all before offset %" PRId64
+                  " was durable; reading there fails, the rest of the log goes on",
+                  s->log->dir.name, s->segment->name, s->tail.position, s->tail.end_offset,
+                  why != NULL ? why : "out of sequence", s->mark->durable_end);
+    s->tail.position = s->mark->position;
+    s->tail.end_offset = s->mark->durable_end;
+}
+
+/* From the tail that is known in the segment to its last good batch. */
 static int scan_segment(struct scan *s)
 {
     const struct log_config *config = &s->log->config;
@@ -136,12 +150,13 @@ static int scan_segment(struct scan *s)
                view.epoch >= s->tail.epoch && (below || rill__batch_verify(&view, segment->salt));
         if (!good) {
             if (!below) return 0;
-            return rill__fail(RILL_ERR_CORRUPT,
-                              "%s/%s: no valid batch at position %u, offset %" PRId64
-                              " (%s), although all before offset %" PRId64 " was durable",
-                              s->log->dir.name, segment->name, s->tail.position,
-                              s->tail.end_offset, why != NULL ? why : "out of sequence",
-                              s->mark->durable_end);
+            if (s->mark->position > segment->size)
+                return rill__fail(RILL_ERR_CORRUPT,
+                                  "%s/%s: %u bytes, but records up to position %u were durable",
+                                  s->log->dir.name, segment->name, segment->size,
+                                  s->mark->position);
+            skip_damage(s, why);
+            continue;
         }
         if (s->tail.index_position == 0 ||
             s->tail.position - s->tail.index_position >= config->index_interval_bytes) {
@@ -176,11 +191,16 @@ static bool is_base(const struct log *log, int64_t base)
     return false;
 }
 
-/* Makes sure that the segment's index can be rebuilt into; a lost or foreign
- * index is made anew. */
+/* With an index to fill: a lost or foreign one is made anew. */
 static int open_for_scan(struct log *log, int64_t base, struct segment **segment)
 {
-    return rill__log_pin(log, base, true, segment);
+    int rc = rill__log_pin(log, base, true, segment);
+
+    if (rc != 0 || (*segment)->index.data != NULL) return rc;
+    rc = rill__segment_make_index(&log->config, &log->dir, base, (*segment)->salt);
+    rill__log_unpin(log, *segment);
+    *segment = NULL;
+    return rc != 0 ? rc : rill__log_pin(log, base, true, segment);
 }
 
 static int scan_from_mark(struct scan *s)
@@ -310,6 +330,20 @@ static int sync_recovered(struct log *log, const struct mark *mark, const struct
     return rc == 0 ? rill__dir_sync(&log->dir) : rc;
 }
 
+/* After a failed sync the page cache shows bytes that are not on disk. */
+static void drop_caches(struct log *log)
+{
+    char name[SEGMENT_NAME_SIZE];
+
+    rill__file_drop_cache(&log->control_file);
+    for (size_t i = 0; i < log->base_count; i++) {
+        struct file file = FILE_NONE;
+        rill__segment_name(log->bases[i], "log", name);
+        if (rill__file_open(&log->dir, name, FILE_READ, &file) == 0) rill__file_drop_cache(&file);
+        rill__file_close(&file);
+    }
+}
+
 int rill__log_recover(struct log *log)
 {
     struct control *c = log->control;
@@ -322,11 +356,12 @@ int rill__log_recover(struct log *log)
     bool dirty = false;
     int rc;
 
-    rc = rill__mark_read(&log->control_file, &mark);
-    if (rc != 0) return rc;
     rc = rill__dir_list(&log->dir, remove_tmp, log);
     if (rc != 0) return rc;
     rc = rill__log_refresh(log);
+    if (rc != 0) return rc;
+    if (c->magic == CONTROL_MAGIC && atomic_load(&c->poison) != 0) drop_caches(log);
+    rc = rill__mark_read(&log->control_file, &mark);
     if (rc != 0) return rc;
     same_boot = tail_from_control(log, &mark, &scan.tail);
     if (same_boot) {

@@ -142,6 +142,24 @@ out:
     return rc;
 }
 
+int rill__segment_make_index(const struct log_config *config, const struct file *dir,
+                             int64_t base, uint64_t salt)
+{
+    const struct index_seal unsealed = {INDEX_UNSEALED, 0, 0, 0};
+    struct file file = FILE_NONE;
+    uint8_t header[INDEX_HEADER_SIZE];
+    char name[SEGMENT_NAME_SIZE];
+    int rc = create_allocated(dir, "index.tmp", rill__index_bytes(config), &file);
+
+    if (rc != 0) return rc;
+    fill_index_header(base, salt, &unsealed, header);
+    rill__segment_name(base, "index", name);
+    rc = rill__file_write(&file, header, sizeof header, 0);
+    if (rc == 0) rc = rill__file_rename(dir, "index.tmp", name);
+    rill__file_close(&file);
+    return rc;
+}
+
 static int write_zeros(const struct log_config *config, const struct file *file, uint64_t size)
 {
     uint8_t *zeros = rill__alloc(config->heap, ZERO_STEP);

@@ -37,6 +37,9 @@ int rill__segment_create(const struct log_config *config, const struct file *dir
 /* Opens and maps; checks the header. RILL_ERR_CORRUPT names what is wrong. */
 int rill__segment_open(const struct log_config *config, const struct file *dir, int64_t base,
                        bool writable, struct segment **segment);
+/* Makes an empty index for the segment, in place of what is there. */
+int rill__segment_make_index(const struct log_config *config, const struct file *dir,
+                             int64_t base, uint64_t salt);
 void rill__segment_close(const struct log_config *config, struct segment *segment);
 int rill__segment_remove(const struct file *dir, int64_t base);
 /* Prepares next.log and next.index: allocated, zeroed, synced. */

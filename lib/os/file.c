@@ -204,6 +204,11 @@ int rill__file_sync(const struct file *file)
     return rc == 0 ? 0 : rill__fail_os(errno, "%s: sync failed", file->name);
 }
 
+void rill__file_drop_cache(const struct file *file)
+{
+    posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int rill__file_rename(const struct file *dir, const char *from, const char *to)
 {
     if (SYS(renameat)(dir->fd, from, dir->fd, to) == 0) return 0;

@@ -8,6 +8,7 @@
  */
 #include "os/os.h"
 #include "os/sys.h"
+#include "os/thread.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,13 +16,25 @@
 
 #define WATCHED_MAX 64
 
-static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER; /* guards watching */
-static bool watching;
+static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
+static int watch_result;
+static _Atomic(struct mutex *) guarded_mutex;
 static _Atomic uint32_t fork_generation = 1;
 static _Atomic int watched[WATCHED_MAX]; /* descriptor + 1; 0: free */
 
+static void before_fork(void)
+{
+    rill__mutex_lock(atomic_load(&guarded_mutex));
+}
+
+static void in_parent(void)
+{
+    rill__mutex_unlock(atomic_load(&guarded_mutex));
+}
+
 static void in_child(void)
 {
+    rill__mutex_unlock(atomic_load(&guarded_mutex));
     atomic_fetch_add(&fork_generation, 1);
     for (int i = 0; i < WATCHED_MAX; i++) {
         int fd = atomic_exchange(&watched[i], 0);
@@ -29,15 +42,16 @@ static void in_child(void)
     }
 }
 
-int rill__fork_watch(void)
+static void watch(void)
 {
-    int rc = 0;
+    watch_result = pthread_atfork(before_fork, in_parent, in_child);
+}
 
-    pthread_mutex_lock(&watch_lock);
-    if (!watching) rc = pthread_atfork(NULL, NULL, in_child);
-    if (rc == 0) watching = true;
-    pthread_mutex_unlock(&watch_lock);
-    return rc == 0 ? 0 : rill__fail_os(rc, "cannot watch for fork()");
+int rill__fork_watch(struct mutex *guarded)
+{
+    atomic_store(&guarded_mutex, guarded);
+    pthread_once(&watch_once, watch);
+    return watch_result == 0 ? 0 : rill__fail_os(watch_result, "cannot watch for fork()");
 }
 
 uint32_t rill__fork_generation(void)

@@ -59,6 +59,8 @@ int rill__file_read(const struct file *file, void *data, size_t size, uint64_t p
 int rill__file_write(const struct file *file, const void *data, size_t size, uint64_t position);
 /* fdatasync. Any failure, also NO_SPACE, means that what is on disk is unknown. */
 int rill__file_sync(const struct file *file);
+/* Forgets cached pages that nobody maps, so that the next read is of the disk. */
+void rill__file_drop_cache(const struct file *file);
 int rill__file_rename(const struct file *dir, const char *from, const char *to);
 int rill__file_remove(const struct file *dir, const char *name); /* missing is fine */
 /* Which file it is, whatever its name. */
@@ -118,12 +120,15 @@ void rill__sleep_ns(int64_t ns);
 
 /* ---- Fork ------------------------------------------------------------- */
 
+struct mutex;
+
 /* A number that differs in every forked child. A plain load. The first call
- * of rill__fork_watch installs the detection. In a child, descriptors given
- * to rill__fork_close_on are closed before fork returns, so that the child
- * does not keep the parent's file locks alive (at most 64 of them; more is
- * RILL_ERR_NO_MEMORY). */
-int rill__fork_watch(void);
+ * of rill__fork_watch installs the detection; the mutex given to it, always
+ * the same one, is held over every fork, so that a child never inherits it
+ * locked. In a child, descriptors given to rill__fork_close_on are closed
+ * before fork returns, so that the child does not keep the parent's file locks
+ * alive (at most 64 of them; more is RILL_ERR_NO_MEMORY). */
+int rill__fork_watch(struct mutex *guarded);
 uint32_t rill__fork_generation(void);
 int rill__fork_close_on(int fd);
 void rill__fork_forget(int fd);
