@@ -8,6 +8,9 @@
 #include "log/log.h"
 #include "log/segment.h"
 
+/* File locks on the control file. */
+enum { CONTROL_LOCK_RECOVERY = 0, CONTROL_LOCK_PREPARE = 1 };
+
 struct log {
     struct log_config config;
     struct file dir;

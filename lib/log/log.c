@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONTROL_LOCK_BYTE 0
-
 void rill__log_say(struct log *log, int level, const char *format, ...)
 {
     char line[384];
@@ -85,7 +83,7 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
     atomic_fetch_add(config->mapped_bytes, CONTROL_SIZE);
     if (atomic_load_explicit(&log->control->incarnation, memory_order_acquire) !=
         config->incarnation) {
-        rc = rill__file_lock(&log->control_file, CONTROL_LOCK_BYTE, FILE_LOCK_EXCLUSIVE,
+        rc = rill__file_lock(&log->control_file, CONTROL_LOCK_RECOVERY, FILE_LOCK_EXCLUSIVE,
                              timeout_ms);
         if (rc != 0) goto out;
         locked = true;
@@ -99,7 +97,7 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
 out:
     if (locked) {
         struct log *l = log != NULL ? log : *out;
-        rill__file_lock(&l->control_file, CONTROL_LOCK_BYTE, FILE_LOCK_NONE, 0);
+        rill__file_lock(&l->control_file, CONTROL_LOCK_RECOVERY, FILE_LOCK_NONE, 0);
     }
     rill__log_close(log);
     return rc;

@@ -58,19 +58,21 @@ static int create_allocated(const struct file *dir, const char *name, uint64_t s
     return rc;
 }
 
-/* The prepared file if it is there and of the right size, else a new one. */
-static int take_prepared(const struct file *dir, const char *prepared, uint64_t size,
-                         struct file *file)
+/* The prepared file if it is there and of the right size, else a new one; named
+ * mine, so that whoever prepares the next one meanwhile does not touch it. */
+static int take_prepared(const struct file *dir, const char *prepared, const char *mine,
+                         uint64_t size, struct file *file)
 {
     uint64_t have = 0;
     bool exists = false;
 
     if (rill__file_exists(dir, prepared, &exists) == 0 && exists &&
-        rill__file_open(dir, prepared, FILE_WRITE, file) == 0) {
+        rill__file_rename(dir, prepared, mine) == 0 &&
+        rill__file_open(dir, mine, FILE_WRITE, file) == 0) {
         if (rill__file_size(file, &have) == 0 && have == size) return 0;
         rill__file_close(file);
     }
-    return create_allocated(dir, prepared, size, file);
+    return create_allocated(dir, mine, size, file);
 }
 
 static void fill_segment_header(const struct log_config *config, int64_t base, int32_t epoch,
@@ -124,18 +126,18 @@ int rill__segment_create(const struct log_config *config, const struct file *dir
     rill__segment_name(base, "log", log_name);
     rill__segment_name(base, "index", index_name);
 
-    rc = take_prepared(dir, "next.index", rill__index_bytes(config), &index);
+    rc = take_prepared(dir, "next.index", "roll-index.tmp", rill__index_bytes(config), &index);
     if (rc != 0) goto out;
-    rc = take_prepared(dir, "next.log", config->segment_bytes, &log);
+    rc = take_prepared(dir, "next.log", "roll-log.tmp", config->segment_bytes, &log);
     if (rc != 0) goto out;
     rc = rill__file_write(&index, index_header, sizeof index_header, 0);
     if (rc != 0) goto out;
     rc = rill__file_write(&log, header, sizeof header, 0);
     if (rc != 0) goto out;
     /* The log last: a segment is there when its log is. */
-    rc = rill__file_rename(dir, "next.index", index_name);
+    rc = rill__file_rename(dir, "roll-index.tmp", index_name);
     if (rc != 0) goto out;
-    rc = rill__file_rename(dir, "next.log", log_name);
+    rc = rill__file_rename(dir, "roll-log.tmp", log_name);
 out:
     rill__file_close(&log);
     rill__file_close(&index);

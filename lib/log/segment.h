@@ -42,7 +42,8 @@ int rill__segment_make_index(const struct log_config *config, const struct file 
                              int64_t base, uint64_t salt);
 void rill__segment_close(const struct log_config *config, struct segment *segment);
 int rill__segment_remove(const struct file *dir, int64_t base);
-/* Prepares next.log and next.index: allocated, zeroed, synced. */
+/* Prepares next.log and next.index: allocated, zeroed, synced. One at a time:
+ * the caller holds the control file's prepare lock. */
 int rill__segment_prepare(const struct log_config *config, const struct file *dir);
 
 /* ---- Its index -------------------------------------------------------- */

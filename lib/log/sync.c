@@ -230,9 +230,14 @@ static void due_in(uint32_t *next_ms, int64_t ms)
 static int prepare_next(struct log *log)
 {
     uint32_t position = atomic_load_explicit(&log->control->tail_position, memory_order_relaxed);
+    int rc;
 
     if (position < log->config.segment_bytes / 2) return 0;
-    return rill__segment_prepare(&log->config, &log->dir);
+    rc = rill__file_lock(&log->control_file, CONTROL_LOCK_PREPARE, FILE_LOCK_EXCLUSIVE, 0);
+    if (rc != 0) return rc == RILL_ERR_BUSY ? 0 : rc; /* another process is at it */
+    rc = rill__segment_prepare(&log->config, &log->dir);
+    rill__file_lock(&log->control_file, CONTROL_LOCK_PREPARE, FILE_LOCK_NONE, 0);
+    return rc;
 }
 
 static int roll_by_age(struct log *log, uint32_t *next_ms)
