@@ -277,10 +277,14 @@ static void store_free(struct store *store)
 static void *run_maintenance(void *arg)
 {
     struct store *store = arg;
+    int before = 0;
 
     while (atomic_load(&store->thread_word) == 0) {
         uint32_t next_ms = 1000;
-        rill__store_maintain(store, &next_ms);
+        int rc = rill__store_maintain(store, &next_ms);
+        /* Nobody sees what this thread returns; said once, not every second. */
+        if (rc != 0 && rc != before) rill__store_say(store, RILL_LOG_ERROR, rill__message());
+        before = rc;
         rill__futex_wait(&store->thread_word, 0, rill__deadline((int)next_ms));
     }
     return NULL;

@@ -14,6 +14,7 @@
 #define MAP_FIRST_BYTES ((size_t)16 << 20)
 #define MAP_MAX_BYTES ((size_t)1 << 36)
 #define READERS_MAX 512
+#define ROOM_BYTES ((uint64_t)1 << 20)
 
 int rill__meta_failed(struct meta *meta, int code, const char *what)
 {
@@ -26,8 +27,13 @@ int rill__meta_failed(struct meta *meta, int code, const char *what)
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
-    case MDB_PANIC:
         return rill__fail(RILL_ERR_CORRUPT, "%s: %s: %s", meta->path, what, mdb_strerror(code));
+    case MDB_PANIC:
+        return rill__fail(
+            RILL_ERR_POISONED,
+            "%s: %s: an earlier commit could not be synced; close the store in every "
+            "process and open it again",
+            meta->path, what);
     case MDB_VERSION_MISMATCH:
         return rill__fail(RILL_ERR_FORMAT, "%s: %s: %s", meta->path, what, mdb_strerror(code));
     default:
@@ -208,6 +214,17 @@ static int open_dbi(struct meta *meta, MDB_txn *txn, void *arg)
     return rill__meta_failed(meta, mdb_dbi_open(txn, NULL, 0, &meta->dbi), "opening");
 }
 
+/* A commit rewrites pages into free ones; with some held ready, committing goes
+ * on when the disk is full. */
+static void hold_room(struct meta *meta)
+{
+    struct file data = FILE_NONE;
+    uint64_t size;
+
+    if (mdb_env_get_fd(meta->env, &data.fd) != 0) return;
+    if (rill__file_size(&data, &size) == 0) rill__file_reserve(&data, size + ROOM_BYTES);
+}
+
 int rill__meta_open(struct heap *heap, const char *path, bool create, struct meta **out)
 {
     struct meta *meta = rill__alloc(heap, sizeof *meta);
@@ -230,6 +247,7 @@ int rill__meta_open(struct heap *heap, const char *path, bool create, struct met
     mdb_env_set_maxreaders(meta->env, READERS_MAX);
     rc = rill__meta_failed(meta, mdb_env_open(meta->env, path, MDB_NOTLS, 0600), "opening");
     if (rc != 0) goto out;
+    hold_room(meta);
     rc = rill__meta_check_readers(meta);
     if (rc == 0) rc = rill__meta_read(meta, open_dbi, NULL);
     if (rc == 0) {

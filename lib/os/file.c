@@ -155,6 +155,11 @@ int rill__file_allocate(const struct file *file, uint64_t size)
     return rc;
 }
 
+void rill__file_reserve(const struct file *file, uint64_t size)
+{
+    (void)SYS(fallocate)(file->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
+}
+
 int rill__file_read(const struct file *file, void *data, size_t size, uint64_t position)
 {
     char *at = data;

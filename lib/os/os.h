@@ -54,6 +54,9 @@ int rill__file_size(const struct file *file, uint64_t *size);
  * fail; NO_SPACE leaves the file empty. Where the file system cannot, zeros
  * are written. */
 int rill__file_allocate(const struct file *file, uint64_t size);
+/* Holds blocks for [0, size) ready without changing the file's size, if they
+ * are to be had; no promise. */
+void rill__file_reserve(const struct file *file, uint64_t size);
 /* Exactly size bytes, else RILL_ERR_CORRUPT (end of file) or RILL_ERR_IO. */
 int rill__file_read(const struct file *file, void *data, size_t size, uint64_t position);
 int rill__file_write(const struct file *file, const void *data, size_t size, uint64_t position);

@@ -114,9 +114,27 @@ int rill__shared_mutex_trylock(struct shared_mutex *mutex)
     }
 }
 
+/* pthread's result. */
+static int lock_until(struct shared_mutex *mutex, int64_t deadline_ns)
+{
+#ifdef __SANITIZE_THREAD__
+    /* The sanitizer does not know pthread_mutex_clocklock. */
+    int e;
+    while ((e = pthread_mutex_trylock(&mutex->u.m)) == EBUSY) {
+        if (rill__monotonic_ns() >= deadline_ns) return ETIMEDOUT;
+        rill__sleep_ns(100000);
+    }
+    return e;
+#else
+    struct timespec t = {deadline_ns / 1000000000, deadline_ns % 1000000000};
+
+    if (deadline_ns == INT64_MAX) return pthread_mutex_lock(&mutex->u.m);
+    return pthread_mutex_clocklock(&mutex->u.m, CLOCK_MONOTONIC, &t);
+#endif
+}
+
 int rill__shared_mutex_lock(struct shared_mutex *mutex, int64_t deadline_ns)
 {
-    struct timespec t = {deadline_ns / 1000000000, deadline_ns % 1000000000};
     int rc;
     int e;
 
@@ -126,8 +144,7 @@ int rill__shared_mutex_lock(struct shared_mutex *mutex, int64_t deadline_ns)
         if (rc != RILL_ERR_BUSY) return rc;
         for (int j = 0; j < SPIN_PAUSES; j++) rill__cpu_relax();
     }
-    if (deadline_ns == INT64_MAX) e = pthread_mutex_lock(&mutex->u.m);
-    else e = pthread_mutex_clocklock(&mutex->u.m, CLOCK_MONOTONIC, &t);
+    e = lock_until(mutex, deadline_ns);
     switch (e) {
     case 0: return 0;
     case EOWNERDEAD: return RILL__OWNER_DIED;
