@@ -70,6 +70,7 @@ lib_obj := $(lib_src:%.c=$(B)/obj/%.o)
 test_obj := $(lib_src:%.c=$(B)/obj-test/%.o)
 
 support_obj := $(patsubst %.c,$(B)/obj-test/%.o,$(wildcard tests/lib/*.c))
+support := $(B)/libtesting.a
 unit := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/*.c tests/unit/*/*.c)))
 api := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/api/*.c)))
 system_programs := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/system/*.c)))
@@ -150,17 +151,23 @@ $(B)/librill.so: $(B)/librill.so.$(version)
 	@ln -sf librill.so.$(version) $(B)/$(soname)
 	@ln -sf $(soname) $@
 
+# What tests share; each takes from it only what it names.
+$(support): $(support_obj)
+	@echo '  AR   $@'
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(support_obj)
+
 # ---- Programs ---------------------------------------------------------------
 
 test_program = $(compile) -DRILL_TEST=1 $(lib_include) -Itests -Itests/lib $(depend) -o $@ $< \
-    $(support_obj) $(B)/librill-test.a $(LDFLAGS) $(cmocka_libs) $(LIBS)
+    $(support) $(B)/librill-test.a $(LDFLAGS) $(cmocka_libs) $(LIBS)
 
-$(unit): $(B)/tests/unit/%: tests/unit/%.c $(support_obj) $(B)/librill-test.a
+$(unit): $(B)/tests/unit/%: tests/unit/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(test_program)
 
-$(api): $(B)/tests/api/%: tests/api/%.c $(support_obj) $(B)/librill-test.a
+$(api): $(B)/tests/api/%: tests/api/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	$(Q)$(test_program)

@@ -193,10 +193,35 @@ static int open_catalogue(struct store *store, bool create)
     char path[600];
     int rc = 0;
 
+    struct file dir = FILE_NONE;
+
     if (create) rc = rill__dir_make_at(&store->dir, "meta");
     if (rc != 0) return rc;
     snprintf(path, sizeof path, "%s/meta", store->path);
-    return rill__meta_open(&store->heap, path, create, &store->meta);
+    rc = rill__meta_open(&store->heap, path, create, &store->meta);
+    if (rc != 0 || !create) return rc;
+    rc = rill__dir_open_at(&store->dir, "meta", &dir); /* LMDB does not sync it */
+    if (rc == 0) rc = rill__dir_sync(&dir);
+    rill__file_close(&dir);
+    return rc == 0 ? rill__dir_sync(&store->dir) : rc; /* before STORE says that it is there */
+}
+
+static int remove_in(void *arg, const char *name)
+{
+    return rill__file_remove(arg, name);
+}
+
+/* A creation that did not finish may have left half a catalogue. */
+static int remove_half_made(struct store *store)
+{
+    struct file dir = FILE_NONE;
+    int rc = rill__dir_list(&store->dir, refuse_foreign, store);
+
+    if (rc == 0) rc = rill__dir_open_at(&store->dir, "meta", &dir);
+    if (rc == RILL_ERR_NOT_FOUND) return 0;
+    if (rc == 0) rc = rill__dir_list(&dir, remove_in, &dir);
+    rill__file_close(&dir);
+    return rc;
 }
 
 /* Alone in the store: make it if need be, and the shared words. */
@@ -204,7 +229,7 @@ static int enter_alone(struct store *store, bool exists)
 {
     int rc = 0;
 
-    if (!exists) rc = rill__dir_list(&store->dir, refuse_foreign, store);
+    if (!exists) rc = remove_half_made(store);
     if (rc == 0) rc = map_shared(store);
     if (rc == 0) atomic_store(&store->shared->incarnation, 0);
     if (rc == 0) rc = open_catalogue(store, !exists);

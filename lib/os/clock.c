@@ -59,16 +59,23 @@ int rill__random(void *data, size_t size)
     return 0;
 }
 
+/* The first bytes of a small file of the kernel's, as text; "" if there is none. */
+static void read_text(const char *path, char *text, size_t size)
+{
+    int fd = SYS(openat)(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : SYS(pread)(fd, text, size - 1, 0);
+
+    text[n < 0 ? 0 : n] = '\0';
+    if (fd >= 0) SYS(close)(fd);
+}
+
 int rill__boot_id(uint8_t *id)
 {
-    char text[64] = "";
+    char text[64];
     size_t digits = 0;
-    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
 
     memset(id, 0, 16);
-    if (f == NULL) return 0;
-    if (fgets(text, sizeof text, f) == NULL) text[0] = '\0';
-    fclose(f);
+    read_text("/proc/sys/kernel/random/boot_id", text, sizeof text);
     for (const char *p = text; *p != '\0' && digits < 32; p++) {
         int v = *p >= '0' && *p <= '9' ? *p - '0' : *p >= 'a' && *p <= 'f' ? *p - 'a' + 10 : -1;
         if (v < 0) continue;
@@ -89,13 +96,9 @@ uint64_t rill__process_start(int32_t pid)
     char path[40];
     char text[512];
     const char *p;
-    FILE *f;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    f = fopen(path, "re");
-    if (f == NULL) return 0;
-    if (fgets(text, sizeof text, f) == NULL) text[0] = '\0';
-    fclose(f);
+    read_text(path, text, sizeof text);
     p = strrchr(text, ')'); /* the name may hold anything, also blanks */
     for (int field = 2; p != NULL && field < 22; field++) p = strchr(p + 1, ' ');
     return p == NULL ? 0 : strtoull(p + 1, NULL, 10);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/vfs.h>
 
 int rill__dir_list(const struct file *dir, int (*visit)(void *arg, const char *name), void *arg)
 {
@@ -52,7 +51,7 @@ int rill__file_system_of(const struct file *dir, struct file_system *system)
         {0x794c7630, "overlay", ' '}};
     struct statfs st;
 
-    if (fstatfs(dir->fd, &st) != 0) return rill__fail_os(errno, "%s: statfs", dir->name);
+    if (SYS(fstatfs)(dir->fd, &st) != 0) return rill__fail_os(errno, "%s: statfs", dir->name);
     memset(system, 0, sizeof *system);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if ((uint32_t)st.f_type != known[i].magic) continue;

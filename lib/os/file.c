@@ -230,7 +230,7 @@ int rill__file_exists(const struct file *dir, const char *name, bool *exists)
 {
     struct stat st;
 
-    if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (SYS(fstatat)(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         *exists = true;
         return 0;
     }
@@ -246,7 +246,7 @@ int rill__file_lock(const struct file *file, uint64_t byte, enum file_lock kind,
 
     lock.l_type = kind == FILE_LOCK_NONE ? F_UNLCK : kind == FILE_LOCK_SHARED ? F_RDLCK : F_WRLCK;
     for (;;) {
-        if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0) return 0;
+        if (SYS(fcntl)(file->fd, F_OFD_SETLK, &lock) == 0) return 0;
         if (errno == EINTR) continue;
         if (errno != EAGAIN && errno != EACCES)
             return rill__fail_os(errno, "%s: cannot lock byte %" PRIu64, file->name, byte);

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifdef RILL_TEST
@@ -19,6 +20,9 @@ struct sys_calls {
     int (*openat)(int dir, const char *name, int flags, ...);
     int (*close)(int fd);
     int (*fstat)(int fd, struct stat *st);
+    int (*fstatat)(int dir, const char *name, struct stat *st, int flags);
+    int (*fstatfs)(int fd, struct statfs *st);
+    int (*fcntl)(int fd, int command, ...);
     int (*fallocate)(int fd, int mode, off_t offset, off_t size);
     int (*ftruncate)(int fd, off_t size);
     ssize_t (*pread)(int fd, void *data, size_t size, off_t at);

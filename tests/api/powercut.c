@@ -1,0 +1,369 @@
+/*
+ * powercut.c - what was acknowledged as durable is there after a power cut.
+ *
+ * The whole store, catalogue included, runs on a simulated disk (simdisk.h).
+ * A case does some random work, lets the power go at a random event, opens
+ * what the disk then holds, compares it with what had been promised, goes on,
+ * and lets the power go again, up to three times, also in the middle of
+ * recovery. After every cut:
+ *
+ *     the store opens; a topic whose creation returned is there, one whose
+ *     deletion returned is not;
+ *     a partition holds all that was durable, and of what came behind it a
+ *     prefix, every byte as it was given, without a gap;
+ *     what an earlier recovery has discarded does not come back;
+ *     a committed offset is the last one acknowledged, or one on its way, and
+ *     never beyond the end;
+ *     leader epochs go up.
+ *
+ * SEED repeats a run, CASES says how many; a failure names its case, which
+ * CASE=n runs alone.
+ */
+#include "simdisk.h"
+#include <inttypes.h>
+#include <rill.h>
+#include <sys/stat.h>
+
+enum { PARTITIONS = 2, RECORDS_MAX = 600, CUTS_MAX = 3, VALUE_MAX = 6000, WAIT = 10000 };
+
+/* What has been promised. */
+struct model {
+    bool topic_made;
+    bool other_known; /* whether topic "other" is there is certain */
+    bool other_made;
+    struct {
+        uint32_t numbers[RECORDS_MAX]; /* of the record at each offset */
+        int64_t end;                   /* appended and acknowledged */
+        int64_t attempted;             /* with what is on its way */
+        int64_t durable;
+        int64_t committed; /* -1: never */
+        int64_t committing;
+        int32_t epoch;
+    } partitions[PARTITIONS];
+};
+
+static struct model model;
+static struct model promised; /* the model when the power went */
+static bool cut;
+static struct test_random dice;
+static uint32_t next_number;
+static uint64_t running_case;
+static rill *store;
+static rill_producer *written;
+static rill_producer *durable;
+static rill_consumer *consumer;
+
+static uint64_t roll(uint64_t limit)
+{
+    return test_random_below(&dice, limit);
+}
+
+/* ---- Records that follow from their number ---- */
+
+static size_t value_of(uint32_t number, uint8_t *value)
+{
+    struct test_random bytes = {number * UINT64_C(77777) + 1};
+    size_t size = 8 + test_random_below(&bytes, number % 3 == 0 ? VALUE_MAX - 8 : 300);
+
+    memset(value, (int)(test_random_next(&bytes) & 0xff), size);
+    memcpy(value, &number, sizeof number);
+    return size;
+}
+
+static void check_record(const rill_record *record, uint32_t number)
+{
+    uint8_t value[VALUE_MAX];
+    size_t size = value_of(number, value);
+
+    assert_int_equal(record->value.size, size);
+    assert_memory_equal(record->value.data, value, size);
+}
+
+/* ---- The work ---- */
+
+static void on_cut(void *arg)
+{
+    (void)arg;
+    promised = model;
+    cut = true;
+}
+
+static void append(int p, bool durably)
+{
+    static uint8_t values[5][VALUE_MAX];
+    rill_record records[5];
+    size_t count = 1 + roll(5);
+    rill_offset offset;
+
+    if (model.partitions[p].end + (int64_t)count > RECORDS_MAX) return;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t number = next_number++;
+        records[i] = (rill_record)RILL_RECORD_INIT;
+        records[i].partition = p;
+        records[i].value = (rill_bytes){values[i], value_of(number, values[i])};
+        model.partitions[p].numbers[model.partitions[p].end + (int64_t)i] = number;
+    }
+    model.partitions[p].attempted = model.partitions[p].end + (int64_t)count;
+    OK(rill_producer_append(durably ? durable : written, records, count, WAIT, &offset));
+    assert_int_equal(offset, model.partitions[p].end);
+    model.partitions[p].end = model.partitions[p].attempted;
+    if (durably) model.partitions[p].durable = model.partitions[p].end;
+}
+
+static void append_in_place(int p)
+{
+    rill_record shape = RILL_RECORD_INIT;
+    uint8_t value[VALUE_MAX];
+    rill_reservation room;
+    uint32_t number = next_number++;
+
+    if (model.partitions[p].end == RECORDS_MAX) return;
+    shape.partition = p;
+    shape.value.size = value_of(number, value);
+    model.partitions[p].numbers[model.partitions[p].end] = number;
+    model.partitions[p].attempted = model.partitions[p].end + 1;
+    OK(rill_producer_reserve(written, &shape, WAIT, &room));
+    memcpy(room.value, value, room.value_size);
+    OK(rill_producer_commit(written, NULL));
+    model.partitions[p].end++;
+}
+
+static void sync_store(void)
+{
+    OK(rill_sync(store, WAIT));
+    for (int p = 0; p < PARTITIONS; p++) model.partitions[p].durable = model.partitions[p].end;
+}
+
+static void commit(int p)
+{
+    int64_t offset = (int64_t)roll((uint64_t)model.partitions[p].end + 1);
+    rill_position position = {"t", p, -1, offset, NULL};
+
+    model.partitions[p].committing = offset;
+    OK(rill_consumer_commit(consumer, &position, 1));
+    model.partitions[p].committed = offset;
+}
+
+static void change_other_topic(void)
+{
+    bool there = model.other_made;
+
+    model.other_known = false;
+    if (there) OK(rill_topic_delete(store, "other"));
+    else OK(rill_topic_create(store, "other", NULL));
+    model.other_made = !there;
+    model.other_known = true;
+}
+
+static void open_clients(void)
+{
+    rill_producer_options out = {.size = sizeof out, .topic = "t"};
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+
+    OK(rill_producer_open(store, &out, &written));
+    out.acks = RILL_ACKS_DURABLE;
+    OK(rill_producer_open(store, &out, &durable));
+    OK(rill_consumer_open(store, &in, &consumer));
+}
+
+static void close_store(void)
+{
+    OK(rill_consumer_close(consumer, WAIT));
+    OK(rill_producer_close(written, WAIT));
+    OK(rill_producer_close(durable, WAIT));
+    OK(rill_close(store));
+}
+
+static void open_store(const char *dir)
+{
+    rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
+    OK(rill_open(dir, &options, &store));
+}
+
+static void work(const char *dir, uint64_t steps)
+{
+    for (uint64_t i = 0; i < steps && !cut; i++) {
+        int p = (int)roll(PARTITIONS);
+        switch (roll(16)) {
+        case 0: sync_store(); break;
+        case 1:
+        case 2: commit(p); break;
+        case 3: OK(rill_maintain(store, NULL)); break;
+        case 4: append_in_place(p); break;
+        case 5: change_other_topic(); break;
+        case 6:
+            close_store();
+            open_store(dir);
+            open_clients();
+            break;
+        default: append(p, roll(4) == 0); break;
+        }
+    }
+}
+
+/* ---- After a cut ---- */
+
+static void check_topics(void)
+{
+    rill_topic_options options = {
+        .size = sizeof options, .partition_count = PARTITIONS, .segment_bytes = 64 << 10};
+    rill_topic_info info;
+    int rc = rill_topic_describe(store, "t", &info);
+
+    if (model.topic_made) OK(rc);
+    if (rc != 0) OK(rill_topic_create(store, "t", &options));
+    model.topic_made = true;
+    rc = rill_topic_describe(store, "other", &info);
+    if (rc != 0) assert_int_equal(rc, RILL_ERR_NOT_FOUND);
+    if (model.other_known) assert_int_equal(rc == 0, model.other_made);
+    model.other_made = rc == 0;
+    model.other_known = true;
+}
+
+static void check_records(int p, int64_t end)
+{
+    rill_position from = {"t", p, -1, 0, NULL};
+    rill_consumer *reader;
+    rill_record records[64];
+    int64_t offset = 0;
+    size_t count;
+
+    OK(rill_consumer_open(store, NULL, &reader));
+    OK(rill_consumer_assign(reader, &from, 1));
+    do {
+        OK(rill_consumer_poll(reader, 0, records, 64, &count));
+        for (size_t i = 0; i < count; i++, offset++) {
+            assert_int_equal(records[i].offset, offset);
+            check_record(&records[i], model.partitions[p].numbers[offset]);
+        }
+    } while (count > 0);
+    assert_int_equal(offset, end);
+    OK(rill_consumer_close(reader, WAIT));
+}
+
+static int64_t at_most(int64_t value, int64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+static void check_committed(int p, int64_t end)
+{
+    rill_position position;
+    int64_t now;
+
+    OK(rill_consumer_committed(consumer, "t", p, &position, NULL, 0));
+    now = position.offset == RILL_OFFSET_NONE ? -1 : position.offset;
+    if (now != at_most(model.partitions[p].committed, end))
+        assert_int_equal(now, at_most(model.partitions[p].committing, end));
+    model.partitions[p].committed = model.partitions[p].committing = now;
+}
+
+static void check_partition(int p)
+{
+    rill_partition_info info;
+
+    OK(rill_partition_describe(store, "t", p, &info));
+    assert_in_range(info.log_end, model.partitions[p].durable, model.partitions[p].attempted);
+    assert_true(info.leader_epoch > model.partitions[p].epoch);
+    assert_int_equal(info.durable_end, info.log_end);
+    check_records(p, info.log_end);
+    check_committed(p, info.log_end);
+    /* What recovery found is durable, and the rest is gone for ever. */
+    model.partitions[p].end = info.log_end;
+    model.partitions[p].attempted = info.log_end;
+    model.partitions[p].durable = info.log_end;
+    model.partitions[p].epoch = info.leader_epoch;
+}
+
+/* ---- Cases ---- */
+
+static void power_goes(const char *to)
+{
+    if (!cut) {
+        simdisk_cut(to);
+        promised = model;
+    }
+    simdisk_cancel();
+    close_store();
+    simdisk_unmount();
+    model = promised;
+    cut = false;
+}
+
+static void open_what_is_left(const char *dir)
+{
+    open_store(dir);
+    check_topics();
+    open_clients();
+    for (int p = 0; p < PARTITIONS; p++) check_partition(p);
+}
+
+static void run_case(uint64_t number)
+{
+    char names[CUTS_MAX + 1][16];
+    const char *to;
+
+    test_directory();
+    memset(&model, 0, sizeof model);
+    model.other_known = true;
+    for (int p = 0; p < PARTITIONS; p++)
+        model.partitions[p].committed = model.partitions[p].committing = -1;
+    cut = false;
+    next_number = (uint32_t)number * 100000;
+    for (int i = 0; i <= CUTS_MAX; i++) snprintf(names[i], sizeof names[i], "disk%d", i);
+    assert_int_equal(mkdir(test_path(names[0]), 0700), 0);
+    for (int i = 0; i < CUTS_MAX; i++) {
+        simdisk_mount(test_path(names[i]), &dice);
+        to = test_path(names[i + 1]);
+        simdisk_cut_at(1 + roll(roll(2) == 0 ? 40 : 300), to, on_cut, NULL);
+        open_what_is_left(test_path(names[i]));
+        work(test_path(names[i]), roll(30));
+        power_goes(test_path(names[i + 1]));
+    }
+    simdisk_mount(test_path(names[CUTS_MAX]), &dice);
+    open_what_is_left(test_path(names[CUTS_MAX]));
+    close_store();
+    store = NULL;
+    simdisk_unmount();
+    test_directory_remove();
+}
+
+static uint64_t number_from(const char *name, uint64_t standard)
+{
+    const char *text = getenv(name);
+    return text != NULL ? strtoull(text, NULL, 0) : standard;
+}
+
+static void no_power_cut_loses_what_was_durable(void **state)
+{
+    uint64_t cases = number_from("CASES", getenv("RILL_TEST_SLOW") != NULL ? 40 : 400);
+    uint64_t first = number_from("CASE", 0);
+    struct test_random seed = test_random_seeded(1);
+
+    (void)state;
+    if (getenv("CASE") != NULL) cases = 1;
+    for (uint64_t i = first; i < first + cases; i++) {
+        dice.state = seed.state + i * UINT64_C(1000003);
+        running_case = i;
+        run_case(i);
+    }
+    print_message("powercut: %llu cases, %llu cuts, 0 violations\n", (unsigned long long)cases,
+                  (unsigned long long)cases * CUTS_MAX);
+}
+
+static int name_case_that_failed(void **state)
+{
+    (void)state;
+    if (store != NULL) print_message("failed in case %llu\n", (unsigned long long)running_case);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(no_power_cut_loses_what_was_durable, name_case_that_failed)};
+
+    /* Memory is fast; the simulated disk says that it is an ordinary one. */
+    if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

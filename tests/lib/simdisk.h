@@ -1,0 +1,48 @@
+/*
+ * simdisk.h - a simulated disk: what is left of a directory after a power cut.
+ *
+ * The files are real and everybody works on them as ever, through maps too; the
+ * disk keeps a second account of what a device would hold. A page gets there
+ * when its file is synced, or by chance; a name gets there when its directory
+ * is synced, or by chance. A cut makes, in another directory, one of the states
+ * that a device may be in:
+ *
+ *     a page that changed since its file was last synced is as it was then, or
+ *     as it is now, or as it was at some moment between, or of each 512 bytes
+ *     one of these;
+ *     a file that grew has its old size or its new one;
+ *     of the names made, renamed and removed in a directory since it was last
+ *     synced, some prefix in time, or some subset that makes sense.
+ *
+ * Events are the calls that change or sync files, rill's through its table of
+ * raw calls (os/sys.h), LMDB's because this file has functions of libc's names.
+ * A cut comes just before an event takes effect.
+ *
+ * One disk at a time; one thread.
+ */
+#ifndef RILL_SIMDISK_H
+#define RILL_SIMDISK_H
+#include "testing.h"
+#include <stdbool.h>
+
+/* From now on dir (absolute, without a '/' at the end) is on the disk, durably
+ * as it stands. The boot id of the process becomes a new one. */
+void simdisk_mount(const char *dir, struct test_random *random);
+void simdisk_unmount(void);
+
+/* Just before event number n from now on (1: the next), the power goes: the
+ * state is made in directory `to`, which must not exist, and cut(arg) is called
+ * to note what was promised by then. The work goes on unharmed. */
+void simdisk_cut_at(uint64_t n, const char *to, void (*cut)(void *arg), void *arg);
+/* The same, now. */
+void simdisk_cut(const char *to);
+/* Forgets a cut that has not come. */
+void simdisk_cancel(void);
+
+/* Events since the disk was mounted. */
+uint64_t simdisk_events(void);
+
+/* Syncs that are answered with success and not done: the device lies. */
+void simdisk_lie(bool lie);
+
+#endif
