@@ -13,6 +13,7 @@ enum { CONTROL_LOCK_RECOVERY = 0, CONTROL_LOCK_PREPARE = 1 };
 
 struct log {
     struct log_config config;
+    int32_t process_id; /* asking for it is a system call */
     struct file dir;
     struct file control_file;
     struct map control_map;

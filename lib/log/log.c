@@ -57,6 +57,7 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
 
     if (log == NULL) return RILL_ERR_NO_MEMORY;
     log->config = *config;
+    log->process_id = rill__process_id();
     log->dir = *dir;
     *dir = FILE_NONE;
     log->control_file = FILE_NONE;

@@ -1,0 +1,280 @@
+/*
+ * logs.c - see logs.h.
+ */
+#include "logs.h"
+#include "base/bytes.h"
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static void say(void *arg, int level, const char *line)
+{
+    struct test_log *t = arg;
+
+    if (level > RILL_LOG_WARNING) return;
+    t->warning_count++;
+    snprintf(t->said, sizeof t->said, "%s", line);
+}
+
+static int recovered(void *arg, int64_t log_end)
+{
+    struct test_log *t = arg;
+
+    t->recovered_count++;
+    t->recovered_end = log_end;
+    return 0;
+}
+
+struct file test_log_directory(void)
+{
+    struct file dir = FILE_NONE;
+
+    OK(rill__dir_open(test_path(""), &dir));
+    return dir;
+}
+
+void test_log_init(struct test_log *t)
+{
+    struct file dir;
+
+    memset(t, 0, sizeof *t);
+    rill__heap_init(&t->heap, NULL, 0);
+    t->config = (struct log_config){.heap = &t->heap,
+                                    .topic_id = "the topic's id.",
+                                    .partition = 3,
+                                    .segment_bytes = 4096,
+                                    .segment_ms = 1000000000,
+                                    .index_interval_bytes = 256,
+                                    .sync_interval_ms = 1000000000,
+                                    .incarnation = 1,
+                                    .boot_id = "the first boot..",
+                                    .wake_slots = t->wake_slots,
+                                    .say = say,
+                                    .say_arg = t,
+                                    .recovered = recovered,
+                                    .recovered_arg = t,
+                                    .mapped_bytes = &t->mapped_bytes,
+                                    .syncs = &t->syncs,
+                                    .rolls = &t->rolls,
+                                    .recoveries = &t->recoveries,
+                                    .wakeups = &t->wakeups};
+    test_directory();
+    dir = test_log_directory();
+    OK(rill__log_create(&dir));
+    rill__file_close(&dir);
+}
+
+int test_log_open(struct test_log *t)
+{
+    struct file dir = test_log_directory();
+    return rill__log_open(&t->config, &dir, 0, &t->log);
+}
+
+void test_log_close(struct test_log *t)
+{
+    rill__log_close(t->log);
+    t->log = NULL;
+}
+
+void test_log_deinit(struct test_log *t)
+{
+    test_log_close(t);
+    test_directory_remove();
+    assert_int_equal(atomic_load(&t->mapped_bytes), 0);
+    assert_int_equal(atomic_load(&t->heap.bytes), 0);
+}
+
+int test_log_restart(struct test_log *t)
+{
+    test_log_close(t);
+    t->config.incarnation++;
+    return test_log_open(t);
+}
+
+int test_log_reboot(struct test_log *t)
+{
+    t->config.boot_id[15]++;
+    return test_log_restart(t);
+}
+
+struct log *test_log_second(struct test_log *t)
+{
+    struct file dir = test_log_directory();
+    struct log *log = NULL;
+
+    OK(rill__log_open(&t->config, &dir, 0, &log));
+    return log;
+}
+
+void test_value(uint8_t *value, size_t size, int64_t offset)
+{
+    rill__put64(value, (uint64_t)offset);
+    for (size_t i = 8; i < size; i++) value[i] = (uint8_t)(1 + (offset * 7 + (int64_t)i) % 255);
+}
+
+void test_value_check(const rill_record *record)
+{
+    const uint8_t *value = record->value.data;
+    int64_t offset = record->offset;
+
+    assert_non_null(value);
+    assert_true(record->value.size >= 8);
+    assert_int_equal(rill__get64(value), offset);
+    for (size_t i = 8; i < record->value.size; i++)
+        if (value[i] != (uint8_t)(1 + (offset * 7 + (int64_t)i) % 255))
+            fail_msg("offset %lld: byte %zu of the value is wrong", (long long)offset, i);
+}
+
+int64_t test_time(int64_t offset)
+{
+    return INT64_C(1000000) + offset * 10;
+}
+
+static void build(struct batch *batch, int count, size_t value_size, int64_t offset)
+{
+    uint8_t *value = malloc(value_size);
+
+    assert_non_null(value);
+    for (int i = 0; i < count; i++) {
+        rill_record record = RILL_RECORD_INIT;
+        test_value(value, value_size, offset + i);
+        record.value = (rill_bytes){value, value_size};
+        record.timestamp_ms = test_time(offset + i);
+        assert_true(rill__batch_add(batch, &record, 1, NULL));
+    }
+    rill__batch_seal(batch);
+    free(value);
+}
+
+int test_append(struct log *log, int count, size_t value_size, bool through_file, int64_t *base)
+{
+    size_t size = BATCH_HEADER_SIZE + (size_t)count * (RECORD_HEADER_SIZE + value_size + 8);
+    void *room = malloc(size);
+    struct batch batch;
+    int rc;
+
+    assert_non_null(room);
+    rill__batch_init(&batch, room, size);
+    build(&batch, count, value_size, rill__log_end(log));
+    rc = rill__log_append(log, &batch, through_file, INT64_MAX, base);
+    free(room);
+    return rc;
+}
+
+void test_append_ok(struct log *log, int count, size_t value_size)
+{
+    int64_t end = rill__log_end(log);
+    int64_t base = -1;
+
+    OK(test_append(log, count, value_size, false, &base));
+    assert_int_equal(base, end);
+    assert_int_equal(rill__log_end(log), end + count);
+}
+
+void test_append_segments(struct log *log, uint32_t segment_count)
+{
+    uint32_t count = 0;
+    uint64_t bytes;
+
+    while (count < segment_count) {
+        test_append_ok(log, 1 + (int)(rill__log_end(log) % 3), 100);
+        OK(rill__log_segments(log, &count, &bytes));
+    }
+}
+
+void test_check(struct log *log, int64_t start, int64_t end)
+{
+    struct log_cursor cursor;
+    struct batch_view view;
+    rill_record record = RILL_RECORD_INIT;
+    int64_t next = start;
+    bool bad;
+
+    rill__cursor_init(&cursor, log);
+    OK(rill__cursor_seek(&cursor, start));
+    while (next < end) {
+        struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+        OK(rill__cursor_next(&cursor, end, true, &view));
+        rill__cursor_release(&cursor);
+        if (view.record_count == 0) continue; /* a segment has ended */
+        while (rill__record_next(&view, &walk, &record, &bad)) {
+            if (record.offset < start) continue;
+            assert_int_equal(record.offset, next);
+            assert_int_equal(record.timestamp_ms, test_time(next));
+            test_value_check(&record);
+            next++;
+        }
+        assert_false(bad);
+    }
+    assert_int_equal(next, end);
+    rill__cursor_deinit(&cursor);
+}
+
+const char *test_segment_path(int64_t base, const char *suffix)
+{
+    char name[SEGMENT_NAME_SIZE];
+
+    rill__segment_name(base, suffix, name);
+    return test_path(name);
+}
+
+bool test_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+uint8_t *test_read_file(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    uint8_t *data;
+    long end;
+
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 0, SEEK_END), 0);
+    end = ftell(f);
+    assert_true(end >= 0);
+    rewind(f);
+    *size = (size_t)end;
+    data = malloc(*size + 1);
+    assert_non_null(data);
+    assert_int_equal(fread(data, 1, *size, f), *size);
+    fclose(f);
+    return data;
+}
+
+void test_write_file(const char *path, uint64_t at, const void *data, size_t size)
+{
+    int fd = open(path, O_WRONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, data, size, (off_t)at), size);
+    close(fd);
+}
+
+void test_flip(const char *path, uint64_t at, uint8_t mask)
+{
+    uint8_t byte = 0;
+    int fd = open(path, O_RDWR);
+
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+    byte ^= mask;
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+    close(fd);
+}
+
+uint32_t test_position_of(struct log *log, int64_t offset, struct batch_view *view)
+{
+    struct log_cursor cursor;
+    uint32_t position;
+
+    rill__cursor_init(&cursor, log);
+    OK(rill__cursor_seek(&cursor, offset));
+    do {
+        rill__cursor_release(&cursor);
+        OK(rill__cursor_next(&cursor, rill__log_end(log), false, view));
+    } while (view->record_count == 0);
+    position = cursor.position - view->length;
+    rill__cursor_deinit(&cursor);
+    return position;
+}
