@@ -122,7 +122,7 @@ static int gather_round(struct rill_consumer *c, rill_record *records, size_t ma
         int rc;
 
         if (part->paused || part->failed) continue;
-        rc = atomic_load(&part->topic->gone) ? rill__log_state(part->log)
+        rc = rill__log_is_deleted(part->log) ? rill__log_state(part->log)
                                              : read_part(c, part, records + *count, room, &n);
         *count += n;
         if (rc == 0) continue;
@@ -154,8 +154,7 @@ static int gather(struct rill_consumer *c, rill_record *records, size_t max, siz
         struct assigned *part = c->parts[i];
         size_t n;
         if (!part->failed) continue;
-        rc = rill__log_state(part->log);
-        if (rc == RILL_ERR_NOT_FOUND) return rc;
+        if (rill__log_is_deleted(part->log)) return rill__log_state(part->log);
         rc = read_part(c, part, records, max, &n);
         if (rc != 0) return rc;
         part->failed = false;
@@ -165,12 +164,12 @@ static int gather(struct rill_consumer *c, rill_record *records, size_t max, siz
     return 0;
 }
 
-static bool topic_deleted(struct rill_consumer *c)
+static int deleted_topic(struct rill_consumer *c)
 {
     for (size_t i = 0; i < c->part_count; i++)
-        if (!c->subscribed && rill__log_state(c->parts[i]->log) == RILL_ERR_NOT_FOUND)
-            return true;
-    return false;
+        if (!c->subscribed && rill__log_is_deleted(c->parts[i]->log))
+            return rill__log_state(c->parts[i]->log);
+    return 0;
 }
 
 static int64_t milliseconds(void)
@@ -264,7 +263,8 @@ int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *re
             atomic_fetch_add_explicit(&c->store->records_polled, *count, memory_order_relaxed);
             return 0;
         }
-        if (topic_deleted(c)) return RILL_ERR_NOT_FOUND;
+        rc = deleted_topic(c);
+        if (rc != 0) return rc;
         if (atomic_exchange(&c->woken, false)) return 0;
         if (c->event_fd >= 0 && timeout_ms == 0) {
             rill__event_clear(c->event_fd);

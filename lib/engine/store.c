@@ -177,14 +177,19 @@ static int claim_slot(struct store *store)
     return rc;
 }
 
+/* Through a descriptor of its own: a map keeps the open file alive, and with it
+ * its locks, also in a forked child. */
 static int map_shared(struct store *store)
 {
-    uint64_t size;
-    int rc = rill__file_size(&store->shared_file, &size);
+    struct file file = FILE_NONE;
+    uint64_t size = 0;
+    int rc = rill__file_open(&store->dir, "shared", FILE_WRITE, &file);
 
-    if (rc == 0 && size < SHARED_SIZE) rc = rill__file_allocate(&store->shared_file, SHARED_SIZE);
-    if (rc == 0) rc = rill__map(&store->shared_file, SHARED_SIZE, true, &store->shared_map);
+    if (rc == 0) rc = rill__file_size(&file, &size);
+    if (rc == 0 && size < SHARED_SIZE) rc = rill__file_allocate(&file, SHARED_SIZE);
+    if (rc == 0) rc = rill__map(&file, SHARED_SIZE, true, &store->shared_map);
     if (rc == 0) store->shared = (struct shared *)(void *)store->shared_map.data;
+    rill__file_close(&file);
     return rc;
 }
 

@@ -61,7 +61,7 @@ struct store {
     rill_options options;
     char path[512];
     struct file dir;
-    struct file shared_file;
+    struct file shared_file; /* for its locks */
     struct map shared_map;
     struct shared *shared;
     uint64_t incarnation;

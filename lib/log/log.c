@@ -155,11 +155,16 @@ int32_t rill__log_epoch(const struct log *log)
     return tail.epoch;
 }
 
+bool rill__log_is_deleted(const struct log *log)
+{
+    return atomic_load_explicit(&log->control->deleted, memory_order_relaxed) != 0;
+}
+
 int rill__log_state(const struct log *log)
 {
     uint32_t poison = atomic_load_explicit(&log->control->poison, memory_order_acquire);
 
-    if (atomic_load_explicit(&log->control->deleted, memory_order_relaxed) != 0)
+    if (rill__log_is_deleted(log))
         return rill__fail(RILL_ERR_NOT_FOUND, "%s: the topic was deleted", log->dir.name);
     if (poison != 0)
         return rill__fail(

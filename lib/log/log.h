@@ -67,6 +67,7 @@ int64_t rill__log_durable(const struct log *log); /* acquire */
 int32_t rill__log_epoch(const struct log *log);
 /* RILL_ERR_POISONED, RILL_ERR_NOT_FOUND (deleted) or 0. Cheap: two loads. */
 int rill__log_state(const struct log *log);
+bool rill__log_is_deleted(const struct log *log); /* relaxed */
 int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes);
 
 /* Appends a sealed batch and publishes it. through_file: by write calls rather

@@ -71,7 +71,7 @@ int rill__dir_set_nocow(const struct file *dir)
 
     if (ioctl(dir->fd, FS_IOC_GETFLAGS, &flags) != 0) return 0; /* knows no such thing */
     flags |= FS_NOCOW_FL;
-    if (ioctl(dir->fd, FS_IOC_SETFLAGS, &flags) != 0)
+    if (ioctl(dir->fd, FS_IOC_SETFLAGS, &flags) != 0 && errno != EOPNOTSUPP && errno != EINVAL)
         return rill__fail_os(errno, "%s: cannot set no-copy-on-write", dir->name);
     return 0;
 }

@@ -37,7 +37,8 @@ int rill__dir_sync(const struct file *dir);
 /* Calls visit for every name except "." and ".."; stops at nonzero, returned. */
 int rill__dir_list(const struct file *dir, int (*visit)(void *arg, const char *name), void *arg);
 int rill__dir_remove_at(const struct file *parent, const char *name); /* an empty one */
-/* On a copy-on-write file system: new files in dir are written in place. */
+/* On a copy-on-write file system that can: new files in dir are written in
+ * place. */
 int rill__dir_set_nocow(const struct file *dir);
 
 enum file_flags {

@@ -1,0 +1,367 @@
+/*
+ * processes.c - one store in several processes: forked children, strangers,
+ * and what the file system permits.
+ *
+ *     handles do not survive fork(); the child may open the store itself, and
+ *     what it does with its copies does not touch the parent's;
+ *     what one process appends or creates another one sees;
+ *     a group lives in one process at a time, and passes on at its death;
+ *     a file system that cannot keep the promises is refused.
+ */
+#include "os/sys.h"
+#include "stores.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static rill *store;
+static int ready[2]; /* a pipe: a child says that it is so far */
+
+static int set_up(void **state)
+{
+    (void)state;
+    test_directory();
+    return pipe(ready);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    close(ready[0]);
+    close(ready[1]);
+    test_directory_remove();
+    return 0;
+}
+
+/* In a child a failed check must end the child, not go on with the tests. */
+#define CHILD_CHECK(rule)                                                                        \
+    do {                                                                                         \
+        if (!(rule)) {                                                                           \
+            fprintf(stderr, "child: line %d: not so: %s (%s)\n", __LINE__, #rule,                \
+                    rill_errmsg());                                                              \
+            _exit(1);                                                                            \
+        }                                                                                        \
+    } while (0)
+
+static pid_t in_child(void (*work)(void))
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        work();
+        _exit(0);
+    }
+    return pid;
+}
+
+static void child_is_well(pid_t pid)
+{
+    int status = -1;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static int64_t log_end(rill *handle)
+{
+    rill_partition_info info;
+
+    OK(rill_partition_describe(handle, "t", 0, &info));
+    return info.log_end;
+}
+
+/* ---- fork() ---- */
+
+static rill_producer *producer;
+static rill_consumer *consumer;
+
+static void use_inherited(void)
+{
+    rill_record record = RILL_RECORD_INIT;
+    rill_partition_info info;
+    size_t count;
+
+    CHILD_CHECK(rill_partition_describe(store, "t", 0, &info) == RILL_ERR_FORKED);
+    CHILD_CHECK(strstr(rill_errmsg(), "fork") != NULL);
+    CHILD_CHECK(rill_producer_append(producer, &record, 1, 0, NULL) == RILL_ERR_FORKED);
+    CHILD_CHECK(rill_consumer_poll(consumer, 0, &record, 1, &count) == RILL_ERR_FORKED);
+    rill_consumer_wakeup(consumer);
+    CHILD_CHECK(rill_consumer_close(consumer, 0) == RILL_ERR_FORKED);
+    CHILD_CHECK(rill_producer_close(producer, 0) == RILL_ERR_FORKED);
+    CHILD_CHECK(rill_close(store) == RILL_ERR_FORKED);
+}
+
+static void open_anew(void)
+{
+    rill *mine;
+    rill_options options = {.size = sizeof options};
+
+    CHILD_CHECK(rill_open(test_path("store"), &options, &mine) == 0);
+    test_store_append(mine, "t", 1, 1, 10);
+    CHILD_CHECK(rill_close(mine) == 0);
+}
+
+static void handles_do_not_survive_fork(void **state)
+{
+    rill_producer_options out = {.size = sizeof out, .topic = "t"};
+    rill_record record;
+    size_t count;
+
+    (void)state;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    OK(rill_producer_open(store, &out, &producer));
+    consumer = test_consumer(store, "t", 0, 0);
+    child_is_well(in_child(use_inherited));
+
+    test_store_append(store, "t", 0, 1, 10);
+    OK(rill_consumer_poll(consumer, 0, &record, 1, &count));
+    assert_int_equal(count, 1);
+    child_is_well(in_child(open_anew));
+    OK(rill_consumer_poll(consumer, 0, &record, 1, &count));
+    assert_int_equal(count, 1);
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_producer_close(producer, 0));
+    OK(rill_close(store));
+}
+
+static void say_ready_and_sleep(void)
+{
+    CHILD_CHECK(write(ready[1], "x", 1) == 1);
+    pause();
+}
+
+/* A child that lives on must not keep the store occupied for its parent. */
+static void a_child_holds_no_lock_of_its_parent(void **state)
+{
+    rill_partition_info before;
+    rill_partition_info after;
+    pid_t child;
+    char byte;
+
+    (void)state;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    OK(rill_partition_describe(store, "t", 0, &before));
+    child = in_child(say_ready_and_sleep);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    OK(rill_close(store));
+    store = test_store_open(); /* alone again, so it recovers */
+    OK(rill_partition_describe(store, "t", 0, &after));
+    assert_int_equal(after.leader_epoch, before.leader_epoch + 1);
+    OK(rill_close(store));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+/* ---- Strangers ---- */
+
+static void create_and_append(void)
+{
+    rill *mine = test_store_open();
+
+    test_topic(mine, "new", 2);
+    test_store_append(mine, "new", 0, 5, 10);
+    test_store_append(mine, "t", 0, 5, 10);
+    CHILD_CHECK(rill_close(mine) == 0);
+}
+
+static void what_one_process_does_another_sees(void **state)
+{
+    rill_record records[10];
+    size_t count;
+
+    (void)state;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    consumer = test_consumer(store, "t", 0, 0);
+    child_is_well(in_child(create_and_append));
+    OK(rill_consumer_poll(consumer, 10000, records, 10, &count));
+    assert_int_equal(count, 5);
+    OK(rill_consumer_close(consumer, 0));
+    consumer = test_consumer(store, "new", 0, 0);
+    OK(rill_consumer_poll(consumer, 10000, records, 10, &count));
+    assert_int_equal(count, 5);
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_close(store));
+}
+
+static void delete_topic(void)
+{
+    rill *mine = test_store_open();
+
+    CHILD_CHECK(rill_topic_delete(mine, "t") == 0);
+    CHILD_CHECK(rill_close(mine) == 0);
+}
+
+static void a_topic_deleted_elsewhere_is_gone_here(void **state)
+{
+    rill_producer_options out = {.size = sizeof out, .topic = "t"};
+    rill_record record = RILL_RECORD_INIT;
+    rill_record got;
+    size_t count;
+
+    (void)state;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    test_store_append(store, "t", 0, 2, 10);
+    OK(rill_producer_open(store, &out, &producer));
+    consumer = test_consumer(store, "t", 0, 0);
+    OK(rill_consumer_poll(consumer, 0, &got, 1, &count));
+    record.value = (rill_bytes){"x", 1};
+    record.partition = 0;
+    OK(rill_producer_append(producer, &record, 1, 0, NULL));
+    child_is_well(in_child(delete_topic));
+    assert_memory_equal(got.value.data, "0", 1); /* stays until the next call */
+    FAILS(RILL_ERR_NOT_FOUND, rill_producer_append(producer, &record, 1, 0, NULL));
+    FAILS(RILL_ERR_NOT_FOUND, rill_consumer_poll(consumer, 0, &got, 1, &count));
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_producer_close(producer, 0));
+    OK(rill_close(store));
+}
+
+static void join_group_and_wait(void)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    const char *topics[] = {"t"};
+    rill *mine = test_store_open();
+    rill_consumer *member;
+
+    CHILD_CHECK(rill_consumer_open(mine, &in, &member) == 0);
+    CHILD_CHECK(rill_consumer_subscribe(member, topics, 1) == 0);
+    say_ready_and_sleep();
+}
+
+static void a_group_passes_on_when_its_process_dies(void **state)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    const char *topics[] = {"t"};
+    rill_group_info info;
+    int32_t generation;
+    char byte;
+    pid_t child;
+
+    (void)state;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    child = in_child(join_group_and_wait);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    OK(rill_consumer_open(store, &in, &consumer));
+    FAILS(RILL_ERR_BUSY, rill_consumer_subscribe(consumer, topics, 1));
+    assert_non_null(strstr(rill_errmsg(), "another process"));
+    OK(rill_group_describe(store, "g", &info));
+    generation = info.generation;
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    OK(rill_consumer_subscribe(consumer, topics, 1));
+    OK(rill_group_describe(store, "g", &info));
+    assert_true(info.generation > generation);
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_close(store));
+}
+
+/* ---- What the system permits ---- */
+
+static void try_as_nobody(void)
+{
+    rill *mine;
+    rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
+
+    if (geteuid() == 0 && seteuid(65534) != 0) _exit(0);
+    CHILD_CHECK(rill_open(test_path("store"), &options, &mine) == RILL_ERR_PERMISSION);
+    CHILD_CHECK(strstr(rill_errmsg(), "store") != NULL);
+    CHILD_CHECK(rill_open(test_path("locked/store"), &options, &mine) == RILL_ERR_PERMISSION);
+}
+
+static void without_permission_the_error_says_so(void **state)
+{
+    (void)state;
+    store = test_store_open();
+    OK(rill_close(store));
+    assert_int_equal(mkdir(test_path("locked"), 0500), 0);
+    if (geteuid() != 0) assert_int_equal(chmod(test_path("store"), 0), 0);
+    child_is_well(in_child(try_as_nobody));
+    if (geteuid() != 0) assert_int_equal(chmod(test_path("store"), 0700), 0);
+}
+
+static long pretended_type;
+
+static int pretend(int fd, struct statfs *st)
+{
+    int rc = fstatfs(fd, st);
+
+    st->f_type = pretended_type;
+    return rc;
+}
+
+static void a_network_file_system_is_refused_unless_allowed(void **state)
+{
+    rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
+
+    (void)state;
+    pretended_type = 0x6969;
+    rill__sys.fstatfs = pretend;
+    FAILS(RILL_ERR_UNSUPPORTED, rill_open(test_path("store"), &options, &store));
+    assert_non_null(strstr(rill_errmsg(), "nfs"));
+    options.flags |= RILL_OPEN_ANY_FILE_SYSTEM;
+    OK(rill_open(test_path("store"), &options, &store));
+    OK(rill_close(store));
+    rill__sys.fstatfs = fstatfs;
+}
+
+static void memory_does_not_promise_to_be_durable(void **state)
+{
+    rill_producer_options out = {.size = sizeof out, .topic = "t", .acks = RILL_ACKS_DURABLE};
+
+    (void)state;
+    pretended_type = 0x01021994;
+    rill__sys.fstatfs = pretend;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    FAILS(RILL_ERR_UNSUPPORTED, rill_producer_open(store, &out, &producer));
+    assert_non_null(strstr(rill_errmsg(), "tmpfs"));
+    test_store_append(store, "t", 0, 3, 10); /* written is another matter */
+    assert_int_equal(log_end(store), 3);
+    OK(rill_close(store));
+    rill__sys.fstatfs = fstatfs;
+}
+
+static void a_copy_on_write_file_system_is_written_by_calls(void **state)
+{
+    rill_record records[10];
+    size_t count;
+
+    (void)state;
+    pretended_type = 0x9123683e;
+    rill__sys.fstatfs = pretend;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    test_store_append(store, "t", 0, 10, 10);
+    consumer = test_consumer(store, "t", 0, 0);
+    OK(rill_consumer_poll(consumer, 0, records, 10, &count));
+    assert_int_equal(count, 10);
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_close(store));
+    rill__sys.fstatfs = fstatfs;
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(handles_do_not_survive_fork),
+        TEST(a_child_holds_no_lock_of_its_parent),
+        TEST(what_one_process_does_another_sees),
+        TEST(a_topic_deleted_elsewhere_is_gone_here),
+        TEST(a_group_passes_on_when_its_process_dies),
+        TEST(without_permission_the_error_says_so),
+        TEST(a_network_file_system_is_refused_unless_allowed),
+        TEST(memory_does_not_promise_to_be_durable),
+        TEST(a_copy_on_write_file_system_is_written_by_calls),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
