@@ -218,6 +218,14 @@ static int on_join(struct group *group, const struct group_event *e)
     return 0;
 }
 
+/* Nobody was told anything yet: only a group whose members are all ready comes
+ * to the end of a rebalance in a join. */
+static void undo_join(struct group *group, uint64_t member)
+{
+    member_remove(group, member);
+    if (group->member_count == 0) group->state = GROUP_EMPTY;
+}
+
 static bool same_topics(const struct member *m, const struct group_topic *topics, size_t count)
 {
     if (m->topic_count != count) return false;
@@ -293,7 +301,10 @@ int rill__group_step(struct group *group, const struct group_event *e,
     case GROUP_TICK: on_tick(group, e->now_ms); break;
     case GROUP_HEARTBEAT: break;
     }
-    if (rc == 0) rc = finish_rebalance(group);
+    if (rc == 0) {
+        rc = finish_rebalance(group);
+        if (rc != 0 && e->kind == GROUP_JOIN) undo_join(group, e->member);
+    }
     if (rc != 0) return rc;
     *actions = group->actions;
     *action_count = group->action_count;

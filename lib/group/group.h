@@ -90,7 +90,8 @@ void rill__group_free(struct group *group);
 /* Advances. *actions lives until the next step or free. Errors leave the group
  * as it was: RILL_ERR_NOT_FOUND a member it does not know (but LEAVE of such a
  * one is fine), RILL_ERR_EXISTS a JOIN of one it knows, RILL_ERR_INVALID
- * members disagree on the assignor, RILL_ERR_NO_MEMORY. */
+ * members disagree on the assignor, RILL_ERR_NO_MEMORY (but then a rebalance
+ * that only had to be finished is finished by a later step). */
 int rill__group_step(struct group *group, const struct group_event *event,
                      const struct group_action **actions, size_t *action_count);
 

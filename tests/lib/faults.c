@@ -84,8 +84,8 @@ static ssize_t fault_pwrite(int fd, const void *data, size_t size, off_t at)
 
     if (!fails_on_fd(FAULT_PWRITE, fd, (uint64_t)at, size))
         return real.pwrite(fd, data, size, at);
-    if (fails_after == FAULT_TORN) {
-        n = real.pwrite(fd, data, size / 2, at);
+    if (fails_after == FAULT_TORN || fails_after == FAULT_WHOLE) {
+        n = real.pwrite(fd, data, fails_after == FAULT_TORN ? size / 2 : size, at);
         (void)n;
         errno = fails_with;
     }

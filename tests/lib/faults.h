@@ -27,7 +27,8 @@ enum fault_call {
 enum fault_after {
     FAULT_ONCE, /* well */
     FAULT_DEAD, /* none does anything any more, as if the process had died there */
-    FAULT_TORN  /* well; but a pwrite that failed has written half of its bytes */
+    FAULT_TORN, /* well; but a pwrite that failed has written half of its bytes, */
+    FAULT_WHOLE /* or all of them */
 };
 
 /* The n-th call from now on (1: the next) among `calls`, to files whose name

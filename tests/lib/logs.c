@@ -28,7 +28,10 @@ struct file test_log_directory(void)
 {
     struct file dir = FILE_NONE;
 
-    OK(rill__dir_open(test_path(""), &dir));
+    /* Not through the seam: a test may have it fail the calls of the log. */
+    dir.fd = open(test_path(""), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(dir.fd >= 0);
+    snprintf(dir.name, sizeof dir.name, "log");
     return dir;
 }
 
@@ -92,7 +95,7 @@ int test_log_restart(struct test_log *t)
 
 int test_log_reboot(struct test_log *t)
 {
-    t->config.boot_id[15]++;
+    rill__put64(t->config.boot_id + 8, rill__get64(t->config.boot_id + 8) + 1);
     return test_log_restart(t);
 }
 

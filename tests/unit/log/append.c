@@ -470,7 +470,7 @@ static void failed_write_never_comes_back(void **state)
     int64_t base;
 
     test_append_ok(t->log, 1, 100);
-    faults_fail(FAULT_PWRITE, NULL, 1, EIO, FAULT_TORN);
+    faults_fail(FAULT_PWRITE, NULL, 1, EIO, FAULT_WHOLE);
     FAILS(RILL_ERR_IO, test_append(t->log, 3, 200, true, &base));
     faults_clear();
     OK(test_log_reboot(t));
