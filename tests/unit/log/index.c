@@ -353,6 +353,26 @@ static void scramble_positions(const char *path)
     for (int i = 0; i < 10; i++) test_flip(path, 64 + (uint64_t)i * 16 + 4, 0x15);
 }
 
+static void useless_index_is_not_mapped(void **state)
+{
+    struct fixture *f = *state;
+    void (*const hurts[])(const char *) = {make_foreign, flip_header, cut_header, lose};
+    struct file dir = test_log_directory();
+
+    for (size_t i = 0; i < sizeof hurts / sizeof hurts[0]; i++) {
+        struct segment *segment = NULL;
+        OK(rill__segment_make_index(&f->t.config, &dir, 0, f->segment->salt));
+        OK(rill__segment_open(&f->t.config, &dir, 0, false, &segment));
+        assert_non_null(segment->index.data);
+        rill__segment_close(&f->t.config, segment);
+        hurts[i](test_segment_path(0, "index"));
+        OK(rill__segment_open(&f->t.config, &dir, 0, false, &segment));
+        assert_null(segment->index.data);
+        rill__segment_close(&f->t.config, segment);
+    }
+    rill__file_close(&dir);
+}
+
 static void lost_index_costs_only_a_scan(void **state)
 {
     check_costs_only_a_scan(*state, lose);
@@ -404,6 +424,7 @@ int main(void)
         TEST(impossible_seal_is_no_seal),
         TEST(entry_is_believed_only_if_its_batch_is_there),
         TEST(any_garbage_leads_to_a_batch_not_beyond),
+        TEST(useless_index_is_not_mapped),
         TEST(lost_index_costs_only_a_scan),
         TEST(empty_index_costs_only_a_scan),
         TEST(index_without_its_header_costs_only_a_scan),
