@@ -171,6 +171,20 @@ static void commit_batch(struct log *log, struct tail_copy *tail, const struct b
     atomic_store(&c->log_end, tail->end_offset); /* seq_cst: before the look at waiters */
 }
 
+static int zero_file(const struct file *file, uint64_t position, size_t size)
+{
+    static const uint8_t zeros[4096];
+    int rc = 0;
+
+    while (size > 0 && rc == 0) {
+        size_t part = size < sizeof zeros ? size : sizeof zeros;
+        rc = rill__file_write(file, zeros, part, position);
+        position += part;
+        size -= part;
+    }
+    return rc;
+}
+
 int rill__log_append(struct log *log, const struct batch *batch, bool through_file,
                      int64_t deadline_ns, int64_t *base_offset)
 {
@@ -204,10 +218,9 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
         rc = rill__file_write(&log->writer_file, batch->data, batch->size, tail.position);
         if (rc != 0) {
             /* A whole batch may stand there: it must not be found later. */
-            const uint8_t zeros[BATCH_HEADER_SIZE] = {0};
             struct saved_message message;
             rill__message_save(&message);
-            if (rill__file_write(&log->writer_file, zeros, sizeof zeros, tail.position) != 0)
+            if (zero_file(&log->writer_file, tail.position, batch->size) != 0)
                 rill__log_poison(log, rc);
             rill__message_restore(&message);
             goto out;

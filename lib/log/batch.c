@@ -221,7 +221,7 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
     uint32_t value_size;
     uint32_t key_field;
     uint32_t key_size;
-    size_t need;
+    uint64_t need; /* cannot wrap, whatever the sizes say */
 
     *bad = false;
     if (walk->index == view->record_count) {
@@ -255,7 +255,8 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
         if (need + 4 <= size && size <= left) record->header_count = rill__get32(at + need);
         need += 4;
     }
-    if (size % 8 != 0 || size > left || need > size) {
+    if (size % 8 != 0 || size > left || need > size ||
+        (sparse && rill__get32(at + RECORD_SPARSE_AT + 4) != 0)) {
         *bad = true;
         return false;
     }

@@ -53,6 +53,8 @@
  *
  *     checksum = XXH3-64(bytes 20..length) xor
  *                mix(salt of the segment, base offset, leader epoch)
+ *     where mix(s, o, e) = m(m(s xor o * 0x9E3779B97F4A7C15) + e *
+ *     0xC2B2AE3D27D4EB4F + 1), and m is rill__mix64 of base/checksum.h;
  *     so a producer hashes its batch before it takes the append lock, yet a
  *     batch that stands in another segment, at another offset, or under
  *     another epoch does not verify.
@@ -86,8 +88,11 @@
  *         40    8  max timestamp   of the sealed segment
  *         48    8  reserved
  *         56    8  XXH3-64 of bytes 0..55
- *         64       entries of 16: offset - base (4), position / 8 (4), largest
- *                  timestamp before this batch in the segment (8)
+ *         64       entries of 16: offset - base (4), position / 8 xor
+ *                  mix'(salt, offset, time) (4), largest timestamp before this
+ *                  batch in the segment (8). With the mix, an entry of which
+ *                  any byte has changed points to no batch.
+ *                  mix'(s, o, t) = low half of m(s xor m(t + o))
  *
  *     Control file: page 0 is shared words, see log/control.h, meaningless
  *     after a reboot. At 4096 and 4608 two copies of the durable mark:
@@ -169,6 +174,7 @@ enum {
     INDEX_END_POSITION_AT = 28,
     INDEX_END_OFFSET_AT = 32,
     INDEX_MAX_TIME_AT = 40,
+    INDEX_RESERVED_AT = 48,
     INDEX_CHECKSUM_AT = 56,
     INDEX_HEADER_SIZE = 64,
     INDEX_ENTRY_SIZE = 16,

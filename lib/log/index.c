@@ -27,6 +27,12 @@ static uint8_t *index_entry(const struct segment *segment, uint32_t at)
     return segment->index.data + INDEX_HEADER_SIZE + (size_t)at * INDEX_ENTRY_SIZE;
 }
 
+/* Ties the parts of an entry together. */
+static uint32_t mix_entry(const struct segment *segment, uint32_t offset, int64_t time)
+{
+    return (uint32_t)rill__mix64(segment->salt ^ rill__mix64((uint64_t)time + offset));
+}
+
 bool rill__index_put(struct segment *segment, uint32_t at, int64_t offset, uint32_t position,
                      int64_t max_time_before)
 {
@@ -35,7 +41,7 @@ bool rill__index_put(struct segment *segment, uint32_t at, int64_t offset, uint3
     if (at >= index_room(segment) || offset - segment->base > UINT32_MAX) return false;
     e = index_entry(segment, at);
     rill__put32(e, (uint32_t)(offset - segment->base));
-    rill__put32(e + 4, position / 8);
+    rill__put32(e + 4, position / 8 ^ mix_entry(segment, rill__get32(e), max_time_before));
     rill__put64(e + 8, (uint64_t)max_time_before);
     return true;
 }
@@ -62,7 +68,9 @@ static uint32_t trusted_position(const struct segment *segment, uint32_t at)
 {
     const uint8_t *e = index_entry(segment, at);
     int64_t offset = segment->base + rill__get32(e);
-    uint64_t position = (uint64_t)rill__get32(e + 4) * 8;
+    int64_t time = (int64_t)rill__get64(e + 8);
+    uint64_t position =
+        (uint64_t)(rill__get32(e + 4) ^ mix_entry(segment, rill__get32(e), time)) * 8;
     struct batch_view view;
     const char *why;
 

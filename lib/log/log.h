@@ -108,11 +108,14 @@ struct log_cursor {
     struct segment *previous; /* pinned until rill__cursor_release */
     uint32_t position;        /* of the next batch in segment */
     int64_t offset;           /* of the next record */
+    int64_t segment_end;      /* where segment ends and the next begins; -1: not known */
 };
 
 void rill__cursor_init(struct log_cursor *cursor, struct log *log);
 void rill__cursor_deinit(struct log_cursor *cursor);
-/* To the batch that holds offset; RILL_ERR_RANGE outside [start, end]. */
+/* To the batch that holds offset; RILL_ERR_RANGE outside [start, end];
+ * RILL_ERR_CORRUPT if it is in a damaged place. Damage before it is walked
+ * around. */
 int rill__cursor_seek(struct log_cursor *cursor, int64_t offset);
 /* The next whole batch that lies before end (a log end or durable end), or
  * view->record_count = 0. verify: its checksum. RILL_ERR_CORRUPT leaves the

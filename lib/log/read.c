@@ -53,25 +53,70 @@ static uint32_t entries_of(struct log *log, const struct segment *segment)
     return rill__index_sealed(segment, &seal) ? seal.count : 0;
 }
 
-/* Moves into the segment that begins at the cursor's offset. */
-static int enter_next(struct log_cursor *cursor, bool *moved)
+/* Moves into the next segment if it begins at the cursor's offset. */
+static int enter_next(struct log_cursor *cursor)
 {
-    int64_t next;
+    struct segment *next = NULL;
     int rc;
 
-    *moved = false;
-    rc = rill__log_base_after(cursor->log, cursor->segment->base, &next);
-    if (rc != 0 || next != cursor->offset || cursor->previous != NULL) return rc;
-    cursor->previous = cursor->segment;
-    cursor->segment = NULL;
-    rc = rill__log_pin(cursor->log, next, false, &cursor->segment);
-    if (rc != 0) {
-        cursor->segment = cursor->previous;
-        cursor->previous = NULL;
-        return rc;
+    if (cursor->segment_end < 0) {
+        rc = rill__log_base_after(cursor->log, cursor->segment->base, &cursor->segment_end);
+        if (rc != 0) return rc;
     }
+    if (cursor->segment_end != cursor->offset || cursor->previous != NULL) return 0;
+    rc = rill__log_pin(cursor->log, cursor->segment_end, false, &next);
+    if (rc != 0) return rc;
+    cursor->previous = cursor->segment;
+    cursor->segment = next;
+    cursor->segment_end = -1;
     cursor->position = SEGMENT_HEADER_SIZE;
-    *moved = true;
+    return 0;
+}
+
+/* Where headers cannot be trusted: looks at every place from `from` for batches
+ * that verify, until one holds offset. */
+static bool find_batch(const struct segment *segment, uint32_t from, int64_t offset,
+                       uint32_t *position, struct batch_view *view)
+{
+    const char *why;
+    uint32_t at = from;
+
+    while (at <= segment->size - BATCH_HEADER_SIZE) {
+        if (rill__batch_view(segment->map.data + at, segment->size - at, view, &why) !=
+                BATCH_VALID ||
+            !rill__batch_verify(view, segment->salt)) {
+            at += 8;
+            continue;
+        }
+        if (view->base_offset > offset) return false;
+        *position = at;
+        if (view->end_offset > offset) return true;
+        at += view->length;
+    }
+    return false;
+}
+
+/* From where the cursor stands to the batch that holds offset. */
+static int walk_to(struct log_cursor *cursor, int64_t offset)
+{
+    const struct segment *segment = cursor->segment;
+    uint32_t from = cursor->position;
+    struct batch_view view;
+    const char *why;
+
+    while (cursor->offset < offset) {
+        if (rill__batch_view(segment->map.data + cursor->position,
+                             segment->size - cursor->position, &view, &why) != BATCH_VALID ||
+            view.base_offset != cursor->offset) {
+            int rc = damaged(cursor, why != NULL ? why : "no batch where one must be");
+            if (!find_batch(segment, from, offset, &cursor->position, &view)) return rc;
+            cursor->offset = view.base_offset;
+            return 0;
+        }
+        if (view.end_offset > offset) break;
+        cursor->position += view.length;
+        cursor->offset = view.end_offset;
+    }
     return 0;
 }
 
@@ -80,8 +125,6 @@ int rill__cursor_seek(struct log_cursor *cursor, int64_t offset)
     struct log *log = cursor->log;
     int64_t end = rill__log_end(log);
     struct segment *segment = NULL;
-    struct batch_view view;
-    const char *why;
     int64_t base;
     int rc;
 
@@ -99,25 +142,13 @@ int rill__cursor_seek(struct log_cursor *cursor, int64_t offset)
     if (rc != 0) return rc;
     rill__cursor_deinit(cursor);
     cursor->segment = segment;
+    cursor->segment_end = -1;
     cursor->offset = segment->base;
     cursor->position = rill__index_find(segment, entries_of(log, segment), offset);
     if (cursor->position != SEGMENT_HEADER_SIZE)
         cursor->offset =
             (int64_t)rill__get64(segment->map.data + cursor->position + BATCH_BASE_OFFSET_AT);
-    while (cursor->offset < offset) {
-        if (rill__batch_view(segment->map.data + cursor->position,
-                             segment->size - cursor->position, &view, &why) != BATCH_VALID ||
-            view.base_offset != cursor->offset) {
-            if (why == NULL) why = "no batch where one must be";
-            rc = damaged(cursor, why);
-            /* The caller may still want to go on behind the damage. */
-            return rc;
-        }
-        if (view.end_offset > offset) break;
-        cursor->position += view.length;
-        cursor->offset = view.end_offset;
-    }
-    return 0;
+    return walk_to(cursor, offset);
 }
 
 int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
@@ -126,7 +157,6 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
     struct log *log = cursor->log;
     const char *why = NULL;
     enum batch_state state;
-    bool moved;
     int rc;
 
     view->record_count = 0;
@@ -138,7 +168,7 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
     /* Left only when the next begins here; the active one has no next. */
     if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) !=
         cursor->segment->base) {
-        rc = enter_next(cursor, &moved);
+        rc = enter_next(cursor);
         if (rc != 0) return rc;
     }
     state = rill__batch_view(cursor->segment->map.data + cursor->position,
@@ -159,27 +189,29 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
                                                  : "base offset does not follow");
 }
 
-/* The first record of segment, from position, at or after time. */
-static int find_time(struct log *log, struct segment *segment, int64_t end, int64_t time_ms,
-                     int64_t *offset)
+/* The first record of the cursor's segment at or after time; it ends at end. */
+static int find_time(struct log_cursor *cursor, int64_t end, int64_t time_ms, int64_t *offset)
 {
-    uint32_t position = rill__index_find_time(segment, entries_of(log, segment), time_ms);
+    struct segment *segment = cursor->segment;
     struct batch_view view;
     struct record_walk walk;
     rill_record record;
-    const char *why;
+    const char *why = NULL;
     bool bad;
 
-    for (;;) {
-        if (rill__batch_view(segment->map.data + position, segment->size - position, &view,
-                             &why) != BATCH_VALID ||
-            view.base_offset >= end)
-            return 0;
+    cursor->position = rill__index_find_time(segment, entries_of(cursor->log, segment), time_ms);
+    cursor->offset = segment->base;
+    if (cursor->position != SEGMENT_HEADER_SIZE)
+        cursor->offset =
+            (int64_t)rill__get64(segment->map.data + cursor->position + BATCH_BASE_OFFSET_AT);
+    while (cursor->offset < end) {
+        if (rill__batch_view(segment->map.data + cursor->position,
+                             segment->size - cursor->position, &view, &why) != BATCH_VALID ||
+            view.base_offset != cursor->offset)
+            return damaged(cursor, why != NULL ? why : "no batch where one must be");
         if (view.max_time >= time_ms) {
             if (!rill__batch_verify(&view, segment->salt))
-                return rill__fail(RILL_ERR_CORRUPT,
-                                  "%s/%s: batch at position %u: checksum does not match",
-                                  log->dir.name, segment->name, position);
+                return damaged(cursor, "checksum does not match");
             walk = (struct record_walk){BATCH_HEADER_SIZE, 0};
             while (rill__record_next(&view, &walk, &record, &bad)) {
                 if (record.timestamp_ms < time_ms) continue;
@@ -187,28 +219,37 @@ static int find_time(struct log *log, struct segment *segment, int64_t end, int6
                 return 0;
             }
         }
-        position += view.length;
+        cursor->position += view.length;
+        cursor->offset = view.end_offset;
     }
+    return 0;
 }
 
 int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset)
 {
-    int64_t end = rill__log_end(log);
-    struct segment *segment = NULL;
+    int64_t log_end = rill__log_end(log);
+    struct log_cursor cursor;
     struct index_seal seal;
     int64_t base;
+    int64_t next;
     int rc;
 
     *offset = RILL_OFFSET_NONE;
     if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) < 0) return 0;
+    rill__cursor_init(&cursor, log);
     rc = rill__log_base_of(log, rill__log_start(log), &base);
     while (rc == 0 && base >= 0 && *offset == RILL_OFFSET_NONE) {
-        rc = rill__log_pin(log, base, false, &segment);
+        rc = rill__log_base_after(log, base, &next);
+        if (rc == 0) rc = rill__log_pin(log, base, false, &cursor.segment);
         if (rc != 0) break;
-        if (!rill__index_sealed(segment, &seal) || seal.max_time >= time_ms)
-            rc = find_time(log, segment, end, time_ms, offset);
-        rill__log_unpin(log, segment);
-        if (rc == 0) rc = rill__log_base_after(log, base, &base);
+        /* Without a next one it is active, and may bear the seal of a roll that
+         * did not happen. */
+        if (next < 0 || !rill__index_sealed(cursor.segment, &seal) || seal.max_time >= time_ms)
+            rc =
+                find_time(&cursor, next >= 0 && next < log_end ? next : log_end, time_ms, offset);
+        rill__cursor_deinit(&cursor);
+        base = next;
     }
+    rill__cursor_deinit(&cursor);
     return rc;
 }

@@ -169,6 +169,10 @@ static int scan_segment(struct scan *s)
         s->tail.position += view.length;
         s->tail.end_offset = view.end_offset;
         s->tail.epoch = view.epoch;
+        /* Not verified, so its length may be a lie; the mark knows better. */
+        if (below && view.end_offset >= s->mark->durable_end &&
+            (view.end_offset != s->mark->durable_end || s->tail.position != s->mark->position))
+            skip_damage(s, "its length does not lead to the durable mark");
     }
 }
 
@@ -203,6 +207,29 @@ static int open_for_scan(struct log *log, int64_t base, struct segment **segment
     return rc != 0 ? rc : rill__log_pin(log, base, true, segment);
 }
 
+/* A segment whose header never got to disk is empty or begins with zeros: the
+ * header lies in one sector. Anything else that does not open is damage. */
+static bool was_never_made(struct log *log, int64_t base)
+{
+    static const uint8_t zeros[SEGMENT_HEADER_SIZE];
+    uint8_t header[SEGMENT_HEADER_SIZE];
+    struct saved_message message;
+    struct file file = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size;
+    bool never = false;
+
+    rill__message_save(&message);
+    rill__segment_name(base, "log", name);
+    if (rill__file_open(&log->dir, name, FILE_READ, &file) == 0 &&
+        rill__file_size(&file, &size) == 0)
+        never = size < sizeof header || (rill__file_read(&file, header, sizeof header, 0) == 0 &&
+                                         memcmp(header, zeros, sizeof header) == 0);
+    rill__file_close(&file);
+    rill__message_restore(&message);
+    return never;
+}
+
 static int scan_from_mark(struct scan *s)
 {
     struct log *log = s->log;
@@ -222,7 +249,7 @@ static int scan_from_mark(struct scan *s)
         return remove_bases(log, -1, -1, &s->removed);
     }
     rc = open_for_scan(log, first, &s->segment);
-    if (rc != 0 && s->mark->durable_end == 0 && rc == RILL_ERR_CORRUPT) {
+    if (rc == RILL_ERR_CORRUPT && s->mark->durable_end == 0 && was_never_made(log, first)) {
         /* Nothing of it was ever durable: its header was not either. */
         s->segment = NULL;
         return remove_bases(log, -1, -1, &s->removed);
@@ -239,7 +266,7 @@ static int scan_from_mark(struct scan *s)
         if (rc != 0) return rc;
         if (s->tail.end_offset == base || !is_base(log, s->tail.end_offset)) break;
         rc = open_for_scan(log, s->tail.end_offset, &next);
-        if (rc == RILL_ERR_CORRUPT) break; /* made, but its header never got to disk */
+        if (rc == RILL_ERR_CORRUPT && was_never_made(log, s->tail.end_offset)) break;
         if (rc != 0) return rc;
         rill__index_seal(s->segment, s->tail.index_count, s->tail.position, s->tail.end_offset,
                          s->tail.max_time);

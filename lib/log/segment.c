@@ -106,6 +106,15 @@ static void fill_index_header(int64_t base, uint64_t salt, const struct index_se
     rill__put64(header + INDEX_CHECKSUM_AT, rill__checksum(header, INDEX_CHECKSUM_AT));
 }
 
+static void remove_quietly(const struct file *dir, const char *name)
+{
+    struct saved_message message;
+
+    rill__message_save(&message);
+    rill__file_remove(dir, name);
+    rill__message_restore(&message);
+}
+
 int rill__segment_create(const struct log_config *config, const struct file *dir, int64_t base,
                          int32_t epoch)
 {
@@ -138,9 +147,14 @@ int rill__segment_create(const struct log_config *config, const struct file *dir
     rc = rill__file_rename(dir, "roll-index.tmp", index_name);
     if (rc != 0) goto out;
     rc = rill__file_rename(dir, "roll-log.tmp", log_name);
+    if (rc != 0) remove_quietly(dir, index_name);
 out:
     rill__file_close(&log);
     rill__file_close(&index);
+    if (rc != 0) {
+        remove_quietly(dir, "roll-index.tmp");
+        remove_quietly(dir, "roll-log.tmp");
+    }
     return rc;
 }
 
@@ -206,6 +220,15 @@ out:
     return rc;
 }
 
+/* A later version may give the rest of the header a meaning. */
+static bool reserved_is_zero(const uint8_t *header)
+{
+    uint8_t any = 0;
+
+    for (int i = SEGMENT_RESERVED_AT; i < SEGMENT_CHECKSUM_AT; i++) any |= header[i];
+    return any == 0 && rill__get16(header + SEGMENT_HEADER_SIZE_AT) == SEGMENT_HEADER_SIZE;
+}
+
 static int check_segment_header(const struct log_config *config, const uint8_t *header,
                                 int64_t base, uint64_t file_size, const char *name)
 {
@@ -218,7 +241,8 @@ static int check_segment_header(const struct log_config *config, const uint8_t *
     else if (rill__get64(header + SEGMENT_CHECKSUM_AT) !=
              rill__checksum(header, SEGMENT_CHECKSUM_AT))
         wrong = "has a damaged header (checksum)";
-    if (wrong == NULL && (version != SEGMENT_VERSION || features != 0))
+    if (wrong == NULL &&
+        (version != SEGMENT_VERSION || features != 0 || !reserved_is_zero(header)))
         return rill__fail(RILL_ERR_FORMAT,
                           "%s: segment format %u with features %#x; this library reads format %d "
                           "with features 0",
@@ -252,7 +276,8 @@ static void map_index(const struct log_config *config, const struct file *dir,
         h = segment->index.data;
         if (memcmp(h, index_magic, sizeof index_magic) != 0 ||
             rill__get64(h + INDEX_CHECKSUM_AT) != rill__checksum(h, INDEX_CHECKSUM_AT) ||
-            rill__get64(h + INDEX_SALT_AT) != segment->salt)
+            rill__get64(h + INDEX_SALT_AT) != segment->salt ||
+            rill__get64(h + INDEX_RESERVED_AT) != 0)
             rill__unmap(&segment->index);
         else atomic_fetch_add(config->mapped_bytes, segment->index.size);
     }

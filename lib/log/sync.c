@@ -29,7 +29,7 @@ static const char mark_magic[8] = {'R', 'I', 'L', 'L', 'M', 'R', 'K', '1'};
 static bool read_mark_copy(const uint8_t *b, struct mark *mark)
 {
     if (memcmp(b, mark_magic, sizeof mark_magic) != 0 ||
-        rill__get64(b + 56) != rill__checksum(b, 56))
+        rill__get64(b + 56) != rill__checksum(b, 56) || rill__get32(b + 44) != 0)
         return false;
     mark->sequence = rill__get64(b + 8);
     mark->durable_end = (int64_t)rill__get64(b + 16);
@@ -154,7 +154,8 @@ static int sync_all(struct log *log, bool force_mark)
     if (rc != 0) return rc;
     rill__control_tail(c, &tail);
     if (tail.base < 0) return 0;
-    if (tail.end_offset > rill__log_durable(log)) {
+    /* An empty new segment too: the mark may name it. */
+    if (tail.end_offset > rill__log_durable(log) || tail.base > atomic_load(&c->directory_base)) {
         rc = sync_segments(log, &tail);
         if (rc != 0) return rill__log_poison(log, rc);
         atomic_store_explicit(&c->durable_end, tail.end_offset, memory_order_release);

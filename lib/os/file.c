@@ -89,7 +89,12 @@ int rill__file_open(const struct file *dir, const char *name, int flags, struct 
             return rill__fail(RILL_ERR_CORRUPT, "%s: is no regular file", file->name);
         return rill__fail_os(e, "%s: cannot open", file->name);
     }
-    if (SYS(fstat)(file->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (SYS(fstat)(file->fd, &st) != 0) {
+        int rc = rill__fail_os(errno, "%s: fstat", file->name);
+        rill__file_close(file);
+        return rc;
+    }
+    if (!S_ISREG(st.st_mode)) {
         rill__file_close(file);
         return rill__fail(RILL_ERR_CORRUPT, "%s: is no regular file", file->name);
     }

@@ -369,6 +369,30 @@ static void full_disk_at_a_roll_fails_cleanly(void **state)
     test_check(t->log, 0, 8);
 }
 
+static int count_file(void *arg, const char *name)
+{
+    (void)name;
+    ++*(int *)arg;
+    return 0;
+}
+
+static void failed_roll_leaves_no_file(void **state)
+{
+    struct test_log *t = *state;
+    struct file dir = test_log_directory();
+    int64_t base;
+
+    test_append_ok(t->log, 1, value_for(ROOM_OF_SEGMENT));
+    for (uint64_t n = 1; n <= 2; n++) {
+        int count = 0;
+        faults_fail(FAULT_RENAMEAT, NULL, n, EIO, FAULT_ONCE);
+        FAILS(RILL_ERR_IO, test_append(t->log, 1, value_for(ROOM_OF_SEGMENT), false, &base));
+        OK(rill__dir_list(&dir, count_file, &count));
+        assert_int_equal(count, 3); /* the control file, a segment, its index */
+    }
+    rill__file_close(&dir);
+}
+
 static void full_disk_leaves_room_in_the_segment(void **state)
 {
     struct test_log *t = *state;
@@ -477,6 +501,26 @@ static void failed_write_never_comes_back(void **state)
     assert_int_equal(rill__log_end(t->log), 1);
 }
 
+static void failed_write_leaves_zeros(void **state)
+{
+    struct test_log *t = *state;
+    struct batch_view view;
+    uint32_t end;
+    int64_t base;
+    uint8_t *file;
+    size_t size;
+
+    test_append_ok(t->log, 1, 8);
+    faults_fail(FAULT_PWRITE, NULL, 1, EIO, FAULT_TORN);
+    FAILS(RILL_ERR_IO, test_append(t->log, 3, 500, true, &base));
+    faults_clear();
+    test_append_ok(t->log, 1, 8);
+    end = test_position_of(t->log, 1, &view) + view.length;
+    file = test_read_file(test_segment_path(0, "log"), &size);
+    for (size_t i = end; i < size; i++) assert_int_equal(file[i], 0);
+    free(file);
+}
+
 static void write_that_cannot_be_undone_poisons(void **state)
 {
     struct test_log *t = *state;
@@ -579,12 +623,14 @@ int main(void)
                                        TEST(appending_wakes_an_armed_slot_once),
                                        TEST(deleted_topic_takes_no_more),
                                        TEST(full_disk_at_a_roll_fails_cleanly),
+                                       TEST(failed_roll_leaves_no_file),
                                        TEST(full_disk_leaves_room_in_the_segment),
                                        TEST(page_that_cannot_be_had_is_no_space),
                                        TEST(kernel_without_populate_is_fine),
                                        TEST(any_failing_call_in_a_roll_is_survived),
                                        TEST(failed_write_publishes_nothing),
                                        TEST(failed_write_never_comes_back),
+                                       TEST(failed_write_leaves_zeros),
                                        TEST(write_that_cannot_be_undone_poisons),
                                        TEST(threads_and_processes_append_side_by_side)};
     return cmocka_run_group_tests(tests, NULL, NULL);

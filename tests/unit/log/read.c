@@ -293,20 +293,15 @@ static void check_damaged(struct log *log, int64_t offset, int64_t base, uint32_
     rill__cursor_deinit(&cursor);
 }
 
-/* An index entry per batch, so that no scan need cross the damage. */
-static void open_with_dense_index(struct test_log *t)
-{
-    t->config.index_interval_bytes = 64;
-    OK(test_log_restart(t));
-}
-
-/* Damages each batch of the log in turn, in the byte `at` of it. */
-static void check_damage_anywhere(struct test_log *t, uint32_t at, bool verify)
+/* Damages each batch of the log in turn, in the byte `at` of it, with an index
+ * entry per so many bytes. */
+static void check_damage(struct test_log *t, uint32_t interval, uint32_t at, bool verify)
 {
     int64_t offset = 0;
     int64_t end;
 
-    open_with_dense_index(t);
+    t->config.index_interval_bytes = interval;
+    OK(test_log_restart(t));
     test_append_segments(t->log, 3);
     end = rill__log_end(t->log);
     while (offset < end) {
@@ -323,6 +318,16 @@ static void check_damage_anywhere(struct test_log *t, uint32_t at, bool verify)
         offset = view.end_offset;
     }
     test_check(t->log, 0, end);
+}
+
+/* Also where a scan must cross the damage, because no index entry is behind. */
+static void check_damage_anywhere(struct test_log *t, uint32_t at, bool verify)
+{
+    check_damage(t, 64, at, verify);
+    test_log_deinit(t);
+    test_log_init(t);
+    OK(test_log_open(t));
+    check_damage(t, 1 << 20, at, verify);
 }
 
 static void damaged_value_is_told_and_can_be_passed(void **state)
@@ -493,6 +498,25 @@ static void time_that_goes_back_is_found(void **state)
     check_times_in_every_state(t, &model);
 }
 
+/* The roll that sealed the segment was lost in a crash, and it goes on. */
+static void time_behind_an_old_seal_is_found(void **state)
+{
+    struct test_log *t = *state;
+    static struct model model;
+    uint8_t *room;
+
+    model.count = 0;
+    for (int64_t time = 10; time < 60; time += 10) append_at_times(t->log, &model, &time, 1);
+    OK(rill__log_reserve(t->log, 3900, INT64_MAX, &room)); /* rolls */
+    rill__log_abandon(t->log);
+    test_log_close(t);
+    assert_int_equal(unlink(test_segment_path(5, "log")), 0);
+    OK(test_log_reboot(t));
+    append_at_times(t->log, &model, &(int64_t){100}, 1);
+    assert_false(test_exists(test_segment_path(5, "log")));
+    check_times(t->log, &model);
+}
+
 static void time_in_a_damaged_batch_is_corrupt(void **state)
 {
     struct test_log *t = *state;
@@ -508,6 +532,42 @@ static void time_in_a_damaged_batch_is_corrupt(void **state)
     FAILS(RILL_ERR_CORRUPT, rill__log_offset_for_time(t->log, 35, &offset));
     for (int64_t time = 1; time <= 30; time++) check_time(t->log, &model, time);
     for (int64_t time = 41; time <= 70; time++) check_time(t->log, &model, time);
+}
+
+static void time_behind_a_damaged_header_is_corrupt(void **state)
+{
+    struct test_log *t = *state;
+    static struct model model;
+    struct batch_view view;
+    uint32_t position;
+    int64_t offset;
+
+    model.count = 0;
+    t->config.index_interval_bytes = 1 << 20;
+    OK(test_log_restart(t));
+    for (int64_t time = 10; time <= 60; time += 10) append_at_times(t->log, &model, &time, 1);
+    position = test_position_of(t->log, 3, &view);
+    test_flip(test_segment_path(0, "log"), position + BATCH_LENGTH_AT + 3, 0x40);
+    for (int64_t time = 1; time <= 30; time++) check_time(t->log, &model, time);
+    for (int64_t time = 31; time <= 70; time++)
+        FAILS(RILL_ERR_CORRUPT, rill__log_offset_for_time(t->log, time, &offset));
+}
+
+static void damaged_index_entries_do_not_mislead(void **state)
+{
+    struct test_log *t = *state;
+    static struct model model;
+
+    model.count = 0;
+    t->config.index_interval_bytes = 64;
+    OK(test_log_restart(t));
+    for (int64_t time = 10; time <= 200; time += 10) append_at_times(t->log, &model, &time, 1);
+    for (uint64_t at = INDEX_HEADER_SIZE; at < INDEX_HEADER_SIZE + 20 * INDEX_ENTRY_SIZE; at++) {
+        test_flip(test_segment_path(0, "index"), at, 0x81);
+        for (int64_t time = 1; time <= 210; time += 7) check_time(t->log, &model, time);
+        check_seek(t->log, (int64_t)(at % 20));
+        test_flip(test_segment_path(0, "index"), at, 0x81);
+    }
 }
 
 enum { STREAM = 3000, READERS = 3 };
@@ -585,7 +645,10 @@ int main(void)
                                        TEST(time_in_order_is_found),
                                        TEST(time_out_of_order_is_found_like_by_hand),
                                        TEST(time_that_goes_back_is_found),
+                                       TEST(time_behind_an_old_seal_is_found),
                                        TEST(time_in_a_damaged_batch_is_corrupt),
+                                       TEST(time_behind_a_damaged_header_is_corrupt),
+                                       TEST(damaged_index_entries_do_not_mislead),
                                        TEST(readers_see_whole_batches_while_others_append)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

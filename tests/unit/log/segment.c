@@ -295,6 +295,22 @@ static void unknown_features_are_refused_as_format(void **state)
     }
 }
 
+static void reserved_bytes_are_refused_as_format(void **state)
+{
+    struct test_log *t = *state;
+
+    OK(create(t, BASE));
+    for (uint32_t at = 72; at < 120; at++) {
+        set_header(at, 1, 1);
+        check_refused(t, RILL_ERR_FORMAT, "format");
+        set_header(at, 0, 1);
+    }
+    set_header(10, 136, 2);
+    check_refused(t, RILL_ERR_FORMAT, "format");
+    set_header(10, 128, 2);
+    check_opens(t, BASE);
+}
+
 static void other_base_than_the_name_says_is_refused(void **state)
 {
     struct test_log *t = *state;
@@ -538,6 +554,7 @@ int main(void)
                                        TEST(any_flipped_header_byte_is_refused),
                                        TEST(other_version_is_refused_as_format),
                                        TEST(unknown_features_are_refused_as_format),
+                                       TEST(reserved_bytes_are_refused_as_format),
                                        TEST(other_base_than_the_name_says_is_refused),
                                        TEST(other_partition_is_refused),
                                        TEST(other_size_than_the_header_says_is_refused),

@@ -155,6 +155,29 @@ static void mark_follows_what_it_speaks_of(void **state)
     assert_string_equal(trace.text, "");
 }
 
+/* A roll after the sync: the mark names the new segment, so that has to be on
+ * disk too, although no record is in it. */
+static void mark_names_only_segments_that_are_durable(void **state)
+{
+    struct test_log *t = *state;
+    struct trace trace = {""};
+    uint32_t next_ms = UINT32_MAX;
+
+    t->config.segment_ms = 0;
+    OK(test_log_restart(t));
+    test_append_ok(t->log, 2, 100);
+    OK(rill__log_sync(t->log, 2, INT64_MAX));
+    while (atomic_load(&t->rolls) < 2) {
+        OK(rill__log_maintain(t->log, &next_ms));
+        usleep(1000);
+    }
+    faults_watch(note, &trace);
+    OK(rill__log_checkpoint(t->log));
+    assert_int_equal(read_mark().segment, 2);
+    assert_string_equal(trace.text, "sync 2.log; sync directory; sync 2.index; mark A; "
+                                    "sync control; ");
+}
+
 static void mark_is_lazy(void **state)
 {
     struct test_log *t = *state;
@@ -524,6 +547,7 @@ int main(void)
                                        TEST(what_is_durable_is_not_synced_again),
                                        TEST(sync_reaches_every_segment_and_the_directory),
                                        TEST(mark_follows_what_it_speaks_of),
+                                       TEST(mark_names_only_segments_that_are_durable),
                                        TEST(mark_is_lazy),
                                        TEST(mark_is_written_when_due),
                                        TEST(mark_bytes_are_as_specified),
