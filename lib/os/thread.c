@@ -167,9 +167,14 @@ void rill__shared_mutex_unlock(struct shared_mutex *mutex)
 
 void rill__futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns)
 {
-    struct timespec t = {deadline_ns / 1000000000, deadline_ns % 1000000000};
+    struct timespec t;
     int e = errno;
 
+#ifdef __SANITIZE_THREAD__
+    /* The sanitizer holds signals back while we are in a call it does not know. */
+    if (deadline_ns > rill__deadline(50)) deadline_ns = rill__deadline(50);
+#endif
+    t = (struct timespec){deadline_ns / 1000000000, deadline_ns % 1000000000};
     syscall(SYS_futex, (uint32_t *)(void *)word, FUTEX_WAIT_BITSET, expected,
             deadline_ns == INT64_MAX ? NULL : &t, NULL, FUTEX_BITSET_MATCH_ANY);
     errno = e;
