@@ -208,7 +208,7 @@ static void check_topics(void)
     rill_topic_options options = {.size = sizeof options,
                                   .partition_count = PARTITIONS,
                                   .segment_bytes = 64 << 10,
-                                  .segment_ms = 5};
+                                  .segment_ms = 1};
     rill_topic_info info;
     int rc = rill_topic_describe(store, "t", &info);
 

@@ -509,7 +509,7 @@ static void preparing_may_fail_at_any_call(void **state)
 static void next_is_prepared_when_the_active_one_is_half_full(void **state)
 {
     struct test_log *t = *state;
-    uint32_t next_ms;
+    uint32_t next_ms = 1000;
     ino_t inode;
 
     OK(test_log_open(t));
