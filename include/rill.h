@@ -401,7 +401,8 @@ RILL_API int rill_producer_send(rill_producer *producer, const rill_record *reco
 RILL_API int rill_producer_append(rill_producer *producer, const rill_record *records,
                                   size_t count, int timeout_ms, rill_offset *base_offset);
 
-/* Sends lingering batches that are due and delivers reports that are ready. */
+/* Sends lingering batches that are due and delivers reports that are ready.
+ * Under acks durable it syncs what was sent, and so may wait for the disk. */
 RILL_API int rill_producer_poll(rill_producer *producer);
 
 /* Sends everything and waits until it is acknowledged or failed; all reports
@@ -459,7 +460,9 @@ typedef struct rill_consumer_options {
 } rill_consumer_options;
 #define RILL_CONSUMER_NO_CHECKSUMS (1u << 0) /* do not verify batches when reading */
 
-/* Opens a consumer. options may be NULL. */
+/* Opens a consumer. options may be NULL.
+ * Errors: RILL_ERR_INVALID an option; RILL_ERR_UNSUPPORTED RILL_READ_DURABLE on a
+ *         file system that cannot promise it (tmpfs). */
 RILL_API int rill_consumer_open(rill *store, const rill_consumer_options *options,
                                 rill_consumer **consumer);
 
@@ -472,8 +475,8 @@ RILL_API int rill_consumer_open(rill *store, const rill_consumer_options *option
 RILL_API int rill_consumer_subscribe(rill_consumer *consumer, const char *const *topics,
                                      size_t topic_count);
 
-/* Leaves the group (committing first if auto-commit is on), or drops the
- * assigned partitions. */
+/* Leaves the group, or drops the assigned partitions; commits first if
+ * auto-commit is on. */
 RILL_API int rill_consumer_unsubscribe(rill_consumer *consumer);
 
 /* Reads these partitions, in place of the earlier ones, without any sharing.
@@ -501,6 +504,8 @@ RILL_API int rill_consumer_assignment(rill_consumer *consumer, rill_position *po
  * poll, seek, assign, subscribe or close on this consumer.
  * Errors:   RILL_ERR_CORRUPT with the place; the position stays before it, and
  *           rill_consumer_seek can skip it. RILL_ERR_NOT_FOUND topic deleted.
+ *           RILL_ERR_NO_OFFSET, RILL_ERR_RANGE under the reset policy error:
+ *           by every poll, until a seek or a commit says where to begin.
  *           Records of healthy partitions are still delivered by later polls.
  * Cost:     no lock, no copy, no allocation, no system call while there is
  *           something to read. */
@@ -509,6 +514,7 @@ RILL_API int rill_consumer_poll(rill_consumer *consumer, int timeout_ms, rill_re
 
 /* The next poll reads the partition from offset (or RILL_OFFSET_EARLIEST,
  * RILL_OFFSET_LATEST). Errors: RILL_ERR_RANGE outside [log start, log end];
+ * RILL_ERR_CORRUPT the offset is in a damaged place (try the next one);
  * RILL_ERR_STATE not assigned to this consumer. */
 RILL_API int rill_consumer_seek(rill_consumer *consumer, const char *topic, int32_t partition,
                                 rill_offset offset);
@@ -521,7 +527,8 @@ RILL_API int rill_consumer_seek_time(rill_consumer *consumer, const char *topic,
 RILL_API int rill_consumer_pause(rill_consumer *consumer, const char *topic, int32_t partition);
 RILL_API int rill_consumer_resume(rill_consumer *consumer, const char *topic, int32_t partition);
 
-/* Offset of the record that the next poll begins with. */
+/* Offset of the record that the next poll begins with; RILL_OFFSET_NONE while
+ * the reset policy leaves it open. */
 RILL_API int rill_consumer_position(rill_consumer *consumer, const char *topic, int32_t partition,
                                     rill_offset *offset);
 
@@ -574,7 +581,8 @@ typedef struct rill_group_info {
 /* Errors: RILL_ERR_NOT_FOUND the group never committed and has no member. */
 RILL_API int rill_group_describe(rill *store, const char *group, rill_group_info *info);
 
-/* Forgets a group's committed offsets. RILL_ERR_STATE while it has members. */
+/* Forgets a group and its committed offsets. RILL_ERR_STATE while it has
+ * members here, RILL_ERR_BUSY in another process; RILL_ERR_NOT_FOUND. */
 RILL_API int rill_group_delete(rill *store, const char *group);
 
 /* ---- Observing -------------------------------------------------------- */

@@ -41,28 +41,50 @@ static int reset_offset(struct rill_consumer *c, struct topic *topic, int32_t pa
     }
 }
 
-static int resolve_offset(struct rill_consumer *c, struct topic *topic, int32_t partition,
-                          struct log *log, int64_t wanted, int64_t *offset, int64_t *committed)
+static int move_part(struct assigned *part, int64_t offset)
 {
+    int rc = rill__cursor_seek(&part->cursor, offset);
+
+    if (rc == 0) atomic_store_explicit(&part->position, offset, memory_order_relaxed);
+    return rc;
+}
+
+/* To the group's committed offset, or where the reset policy says. */
+int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part)
+{
+    struct topic *topic = part->topic;
     struct meta_offset stored;
+    int64_t offset = -1;
     int rc;
 
-    *committed = -1;
-    *offset = wanted;
-    if (wanted == RILL_OFFSET_EARLIEST) *offset = rill__log_start(log);
-    else if (wanted == RILL_OFFSET_LATEST) *offset = rill__log_end(log);
-    if (wanted != RILL_OFFSET_NONE) return 0;
     if (c->group != NULL) {
-        rc = rill__meta_offset_get(c->store->meta, c->group, topic->info.id, partition, &stored,
-                                   NULL, 0);
+        rc = rill__meta_offset_get(c->store->meta, c->group, topic->info.id, part->partition,
+                                   &stored, NULL, 0);
         if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
-        if (rc == 0) *committed = stored.offset;
+        if (rc == 0) offset = stored.offset;
     }
-    if (*committed >= rill__log_start(log) && *committed <= rill__log_end(log)) {
-        *offset = *committed;
-        return 0;
-    }
-    return reset_offset(c, topic, partition, log, *committed, offset);
+    part->committed = offset;
+    rc = 0;
+    if (offset < rill__log_start(part->log) || offset > rill__log_end(part->log))
+        rc = reset_offset(c, topic, part->partition, part->log, offset, &offset);
+    if (rc == 0) rc = move_part(part, offset);
+    if (rc == 0) part->unresolved = false;
+    return rc;
+}
+
+static int place(struct rill_consumer *c, struct assigned *part, int64_t wanted)
+{
+    int rc;
+
+    part->committed = -1;
+    if (wanted == RILL_OFFSET_EARLIEST) return move_part(part, rill__log_start(part->log));
+    if (wanted == RILL_OFFSET_LATEST) return move_part(part, rill__log_end(part->log));
+    if (wanted != RILL_OFFSET_NONE) return move_part(part, wanted);
+    part->unresolved = true;
+    atomic_store_explicit(&part->position, RILL_OFFSET_NONE, memory_order_relaxed);
+    rc = rill__assigned_resolve(c, part);
+    /* The polls say it, until somebody seeks or commits. */
+    return rc == RILL_ERR_NO_OFFSET || rc == RILL_ERR_RANGE ? 0 : rc;
 }
 
 int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t partition,
@@ -70,7 +92,6 @@ int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t par
 {
     struct assigned *part = rill__alloc(&c->store->heap, sizeof *part);
     struct assigned **grown;
-    int64_t offset;
     int rc;
 
     if (part == NULL) return RILL_ERR_NO_MEMORY;
@@ -80,10 +101,8 @@ int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t par
     rc = rill__partition_log(topic, partition, 10000, &part->log);
     if (rc != 0) goto out;
     rill__cursor_init(&part->cursor, part->log);
-    rc = resolve_offset(c, topic, partition, part->log, wanted, &offset, &part->committed);
-    if (rc == 0) rc = rill__cursor_seek(&part->cursor, offset);
+    rc = place(c, part, wanted);
     if (rc != 0) goto out;
-    atomic_store_explicit(&part->position, offset, memory_order_relaxed);
     rill__mutex_lock(&c->parts_lock);
     grown = rill__resize(&c->store->heap, c->parts, (c->part_count + 1) * sizeof(void *));
     if (grown != NULL) {
@@ -130,7 +149,8 @@ int rill__commit_positions(struct rill_consumer *c)
     for (size_t i = 0; i < c->part_count; i++) {
         struct assigned *part = c->parts[i];
         int64_t position = atomic_load_explicit(&part->position, memory_order_relaxed);
-        if (position == part->committed || atomic_load(&part->topic->gone)) continue;
+        if (part->unresolved || position == part->committed || rill__log_is_deleted(part->log))
+            continue;
         memcpy(offsets[count].topic_id, part->topic->info.id, 16);
         offsets[count].partition = part->partition;
         offsets[count].leader_epoch = part->epoch;
@@ -274,8 +294,8 @@ int rill__consumer_unsubscribe(struct rill_consumer *c)
 {
     int rc = 0;
 
+    if (c->options.auto_commit_interval_ms != 0) rc = rill__commit_positions(c);
     if (c->subscribed) {
-        if (c->options.auto_commit_interval_ms != 0) rc = rill__commit_positions(c);
         rill__coordinator_leave(c->coordinator, &c->membership);
         c->subscribed = false;
     }
@@ -292,6 +312,7 @@ int rill__consumer_assign(struct rill_consumer *c, const rill_position *position
     if (c->subscribed)
         return rill__fail(RILL_ERR_STATE, "the consumer is subscribed; call "
                                           "rill_consumer_unsubscribe first");
+    if (c->options.auto_commit_interval_ms != 0) rc = rill__commit_positions(c);
     rill__assigned_clear(c);
     for (size_t i = 0; i < count && rc == 0; i++) {
         if (positions[i].topic == NULL)

@@ -109,6 +109,18 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
     return rc;
 }
 
+/* The same, once it is known that and from where it can be read. */
+static int read_checked(struct rill_consumer *c, struct assigned *part, rill_record *records,
+                        size_t max, size_t *count)
+{
+    int rc = 0;
+
+    *count = 0;
+    if (rill__log_is_deleted(part->log)) return rill__log_state(part->log);
+    if (part->unresolved) rc = rill__assigned_resolve(c, part);
+    return rc != 0 ? rc : read_part(c, part, records, max, count);
+}
+
 /* One round over the partitions, at most share records from each. */
 static int gather_round(struct rill_consumer *c, rill_record *records, size_t max, size_t share,
                         size_t *count)
@@ -118,12 +130,11 @@ static int gather_round(struct rill_consumer *c, rill_record *records, size_t ma
     for (size_t i = 0; i < c->part_count && *count < max; i++) {
         struct assigned *part = c->parts[(c->next_part + i) % c->part_count];
         size_t room = max - *count < share ? max - *count : share;
-        size_t n = 0;
+        size_t n;
         int rc;
 
         if (part->paused || part->failed) continue;
-        rc = rill__log_is_deleted(part->log) ? rill__log_state(part->log)
-                                             : read_part(c, part, records + *count, room, &n);
+        rc = read_checked(c, part, records + *count, room, &n);
         *count += n;
         if (rc == 0) continue;
         part->failed = true;
@@ -154,8 +165,7 @@ static int gather(struct rill_consumer *c, rill_record *records, size_t max, siz
         struct assigned *part = c->parts[i];
         size_t n;
         if (!part->failed) continue;
-        if (rill__log_is_deleted(part->log)) return rill__log_state(part->log);
-        rc = read_part(c, part, records, max, &n);
+        rc = read_checked(c, part, records, max, &n);
         if (rc != 0) return rc;
         part->failed = false;
         *count = n;
@@ -260,6 +270,7 @@ int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *re
         if (rc == 0) rc = gather(c, records, max, count);
         if (rc != 0) return rc;
         if (*count > 0) {
+            if (atomic_load(&c->woken)) atomic_store(&c->woken, false); /* at once, as asked */
             atomic_fetch_add_explicit(&c->store->records_polled, *count, memory_order_relaxed);
             return 0;
         }
@@ -308,6 +319,7 @@ static int move_to(struct assigned *part, int64_t offset)
     if (offset == RILL_OFFSET_LATEST) offset = rill__log_end(part->log);
     rc = rill__cursor_seek(&part->cursor, offset);
     if (rc != 0) return rc;
+    part->unresolved = false;
     part->in_batch = false;
     part->failed = false;
     atomic_store_explicit(&part->position, offset, memory_order_relaxed);
@@ -354,7 +366,8 @@ int rill__consumer_position(struct rill_consumer *c, const char *topic, int32_t 
     if (rc != 0) return rc;
     if (offset != NULL) *offset = position_of(part);
     if (lag != NULL) {
-        *lag = rill__assigned_end(c, part) - position_of(part);
+        int64_t from = part->unresolved ? rill__log_start(part->log) : position_of(part);
+        *lag = rill__assigned_end(c, part) - from;
         if (*lag < 0) *lag = 0; /* read up to the end, and durable is behind */
     }
     return 0;
@@ -391,9 +404,9 @@ static int commit_one(struct rill_consumer *c, const rill_position *position,
         return rill__fail(
             RILL_ERR_RANGE, "%s-%d: commit of offset %" PRId64 " outside [0, %" PRId64 "]",
             position->topic, (int)position->partition, position->offset, rill__log_end(log));
-    if (position->metadata != NULL && strlen(position->metadata) >= RILL_METADATA_MAX)
+    if (position->metadata != NULL && strlen(position->metadata) > RILL_METADATA_MAX)
         return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes; at most %d",
-                          strlen(position->metadata), RILL_METADATA_MAX - 1);
+                          strlen(position->metadata), RILL_METADATA_MAX);
     memcpy(offset->topic_id, topic->info.id, 16);
     offset->partition = position->partition;
     offset->leader_epoch = position->leader_epoch;

@@ -14,6 +14,7 @@ struct assigned {
     int32_t partition;
     _Atomic bool paused;      /* written by the consumer's thread, relaxed */
     bool failed;              /* its error was reported; skipped while others have records */
+    bool unresolved;          /* position is not known yet: RILL_OFFSET_NONE */
     bool in_batch;            /* view and walk are in the middle of a batch */
     int32_t epoch;            /* of the last record handed out */
     _Atomic int64_t position; /* next record; written by the consumer's thread, read
@@ -66,6 +67,9 @@ struct assigned *rill__assigned_find(struct rill_consumer *c, const char *topic,
 int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t partition,
                        int64_t offset);
 void rill__assigned_clear(struct rill_consumer *c);
+/* Looks again for the position of an unresolved one: RILL_ERR_NO_OFFSET or
+ * RILL_ERR_RANGE while the reset policy forbids to choose one. */
+int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part);
 /* Follows the group and the catalogue: RILL_ERR_REBALANCE when partitions were
  * taken away. */
 int rill__consumer_follow(struct rill_consumer *c);

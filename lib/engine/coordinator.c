@@ -333,8 +333,12 @@ int rill__group_describe(struct store *store, const char *name, rill_group_info 
 
 int rill__group_delete(struct store *store, const char *name)
 {
-    struct coordinator *c;
-    int rc = rill__coordinator_get(store, name, &c);
+    struct coordinator *c = NULL;
+    int32_t generation;
+    int rc = rill__check_name("group", name);
+
+    if (rc == 0) rc = rill__meta_group_get(store->meta, name, &generation);
+    if (rc == 0) rc = rill__coordinator_get(store, name, &c);
 
     if (rc != 0) return rc;
     rill__mutex_lock(&c->lock);

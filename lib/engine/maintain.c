@@ -23,6 +23,7 @@ int rill__store_maintain(struct store *store, uint32_t *next_ms)
     int first = 0;
 
     *next_ms = MAINTAIN_MS;
+    if (store->options.sync_interval_ms < MAINTAIN_MS) *next_ms = store->options.sync_interval_ms;
     if (!rill__mutex_trylock(&store->maintain_lock)) return 0; /* another thread is at it */
     for (struct topic *t = topic_after(store, NULL); t != NULL; t = topic_after(store, t)) {
         for (uint32_t p = 0; p < t->info.partition_count && !atomic_load(&t->gone); p++) {

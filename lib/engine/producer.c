@@ -27,14 +27,17 @@ struct flight {
     struct batch batch;
     void **opaques; /* one per record, only with a delivery callback */
     uint32_t opaque_room;
-    int64_t first_ms; /* when the first record came */
+    int64_t first_ms; /* tick of the first record */
     int64_t base_offset;
     uint32_t count;
     int status;
 };
 
+struct target;
+
 struct lane {
     struct lane *next;
+    struct target *target;
     struct topic *topic;
     struct log *log;
     int32_t partition;
@@ -73,6 +76,7 @@ struct rill_producer {
     int first_error; /* since the last flush */
     struct saved_message first_message;
     uint64_t random;
+    bool closing; /* nothing is accepted any more */
     bool delivering;
     const void *deliverer; /* which thread */
     void *scratch;         /* rill_producer_append's batch */
@@ -218,12 +222,14 @@ static int choose_partition(struct rill_producer *p, struct target *target,
         *partition = rill__murmur2_partition(record->key.data, record->key.size, count);
     else *partition = target->sticky;
     if (*partition >= 0 && (uint32_t)*partition < count) return 0;
-    return rill__fail(RILL_ERR_INVALID, "topic %s has partitions 0 to %u, not %d",
-                      target->topic->info.name, count - 1, (int)*partition);
+    return rill__fail(record->partition != RILL_PARTITION_ANY ? RILL_ERR_NOT_FOUND
+                                                              : RILL_ERR_INVALID,
+                      "topic %s has partitions 0 to %u, not %d", target->topic->info.name,
+                      count - 1, (int)*partition);
 }
 
 static int lane_get(struct rill_producer *p, const rill_record *record, int timeout_ms,
-                    struct target **target_out, struct lane **out)
+                    struct lane **out)
 {
     struct target *target;
     struct lane *lane;
@@ -232,7 +238,6 @@ static int lane_get(struct rill_producer *p, const rill_record *record, int time
 
     if (rc == 0) rc = choose_partition(p, target, record, &partition);
     if (rc != 0) return rc;
-    *target_out = target;
     *out = target->lanes[partition];
     if (*out != NULL) return 0;
     lane = rill__alloc(&p->store->heap, sizeof *lane);
@@ -243,6 +248,7 @@ static int lane_get(struct rill_producer *p, const rill_record *record, int time
         rill__free(&p->store->heap, lane);
         return rc;
     }
+    lane->target = target;
     lane->topic = target->topic;
     lane->partition = partition;
     lane->next = p->lanes;
@@ -275,6 +281,16 @@ static void count_append(struct store *store, uint64_t records, uint64_t bytes)
     atomic_fetch_add_explicit(&store->batches_appended, 1, memory_order_relaxed);
 }
 
+/* Records without key go to one partition until a batch of it is sent. */
+static void move_sticky(struct rill_producer *p, const struct lane *lane)
+{
+    struct target *target = lane->target;
+
+    if (target->sticky != lane->partition) return;
+    p->random = p->random * UINT64_C(6364136223846793005) + 1442695040888963407;
+    target->sticky = (int32_t)((p->random >> 33) % target->topic->info.partition_count);
+}
+
 /* Sends the lane's open flight. RILL_ERR_TIMEOUT leaves it open; any other
  * error is its end, and reported. */
 static int lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline)
@@ -295,6 +311,7 @@ static int lane_send(struct rill_producer *p, struct lane *lane, int64_t deadlin
         return rc;
     }
     count_append(p->store, flight->count, flight->batch.size);
+    move_sticky(p, lane);
     if (p->durable) {
         queue_put(&p->in_flight, flight);
         p->in_flight_count++;
@@ -354,8 +371,9 @@ static void deliver(struct rill_producer *p)
     p->deliverer = NULL;
 }
 
-static int send_lingering(struct rill_producer *p, int64_t now_ms, int64_t *next_ms)
+static int send_lingering(struct rill_producer *p, int64_t *next_ms)
 {
+    int64_t now_ms = rill__tick_ms();
     int first = 0;
 
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
@@ -374,23 +392,24 @@ static int send_lingering(struct rill_producer *p, int64_t now_ms, int64_t *next
     return first;
 }
 
-static int refuse_reserved(const struct rill_producer *p)
+static int check_state(const struct rill_producer *p)
 {
+    if (p->closing) return rill__fail(RILL_ERR_CLOSED, "the producer is being closed");
     if (p->reserved == NULL) return 0;
     return rill__fail(RILL_ERR_STATE,
                       "a reservation is open; commit or abandon it on the thread that made it");
 }
 
-static int check_record(const struct target *target, const rill_record *record, size_t *size)
+static int check_record(const struct topic *topic, const rill_record *record, size_t *size)
 {
     *size = rill__batch_size_of(record);
-    if (*size == 0 || *size > target->topic->info.max_message_bytes)
+    if (*size == 0 || *size > topic->info.max_message_bytes)
         return rill__fail(
             RILL_ERR_TOO_BIG,
             "topic %s: a record of %zu key and %zu value bytes; a batch has at most "
             "%u bytes (max_message_bytes)",
-            target->topic->info.name, record->key.size, record->value.size,
-            target->topic->info.max_message_bytes);
+            topic->info.name, record->key.size, record->value.size,
+            topic->info.max_message_bytes);
     if ((record->key.data == NULL && record->key.size != 0) ||
         (record->value.data == NULL && record->value.size != 0))
         return rill__fail(RILL_ERR_INVALID, "a key or value has a size but no data");
@@ -447,14 +466,6 @@ static int make_room_for(struct rill_producer *p, struct lane *lane, size_t size
     return 0;
 }
 
-/* Records without key go to one partition until its batch is sent. */
-static void move_sticky(struct rill_producer *p, struct target *target, const struct lane *lane)
-{
-    if (target->sticky != lane->partition) return;
-    p->random = p->random * UINT64_C(6364136223846793005) + 1442695040888963407;
-    target->sticky = (int32_t)((p->random >> 33) % target->topic->info.partition_count);
-}
-
 static int send_locked(struct rill_producer *p, const rill_record *record, void *opaque,
                        int timeout_ms)
 {
@@ -462,13 +473,12 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
                        : timeout_ms < 0 ? INT64_MAX
                                         : 0;
     int64_t now_ms = rill__now_ms();
-    struct target *target;
     struct lane *lane;
     size_t size;
-    int rc = refuse_reserved(p);
+    int rc = check_state(p);
 
-    if (rc == 0) rc = lane_get(p, record, timeout_ms, &target, &lane);
-    if (rc == 0) rc = check_record(target, record, &size);
+    if (rc == 0) rc = lane_get(p, record, timeout_ms, &lane);
+    if (rc == 0) rc = check_record(lane->topic, record, &size);
     if (rc == 0) rc = rill__log_state(lane->log);
     if (rc != 0) return rc;
     for (int attempt = 0;; attempt++) {
@@ -478,7 +488,7 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         }
         rc = keep_opaque(p, lane->open, opaque);
         if (rc != 0) return rc;
-        if ((lane->open->batch.size + size <= target->topic->info.max_message_bytes ||
+        if ((lane->open->batch.size + size <= lane->topic->info.max_message_bytes ||
              lane->open->batch.size == 0) &&
             rill__batch_add(&lane->open->batch, record, now_ms, NULL))
             break;
@@ -490,14 +500,16 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         }
         rc = lane_send(p, lane, deadline);
         if (rc == RILL_ERR_TIMEOUT) return rc; /* the new record is not accepted */
-        move_sticky(p, target, lane);
     }
     /* From here on the record is accepted; what fails now is reported. */
-    if (lane->open->batch.record_count == 1) lane->open->first_ms = now_ms;
+    if (lane->open->batch.record_count == 1) {
+        lane->open->first_ms = rill__tick_ms();
+        rill__store_due(p->store, (lane->open->first_ms + p->options.linger_ms) * 1000000);
+    }
     if (lane->open->batch.size >= p->options.batch_bytes ||
-        now_ms - lane->open->first_ms >= (int64_t)p->options.linger_ms ||
+        rill__tick_ms() - lane->open->first_ms >= (int64_t)p->options.linger_ms ||
         (p->options.flags & RILL_PRODUCER_NO_LINGER) != 0)
-        if (lane_send(p, lane, deadline) == 0) move_sticky(p, target, lane);
+        lane_send(p, lane, deadline);
     if (p->in_flight_count > IN_FLIGHT_MAX) settle(p, true, deadline);
     return 0;
 }
@@ -527,7 +539,6 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
                        : timeout_ms < 0 ? INT64_MAX
                                         : 0;
     int64_t now_ms = rill__now_ms();
-    struct target *target;
     struct lane *lane = NULL;
     struct batch batch;
     size_t size = BATCH_HEAD;
@@ -538,17 +549,16 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
 
     if (count == 0) return rill__fail(RILL_ERR_INVALID, "a batch of no records");
     rill__mutex_lock(&p->lock);
-    rc = refuse_reserved(p);
-    if (rc == 0) rc = lane_get(p, &records[0], timeout_ms, &target, &lane);
+    rc = check_state(p);
+    if (rc == 0) rc = lane_get(p, &records[0], timeout_ms, &lane);
     for (size_t i = 0; i < count && rc == 0; i++) {
-        rc = check_record(target, &records[i], &one);
+        rc = check_record(lane->topic, &records[i], &one);
         size += one - BATCH_HEAD;
-        if (rc == 0 && size > target->topic->info.max_message_bytes)
+        if (rc == 0 && size > lane->topic->info.max_message_bytes)
             rc = rill__fail(RILL_ERR_TOO_BIG,
                             "topic %s: a batch of %zu records has more than %u bytes "
                             "(max_message_bytes)",
-                            target->topic->info.name, count,
-                            target->topic->info.max_message_bytes);
+                            lane->topic->info.name, count, lane->topic->info.max_message_bytes);
     }
     if (rc == 0 && size > p->scratch_size) {
         grown = rill__resize(&p->store->heap, p->scratch, size * 2);
@@ -571,11 +581,12 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     }
     rill__batch_seal(&batch);
     rc = rill__log_append(lane->log, &batch, p->durable, deadline, &offset);
-    if (rc == 0) count_append(p->store, count, batch.size);
-out:
     if (rc == 0) {
-        if (p->ready.first != NULL) deliver(p);
+        count_append(p->store, count, batch.size);
+        move_sticky(p, lane);
     }
+out:
+    if (rc == 0 && p->ready.first != NULL) deliver(p);
     rill__mutex_unlock(&p->lock);
     /* Outside the lock: threads of one producer share a sync. */
     if (rc == 0 && p->durable)
@@ -591,10 +602,10 @@ int rill__producer_poll(rill_producer *p)
     int rc;
 
     rill__mutex_lock(&p->lock);
-    rc = refuse_reserved(p);
+    rc = check_state(p);
     if (rc == 0) {
-        send_lingering(p, rill__now_ms(), &next_ms);
-        settle(p, false, 0);
+        send_lingering(p, &next_ms);
+        settle(p, true, INT64_MAX);
         deliver(p);
     }
     rill__mutex_unlock(&p->lock);
@@ -608,7 +619,7 @@ int rill__producer_flush(rill_producer *p, int timeout_ms)
     int rc;
 
     rill__mutex_lock(&p->lock);
-    rc = refuse_reserved(p);
+    rc = check_state(p);
     if (rc != 0) goto out;
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next)
         if (lane_send(p, lane, deadline) == RILL_ERR_TIMEOUT) open = true;
@@ -641,7 +652,6 @@ int rill__producer_reserve(rill_producer *p, const rill_record *record, int time
                        : timeout_ms < 0 ? INT64_MAX
                                         : 0;
     rill_record shape = *record;
-    struct target *target;
     struct lane *lane;
     uint8_t *room;
     uint8_t *value;
@@ -650,9 +660,9 @@ int rill__producer_reserve(rill_producer *p, const rill_record *record, int time
 
     shape.value.data = ""; /* only its size counts */
     rill__mutex_lock(&p->lock);
-    rc = refuse_reserved(p);
-    if (rc == 0) rc = lane_get(p, &shape, timeout_ms, &target, &lane);
-    if (rc == 0) rc = check_record(target, &shape, &size);
+    rc = check_state(p);
+    if (rc == 0) rc = lane_get(p, &shape, timeout_ms, &lane);
+    if (rc == 0) rc = check_record(lane->topic, &shape, &size);
     if (rc == 0) rc = lane_send(p, lane, deadline);
     if (rc == 0) rc = rill__log_reserve(lane->log, size, deadline, &room);
     if (rc != 0) goto out;
@@ -686,8 +696,9 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
     } else {
         p->reserved = NULL;
         rill__batch_seal(&p->reserved_batch);
-        count_append(p->store, 1, p->reserved_batch.size);
         rc = rill__log_commit(lane->log, &p->reserved_batch, &base);
+        count_append(p->store, 1, p->reserved_batch.size);
+        move_sticky(p, lane);
     }
     rill__mutex_unlock(&p->lock);
     if (rc == 0 && p->durable) rc = rill__log_sync(lane->log, base + 1, INT64_MAX);
@@ -764,13 +775,11 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
 
 void rill__producers_linger(struct store *store, uint32_t *next_ms)
 {
-    int64_t now_ms = rill__now_ms();
-
     rill__mutex_lock(&store->clients_lock);
     for (struct rill_producer *p = store->producers; p != NULL; p = p->next) {
         int64_t next = INT64_MAX;
         if (!rill__mutex_trylock(&p->lock)) continue; /* in use: it looks itself */
-        if (p->reserved == NULL) send_lingering(p, now_ms, &next);
+        if (p->reserved == NULL) send_lingering(p, &next);
         rill__mutex_unlock(&p->lock);
         if (next < *next_ms) *next_ms = (uint32_t)next;
     }
@@ -786,24 +795,22 @@ static void free_flights(struct rill_producer *p, struct flight *list)
     }
 }
 
-int rill__producer_close(rill_producer *p, int timeout_ms)
+static bool has_unsent(struct rill_producer *p)
 {
-    struct store *store = p->store;
-    struct rill_producer **at;
-    struct saved_message why;
-    int rc;
+    bool unsent = false;
 
-    if (p->reserved != NULL) return refuse_reserved(p);
-    rc = rill__producer_flush(p, timeout_ms);
-    if (rc != 0) rill__message_save(&why);
-
-    rill__mutex_lock(&store->clients_lock);
-    for (at = &store->producers; *at != p; at = &(*at)->next) {}
-    *at = p->next;
-    rill__mutex_unlock(&store->clients_lock);
-
-    /* What could not be sent in time is reported, then gone. */
     rill__mutex_lock(&p->lock);
+    for (const struct lane *lane = p->lanes; lane != NULL; lane = lane->next)
+        if (lane->open != NULL && lane->open->batch.record_count > 0) unsent = true;
+    rill__mutex_unlock(&p->lock);
+    return unsent;
+}
+
+/* What could not be sent in time is reported, then gone. */
+static void give_up(struct rill_producer *p)
+{
+    rill__mutex_lock(&p->lock);
+    p->closing = true; /* reports may try to send again */
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
         if (lane->open == NULL) continue;
         lane->open->count = lane->open->batch.record_count;
@@ -813,6 +820,31 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     while (p->in_flight.first != NULL) finish(p, queue_take(&p->in_flight), RILL_ERR_TIMEOUT);
     deliver(p);
     rill__mutex_unlock(&p->lock);
+}
+
+int rill__producer_close(rill_producer *p, int timeout_ms)
+{
+    int64_t deadline = rill__deadline(timeout_ms);
+    struct store *store = p->store;
+    struct rill_producer **at;
+    struct saved_message why;
+    int first = 0;
+    int rc;
+
+    if (p->reserved != NULL) return check_state(p);
+    do { /* again while reports have sent more */
+        rc = rill__producer_flush(p, rill__time_left_ms(deadline));
+        if (rc != 0 && first == 0) {
+            first = rc;
+            rill__message_save(&why);
+        }
+    } while (rc != RILL_ERR_TIMEOUT && has_unsent(p) && rill__monotonic_ns() < deadline);
+
+    rill__mutex_lock(&store->clients_lock);
+    for (at = &store->producers; *at != p; at = &(*at)->next) {}
+    *at = p->next;
+    rill__mutex_unlock(&store->clients_lock);
+    give_up(p);
 
     free_flights(p, p->spare);
     while (p->lanes != NULL) {
@@ -830,8 +862,8 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     rill__mutex_deinit(&p->lock);
     atomic_fetch_sub(&p->handle->children, 1);
     rill__free(&store->heap, p);
-    if (rc != 0) rill__message_restore(&why);
-    return rc;
+    if (first != 0) rill__message_restore(&why);
+    return first;
 }
 
 int rill__record_header_at(const rill_record *record, size_t index, rill_header *header)

@@ -309,15 +309,33 @@ static void *run_maintenance(void *arg)
     struct store *store = arg;
     int before = 0;
 
-    while (atomic_load(&store->thread_word) == 0) {
+    while (!atomic_load(&store->thread_stop)) {
+        uint32_t sequence = atomic_load(&store->thread_word);
         uint32_t next_ms = 1000;
-        int rc = rill__store_maintain(store, &next_ms);
+        int64_t deadline;
+        int rc;
+
+        atomic_store(&store->thread_wakes_ns, INT64_MAX); /* who has work now says so */
+        rc = rill__store_maintain(store, &next_ms);
         /* Nobody sees what this thread returns; said once, not every second. */
         if (rc != 0 && rc != before) rill__store_say(store, RILL_LOG_ERROR, rill__message());
         before = rc;
-        rill__futex_wait(&store->thread_word, 0, rill__deadline((int)next_ms));
+        deadline = rill__deadline((int)next_ms);
+        atomic_store(&store->thread_wakes_ns, deadline);
+        rill__futex_wait(&store->thread_word, sequence, deadline);
     }
     return NULL;
+}
+
+static void wake_thread(struct store *store)
+{
+    atomic_fetch_add(&store->thread_word, 1);
+    rill__futex_wake_all(&store->thread_word);
+}
+
+void rill__store_due(struct store *store, int64_t at_ns)
+{
+    if (store->thread.running && at_ns < atomic_load(&store->thread_wakes_ns)) wake_thread(store);
 }
 
 static int store_new(const char *path, const rill_options *options, struct store **out)
@@ -481,8 +499,8 @@ int rill__store_close(rill *handle)
     if (--store->handles == 0) {
         for (at = &registry; *at != store; at = &(*at)->next) {}
         *at = store->next;
-        atomic_store(&store->thread_word, 1);
-        rill__futex_wake_all(&store->thread_word);
+        atomic_store(&store->thread_stop, true);
+        wake_thread(store);
         rill__thread_join(&store->thread);
         rill__bridge_stop(store);
         rc = checkpoint_all(store);

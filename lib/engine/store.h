@@ -81,7 +81,9 @@ struct store {
 
     struct mutex maintain_lock; /* one maintenance at a time */
     struct thread thread;
-    _Atomic uint32_t thread_word; /* futex: 1 = stop */
+    _Atomic bool thread_stop;
+    _Atomic uint32_t thread_word;    /* futex: changes when it has more to do */
+    _Atomic int64_t thread_wakes_ns; /* when it will look by itself */
 
     _Atomic uint64_t records_appended;
     _Atomic uint64_t bytes_appended;
@@ -95,6 +97,8 @@ struct store {
     _Atomic uint64_t mapped_bytes;
 };
 
+/* Lets the store's thread, if it has one, do maintenance at at_ns or before. */
+void rill__store_due(struct store *store, int64_t at_ns);
 void rill__store_say(void *store, int level, const char *line);
 
 /* The topic of that name; RILL_ERR_NOT_FOUND. Lives as long as the store. */

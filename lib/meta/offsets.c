@@ -152,9 +152,9 @@ static int commit_offsets_work(struct meta *meta, MDB_txn *txn, void *arg)
         size_t text = o->metadata == NULL ? 0 : strlen(o->metadata) + 1;
         MDB_val key = {rill__meta_offset_key(name, work->group, o->topic_id, o->partition), name};
 
-        if (text > RILL_METADATA_MAX)
+        if (text > RILL_METADATA_MAX + 1)
             return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes; at most %d", text - 1,
-                              RILL_METADATA_MAX - 1);
+                              RILL_METADATA_MAX);
         rill__put64(v, (uint64_t)o->offset);
         rill__put32(v + 8, (uint32_t)o->leader_epoch);
         rill__put32(v + 12, 0);

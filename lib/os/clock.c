@@ -24,6 +24,13 @@ int64_t rill__monotonic_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t rill__tick_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 void rill__sleep_ns(int64_t ns)
 {
     struct timespec t = {ns / 1000000000, ns % 1000000000};

@@ -12,6 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER
+#endif
+#endif
+
 #define SPIN_TRIES 100
 #define SPIN_PAUSES 8
 
@@ -117,7 +125,7 @@ int rill__shared_mutex_trylock(struct shared_mutex *mutex)
 /* pthread's result. */
 static int lock_until(struct shared_mutex *mutex, int64_t deadline_ns)
 {
-#ifdef __SANITIZE_THREAD__
+#ifdef THREAD_SANITIZER
     /* The sanitizer does not know pthread_mutex_clocklock. */
     int e;
     while ((e = pthread_mutex_trylock(&mutex->u.m)) == EBUSY) {
@@ -170,7 +178,7 @@ void rill__futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadlin
     struct timespec t;
     int e = errno;
 
-#ifdef __SANITIZE_THREAD__
+#ifdef THREAD_SANITIZER
     /* The sanitizer holds signals back while we are in a call it does not know. */
     if (deadline_ns > rill__deadline(50)) deadline_ns = rill__deadline(50);
 #endif

@@ -164,7 +164,7 @@ static void an_offset_is_kept_with_its_metadata(void **state)
 static void a_commit_is_whole_or_not_at_all(void **state)
 {
     struct meta_offset o[3] = {offset_of('t', 0, 1), offset_of('t', 1, 2), offset_of('t', 2, 3)};
-    char too_long[RILL_METADATA_MAX + 1];
+    char too_long[RILL_METADATA_MAX + 2];
 
     (void)state;
     memset(too_long, 'm', sizeof too_long - 1);
