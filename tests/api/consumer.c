@@ -103,6 +103,60 @@ static void the_reset_policy_error_says_so(void **state)
     OK(rill_consumer_close(consumer, 0));
 }
 
+/* Until somebody says where to begin. */
+static void the_reset_policy_error_stays_until_answered(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = {
+        .size = sizeof options, .group = "g", .auto_offset_reset = RILL_RESET_ERROR};
+    rill_position from[2] = {{.topic = "t", .offset = RILL_OFFSET_NONE},
+                             {.topic = "t", .partition = 1, .offset = RILL_OFFSET_NONE}};
+    rill_position answer = {.topic = "t", .partition = 1, .offset = 2, .leader_epoch = -1};
+    rill_consumer *consumer = consumer_open(store, &options);
+    rill_offset offset;
+    rill_record record;
+    size_t count;
+
+    test_topic(store, "t", 2);
+    put(store, "t", 0, 0, 3);
+    put(store, "t", 1, 0, 3);
+    OK(rill_consumer_assign(consumer, from, 2));
+    for (int i = 0; i < 3; i++)
+        FAILS(RILL_ERR_NO_OFFSET, rill_consumer_poll(consumer, 0, &record, 1, &count));
+    OK(rill_consumer_position(consumer, "t", 0, &offset));
+    assert_int_equal(offset, RILL_OFFSET_NONE);
+    OK(rill_consumer_seek(consumer, "t", 0, 1));
+    OK(rill_consumer_poll(consumer, 0, &record, 1, &count)); /* what can be read is */
+    assert_int_equal(record.offset, 1);
+    OK(rill_consumer_poll(consumer, 0, &record, 1, &count));
+    assert_int_equal(record.offset, 2);
+    FAILS(RILL_ERR_NO_OFFSET, rill_consumer_poll(consumer, 0, &record, 1, &count));
+    OK(rill_consumer_commit(consumer, &answer, 1));
+    OK(rill_consumer_poll(consumer, 0, &record, 1, &count));
+    assert_int_equal(record.partition, 1);
+    assert_int_equal(record.offset, 2);
+    OK(rill_consumer_close(consumer, 0));
+}
+
+static void a_poll_that_returns_at_once_is_awake(void **state)
+{
+    rill *store = *state;
+    rill_consumer *consumer;
+    rill_record record;
+    size_t count;
+
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 1);
+    consumer = test_consumer(store, "t", 0, 0);
+    rill_consumer_wakeup(consumer);
+    OK(rill_consumer_poll(consumer, WAIT_MS, &record, 1, &count));
+    assert_int_equal(count, 1);
+    put(store, "t", 0, 1, 1);
+    OK(rill_consumer_poll(consumer, WAIT_MS, &record, 1, &count)); /* not woken once more */
+    assert_int_equal(count, 1);
+    OK(rill_consumer_close(consumer, 0));
+}
+
 static void only_what_exists_can_be_assigned(void **state)
 {
     rill *store = *state;
@@ -898,6 +952,8 @@ int main(void)
         WITH_STORE(no_offset_means_the_one_that_the_group_committed),
         WITH_STORE(without_a_commit_the_reset_policy_decides),
         WITH_STORE(the_reset_policy_error_says_so),
+        WITH_STORE(the_reset_policy_error_stays_until_answered),
+        WITH_STORE(a_poll_that_returns_at_once_is_awake),
         WITH_STORE(only_what_exists_can_be_assigned),
         WITH_STORE(assigning_replaces_and_unsubscribing_drops),
         WITH_STORE(the_assignment_says_how_much_did_not_fit),

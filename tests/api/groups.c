@@ -380,6 +380,57 @@ static void a_commit_of_positions_covers_these(void **state)
     OK(rill_consumer_close(consumer, WAIT_MS));
 }
 
+static void metadata_is_limited(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = member_options("g");
+    rill_consumer *consumer = consumer_open(store, &options);
+    char text[RILL_METADATA_MAX + 2];
+    char back[RILL_METADATA_MAX + 1];
+    rill_position position = {.topic = "t", .metadata = text};
+
+    test_topic(store, "t", 1);
+    memset(text, 'm', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    FAILS(RILL_ERR_TOO_BIG, rill_consumer_commit(consumer, &position, 1));
+    text[RILL_METADATA_MAX] = '\0';
+    OK(rill_consumer_commit(consumer, &position, 1));
+    OK(rill_consumer_committed(consumer, "t", 0, &position, back, sizeof back));
+    assert_string_equal(back, text);
+    OK(rill_consumer_close(consumer, 0));
+}
+
+static void what_was_assigned_by_hand_is_committed_on_close(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = member_options("g");
+    rill_position from = {.topic = "t", .offset = RILL_OFFSET_NONE};
+    rill_position position;
+    rill_consumer *consumer;
+    rill_record records[4];
+    size_t count;
+
+    options.auto_commit_interval_ms = 3600000;
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 4);
+    consumer = consumer_open(store, &options);
+    OK(rill_consumer_assign(consumer, &from, 1));
+    OK(rill_consumer_poll(consumer, 0, records, 3, &count));
+    OK(rill_consumer_close(consumer, 0));
+    consumer = consumer_open(store, &options);
+    OK(rill_consumer_committed(consumer, "t", 0, &position, NULL, 0));
+    assert_int_equal(position.offset, 3);
+    OK(rill_consumer_close(consumer, 0));
+}
+
+static void a_group_that_is_not_there_cannot_be_deleted(void **state)
+{
+    rill_group_info info;
+
+    FAILS(RILL_ERR_NOT_FOUND, rill_group_delete(*state, "none"));
+    FAILS(RILL_ERR_NOT_FOUND, rill_group_describe(*state, "none", &info));
+}
+
 static void long_metadata_comes_back_whole(void **state)
 {
     static char text[RILL_METADATA_MAX];
@@ -833,6 +884,9 @@ int main(void)
         WITH_STORE(members_come_and_go_and_each_record_is_seen_once),
         WITH_STORE(members_in_threads_see_each_record_once),
         WITH_STORE(a_commit_covers_what_polls_handed_out),
+        WITH_STORE(metadata_is_limited),
+        WITH_STORE(what_was_assigned_by_hand_is_committed_on_close),
+        WITH_STORE(a_group_that_is_not_there_cannot_be_deleted),
         WITH_STORE(a_commit_of_positions_covers_these),
         WITH_STORE(long_metadata_comes_back_whole),
         WITH_STORE(a_commit_is_of_all_its_positions_or_none),

@@ -498,6 +498,110 @@ static void records_left_at_close_are_reported(void **state)
     log_is(store, -1, 1);
 }
 
+static int refused; /* what a report got when it tried to send */
+
+static void report_and_try(void *arg, const rill_delivery *delivery)
+{
+    rill_record record = RILL_RECORD_INIT;
+
+    (void)delivery;
+    record.value = (rill_bytes){"x", 1};
+    record.partition = 0;
+    refused = rill_producer_send(*(rill_producer **)arg, &record, NULL, 0);
+}
+
+static void the_last_reports_cannot_send(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+    struct holder holder;
+
+    options.delivery = report_and_try;
+    options.delivery_arg = &producer;
+    test_topic(store, "t", 1);
+    holder_start(&holder, store, "t", 0, 7);
+    producer = producer_open(store, &options);
+    OK(send_to(producer, 0, 0, 0));
+    refused = 0;
+    FAILS(RILL_ERR_TIMEOUT, rill_producer_close(producer, 0));
+    assert_int_equal(refused, RILL_ERR_CLOSED);
+    holder_stop(&holder);
+    log_is(store, 7, 1);
+}
+
+static void closing_sends_what_reports_send(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+
+    test_topic(store, "t", 1);
+    producer = producer_open(store, &options);
+    send_again(producer, 1, 1, 100);
+    OK(send_to(producer, 0, 0, 0));
+    OK(rill_producer_close(producer, WAIT_MS));
+    reported(0, 100, 0, 0);
+    log_is(store, 0, 100);
+}
+
+static void each_batch_without_keys_goes_elsewhere(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+    int used = 0;
+
+    test_topic(store, "t", 8);
+    producer = producer_open(store, &options);
+    for (int64_t i = 0; i < 200; i++) {
+        OK(send_to(producer, RILL_PARTITION_ANY, i, 0));
+        OK(rill_producer_flush(producer, WAIT_MS));
+    }
+    OK(rill_producer_close(producer, WAIT_MS));
+    for (int p = 0; p < 8; p++) used += log_end_of(store, "t", p) > 0;
+    assert_int_equal(used, 8); /* all but certainly */
+}
+
+static int32_t choose_wrongly(void *arg, const rill_record *record, uint32_t partition_count)
+{
+    (void)arg;
+    (void)record;
+    return (int32_t)partition_count;
+}
+
+static void who_is_to_blame_for_a_wrong_partition_is_told(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+
+    options.partitioner = choose_wrongly;
+    test_topic(store, "t", 2);
+    producer = producer_open(store, &options);
+    FAILS(RILL_ERR_NOT_FOUND, send_to(producer, 2, 0, 0));
+    FAILS(RILL_ERR_NOT_FOUND, send_to(producer, -7, 0, 0));
+    FAILS(RILL_ERR_INVALID, send_to(producer, RILL_PARTITION_ANY, 0, 0));
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
+static void polling_gets_durable_reports(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+
+    options.acks = RILL_ACKS_DURABLE;
+    options.linger_ms = 1;
+    test_topic(store, "t", 1);
+    if (rill_producer_open(store, &options, &producer) == RILL_ERR_UNSUPPORTED) skip();
+    OK(send_to(producer, 0, 0, 0));
+    for (struct patience patience = {0}; reports.count == 0; wait_a_little(&patience))
+        OK(rill_producer_poll(producer));
+    reported(0, 1, 0, 0);
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
 static void a_close_with_time_sends_all(void **state)
 {
     rill *store = *state;
@@ -943,6 +1047,11 @@ int main(void)
         WITH_REPORTS(an_append_that_times_out_appended_nothing),
         WITH_REPORTS(records_left_at_close_are_reported),
         WITH_REPORTS(a_close_with_time_sends_all),
+        WITH_REPORTS(the_last_reports_cannot_send),
+        WITH_REPORTS(closing_sends_what_reports_send),
+        WITH_REPORTS(each_batch_without_keys_goes_elsewhere),
+        WITH_REPORTS(who_is_to_blame_for_a_wrong_partition_is_told),
+        WITH_REPORTS(polling_gets_durable_reports),
         WITH_REPORTS(keys_go_where_kafka_sends_them),
         WITH_REPORTS(records_without_key_stick_to_a_partition_for_a_batch),
         WITH_REPORTS(a_partition_that_is_named_is_taken),
