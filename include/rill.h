@@ -581,6 +581,11 @@ typedef struct rill_group_info {
 /* Errors: RILL_ERR_NOT_FOUND the group never committed and has no member. */
 RILL_API int rill_group_describe(rill *store, const char *group, rill_group_info *info);
 
+/* Calls visit for every group in order of name, until it returns nonzero, which
+ * is then returned. visit may call into the library, except rill_close. */
+RILL_API int rill_group_list(rill *store, int (*visit)(void *arg, const rill_group_info *info),
+                             void *arg);
+
 /* Forgets a group and its committed offsets. RILL_ERR_STATE while it has
  * members here, RILL_ERR_BUSY in another process; RILL_ERR_NOT_FOUND. */
 RILL_API int rill_group_delete(rill *store, const char *group);

@@ -111,11 +111,7 @@ int rill_topic_describe(rill *store, const char *topic, rill_topic_info *info)
 
 int rill_topic_list(rill *store, int (*visit)(void *arg, const rill_topic_info *info), void *arg)
 {
-    int rc;
-
-    if (store == NULL) return rill__missing("rill_topic_list", "store");
-    if (visit == NULL) return rill__missing("rill_topic_list", "visit");
-    rc = rill__handle_check(store);
+    int rc = check_store("rill_topic_list", store, "visit", (const void *)(uintptr_t)visit);
     return rc != 0 ? rc : rill__topic_list(store->store, visit, arg);
 }
 
@@ -142,6 +138,12 @@ int rill_group_describe(rill *store, const char *group, rill_group_info *info)
     int rc = check_store("rill_group_describe", store, "group", group);
     if (rc == 0 && info == NULL) rc = rill__missing("rill_group_describe", "info");
     return rc != 0 ? rc : rill__group_describe(store->store, group, info);
+}
+
+int rill_group_list(rill *store, int (*visit)(void *arg, const rill_group_info *info), void *arg)
+{
+    int rc = check_store("rill_group_list", store, "visit", (const void *)(uintptr_t)visit);
+    return rc != 0 ? rc : rill__group_list(store->store, visit, arg);
 }
 
 int rill_group_delete(rill *store, const char *group)

@@ -331,6 +331,24 @@ int rill__group_describe(struct store *store, const char *name, rill_group_info 
     return 0;
 }
 
+int rill__group_list(struct store *store, int (*visit)(void *arg, const rill_group_info *info),
+                     void *arg)
+{
+    char name[RILL_TOPIC_NAME_MAX + 1] = "";
+    rill_group_info info;
+    int32_t generation;
+    int rc;
+
+    while ((rc = rill__meta_group_after(store->meta, name, name, sizeof name, &generation)) ==
+           0) {
+        rc = rill__group_describe(store, name, &info);
+        if (rc == RILL_ERR_NOT_FOUND) continue; /* deleted meanwhile */
+        if (rc == 0) rc = visit(arg, &info);
+        if (rc != 0) return rc;
+    }
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
+}
+
 int rill__group_delete(struct store *store, const char *name)
 {
     struct coordinator *c = NULL;

@@ -48,6 +48,8 @@ int rill__partition_describe(struct store *store, const char *topic, int32_t par
 int rill__partition_offset_for_time(struct store *store, const char *topic, int32_t partition,
                                     int64_t timestamp_ms, rill_offset *offset);
 int rill__group_describe(struct store *store, const char *group, rill_group_info *info);
+int rill__group_list(struct store *store, int (*visit)(void *arg, const rill_group_info *info),
+                     void *arg);
 int rill__group_delete(struct store *store, const char *group);
 
 int rill__producer_open(rill *handle, const rill_producer_options *options,

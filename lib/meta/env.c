@@ -144,6 +144,23 @@ int rill__meta_get(struct meta *meta, MDB_txn *txn, const MDB_val *key, MDB_val 
     return rc != 0 ? rc : rill__meta_check_value(meta, key, value);
 }
 
+int rill__meta_next(struct meta *meta, MDB_txn *txn, char kind, const char *after, MDB_val *key,
+                    MDB_val *value)
+{
+    uint8_t name[META_KEY_MAX + 1];
+    MDB_cursor *cursor;
+    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+
+    if (rc != 0) return rc;
+    key->mv_size = rill__meta_name_key(name, kind, after);
+    key->mv_data = name;
+    name[key->mv_size++] = 0; /* the smallest key behind it */
+    rc = rill__meta_failed(meta, mdb_cursor_get(cursor, key, value, MDB_SET_RANGE), "reading");
+    mdb_cursor_close(cursor);
+    if (rc == 0 && *(const char *)key->mv_data != kind) rc = RILL_ERR_NOT_FOUND;
+    return rc == 0 ? rill__meta_check_value(meta, key, value) : rc;
+}
+
 int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,
                    size_t size)
 {

@@ -36,6 +36,10 @@ int rill__meta_failed(struct meta *meta, int mdb_code, const char *what);
 /* The value of key without its checksum; RILL_ERR_NOT_FOUND without message. */
 int rill__meta_get(struct meta *meta, MDB_txn *txn, const MDB_val *key, MDB_val *value);
 int rill__meta_check_value(struct meta *meta, const MDB_val *key, MDB_val *value);
+/* The first key of its kind behind `after`, and its value, both until the
+ * transaction changes something; RILL_ERR_NOT_FOUND without message. */
+int rill__meta_next(struct meta *meta, MDB_txn *txn, char kind, const char *after, MDB_val *key,
+                    MDB_val *value);
 /* Appends the checksum; value has room for 8 more bytes. */
 int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,
                    size_t size);

@@ -99,26 +99,17 @@ int rill__meta_group_delete(struct meta *meta, const char *group)
 static int group_after_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct group_work *work = arg;
-    uint8_t name[META_KEY_MAX + 1];
-    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
+    MDB_val key;
     MDB_val value;
-    MDB_cursor *cursor;
-    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+    int rc = rill__meta_next(meta, txn, 'G', work->group, &key, &value);
 
     if (rc != 0) return rc;
-    name[key.mv_size++] = 0;
-    rc = rill__meta_failed(meta, mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE), "reading");
-    if (rc == 0 && *(const char *)key.mv_data != 'G') rc = RILL_ERR_NOT_FOUND;
-    if (rc == 0) rc = rill__meta_check_value(meta, &key, &value);
-    if (rc == 0 && (value.mv_size != 4 || key.mv_size > work->name_size))
-        rc = rill__fail(RILL_ERR_CORRUPT, "%s: a group's record is damaged", meta->path);
-    if (rc == 0) {
-        work->generation = (int32_t)rill__get32(value.mv_data);
-        memcpy(work->name, (const char *)key.mv_data + 1, key.mv_size - 1);
-        work->name[key.mv_size - 1] = '\0';
-    }
-    mdb_cursor_close(cursor);
-    return rc;
+    if (value.mv_size != 4 || key.mv_size > work->name_size)
+        return rill__fail(RILL_ERR_CORRUPT, "%s: a group's record is damaged", meta->path);
+    work->generation = (int32_t)rill__get32(value.mv_data);
+    memcpy(work->name, (const char *)key.mv_data + 1, key.mv_size - 1);
+    work->name[key.mv_size - 1] = '\0';
+    return 0;
 }
 
 int rill__meta_group_after(struct meta *meta, const char *after, char *group, size_t group_size,

@@ -98,20 +98,11 @@ int rill__meta_topic_delete(struct meta *meta, const char *name, struct meta_top
 static int after_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct topic_work *work = arg;
-    uint8_t name[META_KEY_MAX + 1];
-    MDB_val key = {rill__meta_name_key(name, 'T', work->name), name};
+    MDB_val key;
     MDB_val value;
-    MDB_cursor *cursor;
-    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+    int rc = rill__meta_next(meta, txn, 'T', work->name, &key, &value);
 
-    if (rc != 0) return rc;
-    name[key.mv_size++] = 0; /* the smallest key behind it */
-    rc = rill__meta_failed(meta, mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE), "reading");
-    if (rc == 0 && *(const char *)key.mv_data != 'T') rc = RILL_ERR_NOT_FOUND;
-    if (rc == 0) rc = rill__meta_check_value(meta, &key, &value);
-    if (rc == 0) rc = decode_topic(meta, &key, &value, work->topic);
-    mdb_cursor_close(cursor);
-    return rc;
+    return rc == 0 ? decode_topic(meta, &key, &value, work->topic) : rc;
 }
 
 int rill__meta_topic_after(struct meta *meta, const char *after, struct meta_topic *topic)

@@ -431,6 +431,43 @@ static void a_group_that_is_not_there_cannot_be_deleted(void **state)
     FAILS(RILL_ERR_NOT_FOUND, rill_group_describe(*state, "none", &info));
 }
 
+static int name_group(void *arg, const rill_group_info *info)
+{
+    char *names = arg;
+
+    strcat(names, info->name);
+    if (info->member_count > 0) strcat(names, "*");
+    return strcmp(info->name, "stop") == 0 ? 42 : 0;
+}
+
+static void groups_are_listed_in_order(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = member_options("b");
+    rill_position position = {.topic = "t"};
+    rill_consumer *member;
+    rill_consumer *other;
+    char names[100] = "";
+
+    test_topic(store, "t", 1);
+    OK(rill_group_list(store, name_group, names));
+    assert_string_equal(names, "");
+    member = member_open(store, &options);
+    options.group = "a";
+    other = consumer_open(store, &options);
+    OK(rill_consumer_commit(other, &position, 1));
+    OK(rill_consumer_close(other, 0));
+    OK(rill_group_list(store, name_group, names));
+    assert_string_equal(names, "ab*");
+    options.group = "stop";
+    other = member_open(store, &options);
+    names[0] = '\0';
+    assert_int_equal(rill_group_list(store, name_group, names), 42);
+    OK(rill_consumer_close(other, 0));
+    OK(rill_consumer_close(member, 0));
+    FAILS(RILL_ERR_INVALID, rill_group_list(store, NULL, names));
+}
+
 static void long_metadata_comes_back_whole(void **state)
 {
     static char text[RILL_METADATA_MAX];
@@ -885,6 +922,7 @@ int main(void)
         WITH_STORE(members_in_threads_see_each_record_once),
         WITH_STORE(a_commit_covers_what_polls_handed_out),
         WITH_STORE(metadata_is_limited),
+        WITH_STORE(groups_are_listed_in_order),
         WITH_STORE(what_was_assigned_by_hand_is_committed_on_close),
         WITH_STORE(a_group_that_is_not_there_cannot_be_deleted),
         WITH_STORE(a_commit_of_positions_covers_these),

@@ -170,26 +170,12 @@ static void a_system_call_would_be_noticed(void **state)
     assert_true(WIFSIGNALED(status));
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    test_directory();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_directory_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(nothing_is_allocated, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_system_call_is_made, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_system_call_would_be_noticed, set_up, tear_down),
+        WITH_DIRECTORY(nothing_is_allocated),
+        WITH_DIRECTORY(no_system_call_is_made),
+        WITH_DIRECTORY(a_system_call_would_be_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

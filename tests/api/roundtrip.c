@@ -12,20 +12,6 @@ static rill *open_store(void)
     return store;
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    test_directory();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_directory_remove();
-    return 0;
-}
-
 static void every_part_of_a_record(void **state)
 {
     rill *store = open_store();
@@ -88,7 +74,6 @@ static void every_part_of_a_record(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_part_of_a_record, set_up, tear_down)};
+    const struct CMUnitTest tests[] = {WITH_DIRECTORY(every_part_of_a_record)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -741,14 +741,14 @@ static void a_message_belongs_to_its_thread(void **state)
     assert_non_null(strstr(rill_errmsg(), "mine"));
 }
 
-#define WITH_DIRECTORY(test)                                                                     \
+#define WITHOUT_STORE(test)                                                                      \
     cmocka_unit_test_setup_teardown(test, directory_set_up, store_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_DIRECTORY(a_store_is_made_only_on_request),
-        WITH_DIRECTORY(a_directory_of_somebody_else_is_left_alone),
+        WITHOUT_STORE(a_store_is_made_only_on_request),
+        WITHOUT_STORE(a_directory_of_somebody_else_is_left_alone),
         WITH_STORE(a_store_opened_twice_is_shared),
         WITH_STORE(a_store_with_open_clients_stays_open),
         cmocka_unit_test(closing_nothing_is_fine),
@@ -763,15 +763,15 @@ int main(void)
         WITH_STORE(topics_are_listed_by_name),
         WITH_STORE(a_partition_is_described),
         WITH_STORE(a_sync_makes_all_partitions_durable),
-        WITH_DIRECTORY(maintenance_syncs_by_interval),
+        WITHOUT_STORE(maintenance_syncs_by_interval),
         WITH_STORE(maintenance_rolls_segments_by_age),
-        WITH_DIRECTORY(a_thread_of_the_store_does_it_alone),
+        WITHOUT_STORE(a_thread_of_the_store_does_it_alone),
         WITH_STORE(counters_count),
         WITH_STORE(counters_of_another_version_are_given_as_far_as_known),
-        WITH_DIRECTORY(what_is_noteworthy_is_logged),
-        WITH_DIRECTORY(all_memory_is_given_back),
-        WITH_DIRECTORY(an_allocator_is_whole_or_not_there),
-        WITH_DIRECTORY(memory_stays_below_its_limit),
+        WITHOUT_STORE(what_is_noteworthy_is_logged),
+        WITHOUT_STORE(all_memory_is_given_back),
+        WITHOUT_STORE(an_allocator_is_whole_or_not_there),
+        WITHOUT_STORE(memory_stays_below_its_limit),
         cmocka_unit_test(the_version_is_the_headers),
         cmocka_unit_test(every_error_has_its_text),
         WITH_STORE(a_message_belongs_to_its_thread)};

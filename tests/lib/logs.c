@@ -2,6 +2,7 @@
  * logs.c - see logs.h.
  */
 #include "logs.h"
+#include "faults.h"
 #include "base/bytes.h"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -84,6 +85,23 @@ void test_log_deinit(struct test_log *t)
     test_directory_remove();
     assert_int_equal(atomic_load(&t->mapped_bytes), 0);
     assert_int_equal(atomic_load(&t->heap.bytes), 0);
+}
+
+int test_log_set_up(void **state)
+{
+    static struct test_log t;
+
+    test_log_init(&t);
+    OK(test_log_open(&t));
+    *state = &t;
+    return 0;
+}
+
+int test_log_tear_down(void **state)
+{
+    faults_clear();
+    test_log_deinit(*state);
+    return 0;
 }
 
 int test_log_restart(struct test_log *t)

@@ -29,6 +29,11 @@ void test_log_init(struct test_log *t);
 /* Closes, checks that all memory and maps were given back, removes the files. */
 void test_log_deinit(struct test_log *t);
 
+/* A test with such a log, open, as *state. */
+#define WITH_LOG(test) cmocka_unit_test_setup_teardown(test, test_log_set_up, test_log_tear_down)
+int test_log_set_up(void **state);
+int test_log_tear_down(void **state);
+
 int test_log_open(struct test_log *t);
 void test_log_close(struct test_log *t);
 /* Closes, and opens as the next run of processes of the same boot does. */

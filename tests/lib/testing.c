@@ -35,6 +35,20 @@ void test_directory_remove(void)
     directory[0] = '\0';
 }
 
+int test_directory_set_up(void **state)
+{
+    (void)state;
+    test_directory();
+    return 0;
+}
+
+int test_directory_tear_down(void **state)
+{
+    (void)state;
+    test_directory_remove();
+    return 0;
+}
+
 const char *test_path(const char *name)
 {
     static char paths[4][800];

@@ -34,6 +34,11 @@ const char *test_message(void);
 
 /* A fresh, empty directory under TMPDIR; the same buffer every time. */
 const char *test_directory(void);
+/* A test with a directory of its own. */
+#define WITH_DIRECTORY(test)                                                                     \
+    cmocka_unit_test_setup_teardown(test, test_directory_set_up, test_directory_tear_down)
+int test_directory_set_up(void **state);
+int test_directory_tear_down(void **state);
 /* Removes it with all that is in it. */
 void test_directory_remove(void);
 /* "DIR/name" of the last test_directory, in a buffer that lives until the next

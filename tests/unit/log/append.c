@@ -10,23 +10,6 @@
 
 #define ROOM_OF_SEGMENT (4096 - SEGMENT_HEADER_SIZE)
 
-static int setup(void **state)
-{
-    static struct test_log t;
-
-    test_log_init(&t);
-    OK(test_log_open(&t));
-    *state = &t;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    faults_clear();
-    test_log_deinit(*state);
-    return 0;
-}
-
 static uint32_t segment_count(struct log *log)
 {
     uint32_t count = 0;
@@ -604,34 +587,33 @@ static void threads_and_processes_append_side_by_side(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(empty_log_has_no_segment),
-                                       TEST(offsets_have_no_gap_across_rolls),
-                                       TEST(batch_that_just_fits_does_not_roll),
-                                       TEST(batch_that_does_not_fit_begins_a_segment),
-                                       TEST(batch_larger_than_a_segment_is_too_big),
-                                       TEST(old_segment_rolls_in_maintenance),
-                                       TEST(young_segment_does_not_roll),
-                                       TEST(old_segment_rolls_at_append),
-                                       TEST(every_way_in_stores_the_same_bytes),
-                                       TEST(copy_on_write_goes_through_the_file),
-                                       TEST(reserved_room_is_seen_only_after_commit),
-                                       TEST(reserve_rolls_too),
-                                       TEST(abandoned_room_leaves_zeros),
-                                       TEST(reserved_room_keeps_others_out),
-                                       TEST(two_processes_take_turns),
-                                       TEST(appending_wakes_an_armed_slot_once),
-                                       TEST(deleted_topic_takes_no_more),
-                                       TEST(full_disk_at_a_roll_fails_cleanly),
-                                       TEST(failed_roll_leaves_no_file),
-                                       TEST(full_disk_leaves_room_in_the_segment),
-                                       TEST(page_that_cannot_be_had_is_no_space),
-                                       TEST(kernel_without_populate_is_fine),
-                                       TEST(any_failing_call_in_a_roll_is_survived),
-                                       TEST(failed_write_publishes_nothing),
-                                       TEST(failed_write_never_comes_back),
-                                       TEST(failed_write_leaves_zeros),
-                                       TEST(write_that_cannot_be_undone_poisons),
-                                       TEST(threads_and_processes_append_side_by_side)};
+    const struct CMUnitTest tests[] = {WITH_LOG(empty_log_has_no_segment),
+                                       WITH_LOG(offsets_have_no_gap_across_rolls),
+                                       WITH_LOG(batch_that_just_fits_does_not_roll),
+                                       WITH_LOG(batch_that_does_not_fit_begins_a_segment),
+                                       WITH_LOG(batch_larger_than_a_segment_is_too_big),
+                                       WITH_LOG(old_segment_rolls_in_maintenance),
+                                       WITH_LOG(young_segment_does_not_roll),
+                                       WITH_LOG(old_segment_rolls_at_append),
+                                       WITH_LOG(every_way_in_stores_the_same_bytes),
+                                       WITH_LOG(copy_on_write_goes_through_the_file),
+                                       WITH_LOG(reserved_room_is_seen_only_after_commit),
+                                       WITH_LOG(reserve_rolls_too),
+                                       WITH_LOG(abandoned_room_leaves_zeros),
+                                       WITH_LOG(reserved_room_keeps_others_out),
+                                       WITH_LOG(two_processes_take_turns),
+                                       WITH_LOG(appending_wakes_an_armed_slot_once),
+                                       WITH_LOG(deleted_topic_takes_no_more),
+                                       WITH_LOG(full_disk_at_a_roll_fails_cleanly),
+                                       WITH_LOG(failed_roll_leaves_no_file),
+                                       WITH_LOG(full_disk_leaves_room_in_the_segment),
+                                       WITH_LOG(page_that_cannot_be_had_is_no_space),
+                                       WITH_LOG(kernel_without_populate_is_fine),
+                                       WITH_LOG(any_failing_call_in_a_roll_is_survived),
+                                       WITH_LOG(failed_write_publishes_nothing),
+                                       WITH_LOG(failed_write_never_comes_back),
+                                       WITH_LOG(failed_write_leaves_zeros),
+                                       WITH_LOG(write_that_cannot_be_undone_poisons),
+                                       WITH_LOG(threads_and_processes_append_side_by_side)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,22 +6,6 @@
 #include "base/bytes.h"
 #include "logs.h"
 
-static int setup(void **state)
-{
-    static struct test_log t;
-
-    test_log_init(&t);
-    OK(test_log_open(&t));
-    *state = &t;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    test_log_deinit(*state);
-    return 0;
-}
-
 /* The first record that the cursor gives after a seek to offset is in the batch
  * that holds offset. */
 static void check_seek(struct log *log, int64_t offset)
@@ -627,28 +611,28 @@ static void readers_see_whole_batches_while_others_append(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(every_offset_can_be_sought),
-                                       TEST(one_cursor_may_jump_about),
-                                       TEST(outside_of_the_log_is_a_range_error),
-                                       TEST(empty_log_is_read_when_it_fills),
-                                       TEST(reader_follows_the_tail),
-                                       TEST(nothing_is_given_beyond_the_end_that_was_asked_for),
-                                       TEST(segment_before_is_kept_until_released),
-                                       TEST(removed_segment_is_readable_to_who_is_in_it),
-                                       TEST(leaving_gives_maps_back),
-                                       TEST(damaged_value_is_told_and_can_be_passed),
-                                       TEST(damaged_checksum_is_told_and_can_be_passed),
-                                       TEST(damaged_header_is_told_without_verifying),
-                                       TEST(damaged_base_offset_is_told_without_verifying),
-                                       TEST(seek_into_damage_is_told),
-                                       TEST(time_in_order_is_found),
-                                       TEST(time_out_of_order_is_found_like_by_hand),
-                                       TEST(time_that_goes_back_is_found),
-                                       TEST(time_behind_an_old_seal_is_found),
-                                       TEST(time_in_a_damaged_batch_is_corrupt),
-                                       TEST(time_behind_a_damaged_header_is_corrupt),
-                                       TEST(damaged_index_entries_do_not_mislead),
-                                       TEST(readers_see_whole_batches_while_others_append)};
+    const struct CMUnitTest tests[] = {
+        WITH_LOG(every_offset_can_be_sought),
+        WITH_LOG(one_cursor_may_jump_about),
+        WITH_LOG(outside_of_the_log_is_a_range_error),
+        WITH_LOG(empty_log_is_read_when_it_fills),
+        WITH_LOG(reader_follows_the_tail),
+        WITH_LOG(nothing_is_given_beyond_the_end_that_was_asked_for),
+        WITH_LOG(segment_before_is_kept_until_released),
+        WITH_LOG(removed_segment_is_readable_to_who_is_in_it),
+        WITH_LOG(leaving_gives_maps_back),
+        WITH_LOG(damaged_value_is_told_and_can_be_passed),
+        WITH_LOG(damaged_checksum_is_told_and_can_be_passed),
+        WITH_LOG(damaged_header_is_told_without_verifying),
+        WITH_LOG(damaged_base_offset_is_told_without_verifying),
+        WITH_LOG(seek_into_damage_is_told),
+        WITH_LOG(time_in_order_is_found),
+        WITH_LOG(time_out_of_order_is_found_like_by_hand),
+        WITH_LOG(time_that_goes_back_is_found),
+        WITH_LOG(time_behind_an_old_seal_is_found),
+        WITH_LOG(time_in_a_damaged_batch_is_corrupt),
+        WITH_LOG(time_behind_a_damaged_header_is_corrupt),
+        WITH_LOG(damaged_index_entries_do_not_mislead),
+        WITH_LOG(readers_see_whole_batches_while_others_append)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

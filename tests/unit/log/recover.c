@@ -11,23 +11,6 @@
 #include <errno.h>
 #include <sys/wait.h>
 
-static int setup(void **state)
-{
-    static struct test_log t;
-
-    test_log_init(&t);
-    OK(test_log_open(&t));
-    *state = &t;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    faults_clear();
-    test_log_deinit(*state);
-    return 0;
-}
-
 /* All bytes of the segment from position on are zero. */
 static void check_zeros(int64_t base, uint32_t position)
 {
@@ -979,40 +962,39 @@ static void survivor_of_a_dead_appender_goes_on(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(whole_log_survives_a_reboot),
-        TEST(empty_log_survives_a_reboot),
-        TEST(same_boot_keeps_all_that_was_written),
-        TEST(insane_control_block_is_not_trusted),
-        TEST(unknown_boot_is_no_same_boot),
-        TEST(only_the_first_opener_recovers),
-        TEST(recovery_is_one_process_work),
-        TEST(epoch_goes_up_at_every_recovery),
-        TEST(torn_batch_is_cut_and_never_comes_back),
-        TEST(first_batch_of_all_may_be_torn),
-        TEST(segment_that_never_got_its_header_is_removed),
-        TEST(segments_behind_a_torn_batch_are_removed),
-        TEST(segment_lost_behind_the_mark_is_a_torn_tail),
-        TEST(lost_segment_that_was_durable_is_corrupt),
-        TEST(lost_older_segment_is_met_by_readers),
-        TEST(lost_control_file_is_corrupt),
-        TEST(short_control_file_is_corrupt),
-        TEST(damage_before_the_mark_is_not_cut),
-        TEST(damaged_header_before_the_mark_is_not_cut),
-        TEST(short_length_before_the_mark_cuts_nothing),
-        TEST(long_length_before_the_mark_cuts_nothing),
-        TEST(damaged_segment_header_is_corrupt),
-        TEST(leftovers_are_removed),
-        TEST(half_made_roll_is_removed),
-        TEST(half_made_roll_is_no_gap_after_a_reboot),
-        TEST(segment_inside_another_is_removed),
-        TEST(half_filled_room_is_zeroed),
-        TEST(batch_of_an_earlier_epoch_is_refused_behind_a_later_one),
-        TEST(lost_index_is_made_anew),
-        TEST(store_may_refuse_what_was_recovered),
-        TEST(recovery_may_fail_at_any_call),
-        TEST(recovery_of_the_same_boot_may_fail_at_any_call),
-        TEST(survivor_of_a_dead_appender_goes_on)};
+        WITH_LOG(whole_log_survives_a_reboot),
+        WITH_LOG(empty_log_survives_a_reboot),
+        WITH_LOG(same_boot_keeps_all_that_was_written),
+        WITH_LOG(insane_control_block_is_not_trusted),
+        WITH_LOG(unknown_boot_is_no_same_boot),
+        WITH_LOG(only_the_first_opener_recovers),
+        WITH_LOG(recovery_is_one_process_work),
+        WITH_LOG(epoch_goes_up_at_every_recovery),
+        WITH_LOG(torn_batch_is_cut_and_never_comes_back),
+        WITH_LOG(first_batch_of_all_may_be_torn),
+        WITH_LOG(segment_that_never_got_its_header_is_removed),
+        WITH_LOG(segments_behind_a_torn_batch_are_removed),
+        WITH_LOG(segment_lost_behind_the_mark_is_a_torn_tail),
+        WITH_LOG(lost_segment_that_was_durable_is_corrupt),
+        WITH_LOG(lost_older_segment_is_met_by_readers),
+        WITH_LOG(lost_control_file_is_corrupt),
+        WITH_LOG(short_control_file_is_corrupt),
+        WITH_LOG(damage_before_the_mark_is_not_cut),
+        WITH_LOG(damaged_header_before_the_mark_is_not_cut),
+        WITH_LOG(short_length_before_the_mark_cuts_nothing),
+        WITH_LOG(long_length_before_the_mark_cuts_nothing),
+        WITH_LOG(damaged_segment_header_is_corrupt),
+        WITH_LOG(leftovers_are_removed),
+        WITH_LOG(half_made_roll_is_removed),
+        WITH_LOG(half_made_roll_is_no_gap_after_a_reboot),
+        WITH_LOG(segment_inside_another_is_removed),
+        WITH_LOG(half_filled_room_is_zeroed),
+        WITH_LOG(batch_of_an_earlier_epoch_is_refused_behind_a_later_one),
+        WITH_LOG(lost_index_is_made_anew),
+        WITH_LOG(store_may_refuse_what_was_recovered),
+        WITH_LOG(recovery_may_fail_at_any_call),
+        WITH_LOG(recovery_of_the_same_boot_may_fail_at_any_call),
+        WITH_LOG(survivor_of_a_dead_appender_goes_on)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

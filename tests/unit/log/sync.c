@@ -9,23 +9,6 @@
 #include "logs.h"
 #include <errno.h>
 
-static int setup(void **state)
-{
-    static struct test_log t;
-
-    test_log_init(&t);
-    OK(test_log_open(&t));
-    *state = &t;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    faults_clear();
-    test_log_deinit(*state);
-    return 0;
-}
-
 /* The calls that order what gets to disk, as one line of text. */
 struct trace {
     char text[4000];
@@ -541,31 +524,30 @@ static void whoever_is_acknowledged_is_durable(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(sync_moves_the_durable_end),
-                                       TEST(sync_of_an_empty_log_is_done),
-                                       TEST(what_is_durable_is_not_synced_again),
-                                       TEST(sync_reaches_every_segment_and_the_directory),
-                                       TEST(mark_follows_what_it_speaks_of),
-                                       TEST(mark_names_only_segments_that_are_durable),
-                                       TEST(mark_is_lazy),
-                                       TEST(mark_is_written_when_due),
-                                       TEST(mark_bytes_are_as_specified),
-                                       TEST(marks_alternate_and_the_newer_counts),
-                                       TEST(damaged_newer_mark_gives_the_older),
-                                       TEST(log_opens_with_one_mark),
-                                       TEST(log_does_not_open_without_a_mark),
-                                       TEST(lost_index_sync_costs_only_the_hint),
-                                       TEST(interrupted_sync_is_tried_again),
-                                       TEST(failed_sync_of_a_segment_poisons),
-                                       TEST(full_disk_at_sync_poisons),
-                                       TEST(failed_sync_of_the_directory_poisons),
-                                       TEST(failed_sync_of_the_mark_poisons),
-                                       TEST(failed_write_of_the_mark_poisons),
-                                       TEST(poison_tells_what_is_durable),
-                                       TEST(poison_ends_with_the_next_recovery),
-                                       TEST(sync_wakes_an_armed_slot),
-                                       TEST(sync_by_another_may_take_too_long),
-                                       TEST(whoever_is_acknowledged_is_durable)};
+    const struct CMUnitTest tests[] = {WITH_LOG(sync_moves_the_durable_end),
+                                       WITH_LOG(sync_of_an_empty_log_is_done),
+                                       WITH_LOG(what_is_durable_is_not_synced_again),
+                                       WITH_LOG(sync_reaches_every_segment_and_the_directory),
+                                       WITH_LOG(mark_follows_what_it_speaks_of),
+                                       WITH_LOG(mark_names_only_segments_that_are_durable),
+                                       WITH_LOG(mark_is_lazy),
+                                       WITH_LOG(mark_is_written_when_due),
+                                       WITH_LOG(mark_bytes_are_as_specified),
+                                       WITH_LOG(marks_alternate_and_the_newer_counts),
+                                       WITH_LOG(damaged_newer_mark_gives_the_older),
+                                       WITH_LOG(log_opens_with_one_mark),
+                                       WITH_LOG(log_does_not_open_without_a_mark),
+                                       WITH_LOG(lost_index_sync_costs_only_the_hint),
+                                       WITH_LOG(interrupted_sync_is_tried_again),
+                                       WITH_LOG(failed_sync_of_a_segment_poisons),
+                                       WITH_LOG(full_disk_at_sync_poisons),
+                                       WITH_LOG(failed_sync_of_the_directory_poisons),
+                                       WITH_LOG(failed_sync_of_the_mark_poisons),
+                                       WITH_LOG(failed_write_of_the_mark_poisons),
+                                       WITH_LOG(poison_tells_what_is_durable),
+                                       WITH_LOG(poison_ends_with_the_next_recovery),
+                                       WITH_LOG(sync_wakes_an_armed_slot),
+                                       WITH_LOG(sync_by_another_may_take_too_long),
+                                       WITH_LOG(whoever_is_acknowledged_is_durable)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
