@@ -85,6 +85,7 @@ struct store {
     _Atomic uint32_t thread_word;    /* futex: changes when it has more to do */
     _Atomic int64_t thread_wakes_ns; /* when it will look by itself */
 
+    _Atomic uint32_t idle_segments;
     _Atomic uint64_t records_appended;
     _Atomic uint64_t bytes_appended;
     _Atomic uint64_t batches_appended;

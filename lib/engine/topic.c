@@ -235,6 +235,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .say_arg = store,
         .recovered = clamp_committed,
         .recovered_arg = partition,
+        .idle_segments = &store->idle_segments,
         .mapped_bytes = &store->mapped_bytes,
         .syncs = &store->syncs,
         .rolls = &store->rolls,

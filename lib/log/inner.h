@@ -19,11 +19,12 @@ struct log {
     struct map control_map;
     struct control *control; /* = control_map.data */
 
-    struct mutex lock; /* guards the next four */
+    struct mutex lock; /* guards the next five */
     int64_t *bases;    /* sorted base offsets of the segments known here */
     size_t base_count;
     size_t base_room;
     struct segment *segments; /* open ones, read or write */
+    uint32_t idle_count;      /* of them, pinned by nobody */
 
     struct segment *writer;  /* active segment, writable; under append_lock */
     struct file writer_file; /* the same, for write calls; under append_lock */
@@ -49,6 +50,9 @@ int rill__log_refresh(struct log *log);
 /* An open segment with one more reference. */
 int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **segment);
 void rill__log_unpin(struct log *log, struct segment *segment);
+/* Closes what nobody pins: before a segment's name may come to mean another
+ * file, and when the topic is gone. */
+void rill__log_drop_idle(struct log *log);
 void rill__log_say(struct log *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Records a failed sync for all processes; returns the code to pass on. */

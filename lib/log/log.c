@@ -111,6 +111,7 @@ void rill__log_close(struct log *log)
     if (log == NULL) return;
     heap = log->config.heap;
     if (log->writer != NULL) rill__log_unpin(log, log->writer);
+    rill__log_drop_idle(log);
     while (log->segments != NULL) {
         struct segment *next = log->segments->next;
         rill__segment_close(&log->config, log->segments);
@@ -321,6 +322,43 @@ int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes)
     return 0;
 }
 
+/* ---- Open segments ---- */
+
+/* In one store, so that maps do not run out: an idle segment has two. */
+#define IDLE_STORE_MAX 512u
+#define IDLE_MAX 8u
+
+/* Takes it out of the list; the caller closes it, outside the lock. */
+static void unlink_segment(struct log *log, struct segment *segment)
+{
+    struct segment **at = &log->segments;
+
+    while (*at != segment) at = &(*at)->next;
+    *at = segment->next;
+}
+
+static void take_idle(struct log *log)
+{
+    log->idle_count--;
+    atomic_fetch_sub_explicit(log->config.idle_segments, 1, memory_order_relaxed);
+}
+
+/* The one that has been idle longest, if there are too many; out of the list. */
+static struct segment *too_many_idle(struct log *log)
+{
+    struct segment *oldest = NULL;
+
+    if (log->idle_count <= IDLE_MAX &&
+        atomic_load_explicit(log->config.idle_segments, memory_order_relaxed) <= IDLE_STORE_MAX)
+        return NULL;
+    for (struct segment *s = log->segments; s != NULL; s = s->next)
+        if (s->references == 0) oldest = s;
+    if (oldest == NULL) return NULL;
+    unlink_segment(log, oldest);
+    take_idle(log);
+    return oldest;
+}
+
 int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **out)
 {
     struct segment *s;
@@ -330,7 +368,7 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
     for (s = log->segments; s != NULL; s = s->next)
         if (s->base == base && s->writable == writable) break;
     if (s != NULL) {
-        s->references++;
+        if (s->references++ == 0) take_idle(log);
     } else {
         rc = rill__segment_open(&log->config, &log->dir, base, writable, &s);
         if (rc == 0) {
@@ -345,16 +383,38 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
 
 void rill__log_unpin(struct log *log, struct segment *segment)
 {
-    struct segment **at;
-
     if (segment == NULL) return;
     rill__mutex_lock(&log->lock);
-    if (--segment->references == 0) {
-        for (at = &log->segments; *at != segment; at = &(*at)->next) {}
-        *at = segment->next;
-    } else {
+    if (--segment->references != 0) {
         segment = NULL;
+    } else {
+        unlink_segment(log, segment);
+        if (!segment->writable && !rill__log_is_deleted(log)) {
+            segment->next = log->segments; /* idle last is first in the list */
+            log->segments = segment;
+            log->idle_count++;
+            atomic_fetch_add_explicit(log->config.idle_segments, 1, memory_order_relaxed);
+            segment = too_many_idle(log);
+        }
     }
     rill__mutex_unlock(&log->lock);
     rill__segment_close(&log->config, segment); /* unmapping takes its time */
+}
+
+void rill__log_drop_idle(struct log *log)
+{
+    struct segment **at;
+
+    rill__mutex_lock(&log->lock);
+    for (at = &log->segments; *at != NULL;) {
+        struct segment *s = *at;
+        if (s->references != 0) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        take_idle(log);
+        rill__segment_close(&log->config, s);
+    }
+    rill__mutex_unlock(&log->lock);
 }

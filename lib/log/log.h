@@ -41,7 +41,8 @@ struct log_config {
      * than other parts of the store believe. Nonzero fails the open. */
     int (*recovered)(void *arg, int64_t log_end);
     void *recovered_arg;
-    _Atomic uint64_t *mapped_bytes; /* statistics, relaxed */
+    _Atomic uint32_t *idle_segments; /* of all logs of the store, see log.c; relaxed */
+    _Atomic uint64_t *mapped_bytes;  /* statistics, relaxed */
     _Atomic uint64_t *syncs;
     _Atomic uint64_t *rolls;
     _Atomic uint64_t *recoveries;

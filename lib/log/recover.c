@@ -90,6 +90,7 @@ int rill__log_repair(struct log *log)
     atomic_store(&c->active_base, tail.base);
     atomic_store(&c->tail_position, tail.position);
     atomic_store(&c->log_end, tail.end_offset);
+    rill__log_drop_idle(log);
     rc = rill__log_refresh(log);
     if (rc == 0) rc = remove_bases(log, tail.base, -1, &removed);
     if (rc == 0 && removed) rc = rill__log_refresh(log);
@@ -432,5 +433,6 @@ int rill__log_recover(struct log *log)
                       log->dir.name, scan.tail.end_offset, (int)scan.tail.epoch);
 out:
     if (scan.segment != NULL) rill__log_unpin(log, scan.segment);
+    rill__log_drop_idle(log);
     return rc;
 }

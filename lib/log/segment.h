@@ -3,7 +3,8 @@
  *
  * A struct segment is a mapping in this process, shared by reference count:
  * cursors pin what they point into, so unlinking a file never pulls memory
- * from under a record that was handed out. Segments never change size.
+ * from under a record that was handed out. Mapping is dear: some that nobody
+ * pins any more are kept. Segments never change size.
  *
  * Threads: rill__segment_* are called with the log's private lock held unless
  * they say otherwise; base, salt, size and the maps never change after open.
@@ -14,7 +15,7 @@
 
 struct segment {
     struct segment *next; /* list of the log; guarded by log->lock */
-    uint32_t references;  /* guarded by log->lock */
+    uint32_t references;  /* guarded by log->lock; 0: idle, kept for the next one */
     bool writable;
     int64_t base;
     uint64_t salt;

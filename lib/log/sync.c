@@ -268,6 +268,7 @@ int rill__log_maintain(struct log *log, uint32_t *next_ms)
     struct control *c = log->control;
     int rc = rill__log_state(log);
 
+    if (rc == RILL_ERR_NOT_FOUND) rill__log_drop_idle(log);
     if (rc != 0) return rc;
     if (atomic_load(&c->mark_end) < rill__log_end(log)) {
         int64_t since = rill__monotonic_ns() / 1000000 - atomic_load(&c->mark_ms);

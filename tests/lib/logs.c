@@ -56,6 +56,7 @@ void test_log_init(struct test_log *t)
                                     .say_arg = t,
                                     .recovered = recovered,
                                     .recovered_arg = t,
+                                    .idle_segments = &t->idle_segments,
                                     .mapped_bytes = &t->mapped_bytes,
                                     .syncs = &t->syncs,
                                     .rolls = &t->rolls,
