@@ -563,3 +563,10 @@ int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
     if (rc != 0) rill__message_restore(&why);
     return rc;
 }
+
+int rill__record_header_at(const rill_record *record, size_t index, rill_header *header)
+{
+    if (record->raw == NULL)
+        return rill__fail(RILL_ERR_INVALID, "only records from a consumer have stored headers");
+    return rill__record_header(record->raw, index, header);
+}

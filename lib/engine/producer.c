@@ -1,93 +1,13 @@
 /*
- * engine/producer.c - from records to batches to the log.
+ * engine/producer.c - the calls of a producer: records in, batches out.
  *
- *     send:  record -> lane's open flight --full, lingered, flush--> log
- *                                                                     |
- *            report <- ready <- (acks durable: in_flight, synced) <---+
- *
- * A lane is one partition that this producer writes to; it has one open flight,
- * a batch being built in its stored form. A flight that was sent waits in
- * order for its acknowledgement and then for its reports to be delivered.
- * Flights and their buffers are used again, so that after a while a send
- * allocates nothing.
- *
- * Threads: producer->lock guards all of it. Reports are called without it, by
- * one thread at a time (delivering), which keeps them in order.
+ * What a record goes through is drawn in engine/producer.h.
  */
-#include "base/murmur.h"
-#include "engine/clients.h"
+#include "engine/producer.h"
 #include <inttypes.h>
 #include <string.h>
 
 #define IN_FLIGHT_MAX 256u /* durable batches sent and not yet synced */
-
-struct flight {
-    struct flight *next;
-    struct lane *lane;
-    struct batch batch;
-    void **opaques; /* one per record, only with a delivery callback */
-    uint32_t opaque_room;
-    int64_t first_ms; /* tick of the first record */
-    int64_t base_offset;
-    uint32_t count;
-    int status;
-};
-
-struct target;
-
-struct lane {
-    struct lane *next;
-    struct target *target;
-    struct topic *topic;
-    struct log *log;
-    int32_t partition;
-    struct flight *open; /* NULL: none being built */
-};
-
-struct flight_queue {
-    struct flight *first;
-    struct flight **last;
-};
-
-struct target { /* a topic this producer writes to */
-    struct target *next;
-    struct topic *topic;
-    int32_t sticky;
-    struct lane *lanes[]; /* per partition, NULL until used */
-};
-
-struct rill_producer {
-    struct rill_producer *next; /* store->clients_lock */
-    rill *handle;
-    struct store *store;
-    uint32_t fork_generation;
-    rill_producer_options options;
-    char *topic;
-    bool durable;
-
-    struct mutex lock; /* guards all below */
-    struct target *targets;
-    struct lane *lanes;
-    struct flight *spare;
-    uint64_t buffered; /* bytes of all flights' buffers */
-    struct flight_queue in_flight;
-    uint32_t in_flight_count;
-    struct flight_queue ready;
-    int first_error; /* since the last flush */
-    struct saved_message first_message;
-    uint64_t random;
-    bool closing; /* nothing is accepted any more */
-    bool delivering;
-    const void *deliverer; /* which thread */
-    void *scratch;         /* rill_producer_append's batch */
-    size_t scratch_size;
-
-    struct lane *reserved; /* open reservation, else NULL */
-    struct batch reserved_batch;
-};
-
-/* Its address tells threads apart. */
-static _Thread_local char this_thread;
 
 int rill__producer_check(const rill_producer *producer)
 {
@@ -95,304 +15,7 @@ int rill__producer_check(const rill_producer *producer)
     return rill__fail(RILL_ERR_FORKED, "this producer was opened before fork()");
 }
 
-/* ---- Queues ----------------------------------------------------------- */
-
-static void queue_init(struct flight_queue *queue)
-{
-    queue->first = NULL;
-    queue->last = &queue->first;
-}
-
-static void queue_put(struct flight_queue *queue, struct flight *flight)
-{
-    flight->next = NULL;
-    *queue->last = flight;
-    queue->last = &flight->next;
-}
-
-static struct flight *queue_take(struct flight_queue *queue)
-{
-    struct flight *flight = queue->first;
-
-    if (flight == NULL) return NULL;
-    queue->first = flight->next;
-    if (queue->first == NULL) queue->last = &queue->first;
-    return flight;
-}
-
-/* ---- Flights ---------------------------------------------------------- */
-
-static void flight_free(struct rill_producer *p, struct flight *flight)
-{
-    if (flight == NULL) return;
-    p->buffered -= flight->batch.capacity;
-    rill__free(&p->store->heap, flight->batch.data);
-    rill__free(&p->store->heap, flight->opaques);
-    rill__free(&p->store->heap, flight);
-}
-
-/* Done with: its buffer serves the next one. */
-static void flight_retire(struct rill_producer *p, struct flight *flight)
-{
-    rill__batch_reset(&flight->batch);
-    flight->next = p->spare;
-    p->spare = flight;
-}
-
-/* A flight with room for at least size bytes, RILL_ERR_FULL if the buffer
- * limit does not allow it. */
-static int flight_get(struct rill_producer *p, size_t size, struct flight **out)
-{
-    size_t room = p->options.batch_bytes;
-    struct flight *flight = p->spare;
-    void *buffer;
-
-    if (room < size) room = ROUND_ROOM(size);
-    if (flight != NULL && flight->batch.capacity >= size) {
-        p->spare = flight->next;
-        *out = flight;
-        return 0;
-    }
-    while (p->spare != NULL && p->buffered + room > p->options.buffer_bytes) {
-        flight = p->spare;
-        p->spare = flight->next;
-        flight_free(p, flight);
-    }
-    if (p->buffered + room > p->options.buffer_bytes && p->buffered != 0)
-        return rill__fail(RILL_ERR_FULL,
-                          "%" PRIu64 " of %" PRIu64
-                          " buffer bytes are taken by batches that wait",
-                          p->buffered, p->options.buffer_bytes);
-    flight = rill__alloc(&p->store->heap, sizeof *flight);
-    buffer = flight == NULL ? NULL : rill__alloc(&p->store->heap, room);
-    if (buffer == NULL) {
-        rill__free(&p->store->heap, flight);
-        return RILL_ERR_NO_MEMORY;
-    }
-    rill__batch_init(&flight->batch, buffer, room);
-    p->buffered += room;
-    *out = flight;
-    return 0;
-}
-
-/* ---- Topics, partitions, lanes ---------------------------------------- */
-
-static int target_get(struct rill_producer *p, const char *name, struct target **out)
-{
-    struct target **at;
-    struct target *target;
-    struct topic *topic;
-    int rc;
-
-    if (name == NULL) name = p->topic;
-    if (name == NULL)
-        return rill__fail(RILL_ERR_INVALID,
-                          "the record names no topic and the producer has none of its own");
-    for (at = &p->targets; (target = *at) != NULL; at = &target->next) {
-        if (strcmp(target->topic->info.name, name) != 0 || atomic_load(&target->topic->gone))
-            continue;
-        *at = target->next; /* the last used one first */
-        target->next = p->targets;
-        p->targets = target;
-        *out = target;
-        return 0;
-    }
-    rc = rill__topic_find(p->store, name, &topic);
-    if (rc != 0) return rc;
-    target = rill__alloc(&p->store->heap,
-                         sizeof *target + topic->info.partition_count * sizeof target->lanes[0]);
-    if (target == NULL) return RILL_ERR_NO_MEMORY;
-    target->topic = topic;
-    target->sticky = (int32_t)(p->random % topic->info.partition_count);
-    target->next = p->targets;
-    p->targets = target;
-    *out = target;
-    return 0;
-}
-
-static int choose_partition(struct rill_producer *p, struct target *target,
-                            const rill_record *record, int32_t *partition)
-{
-    uint32_t count = target->topic->info.partition_count;
-
-    if (record->partition != RILL_PARTITION_ANY) *partition = record->partition;
-    else if (p->options.partitioner != NULL)
-        *partition = p->options.partitioner(p->options.partitioner_arg, record, count);
-    else if (record->key.data != NULL)
-        *partition = rill__murmur2_partition(record->key.data, record->key.size, count);
-    else *partition = target->sticky;
-    if (*partition >= 0 && (uint32_t)*partition < count) return 0;
-    return rill__fail(record->partition != RILL_PARTITION_ANY ? RILL_ERR_NOT_FOUND
-                                                              : RILL_ERR_INVALID,
-                      "topic %s has partitions 0 to %u, not %d", target->topic->info.name,
-                      count - 1, (int)*partition);
-}
-
-static int lane_get(struct rill_producer *p, const rill_record *record, int timeout_ms,
-                    struct lane **out)
-{
-    struct target *target;
-    struct lane *lane;
-    int32_t partition;
-    int rc = target_get(p, record->topic, &target);
-
-    if (rc == 0) rc = choose_partition(p, target, record, &partition);
-    if (rc != 0) return rc;
-    *out = target->lanes[partition];
-    if (*out != NULL) return 0;
-    lane = rill__alloc(&p->store->heap, sizeof *lane);
-    if (lane == NULL) return RILL_ERR_NO_MEMORY;
-    rc = rill__partition_log(target->topic, partition, timeout_ms < 1000 ? 1000 : timeout_ms,
-                             &lane->log);
-    if (rc != 0) {
-        rill__free(&p->store->heap, lane);
-        return rc;
-    }
-    lane->target = target;
-    lane->topic = target->topic;
-    lane->partition = partition;
-    lane->next = p->lanes;
-    p->lanes = lane;
-    target->lanes[partition] = lane;
-    *out = lane;
-    return 0;
-}
-
-/* ---- Sending ---------------------------------------------------------- */
-
-static void note_error(struct rill_producer *p, int rc)
-{
-    if (p->first_error != 0) return;
-    p->first_error = rc;
-    rill__message_save(&p->first_message);
-}
-
-static void finish(struct rill_producer *p, struct flight *flight, int status)
-{
-    flight->status = status;
-    if (p->options.delivery == NULL) flight_retire(p, flight);
-    else queue_put(&p->ready, flight);
-}
-
-static void count_append(struct store *store, uint64_t records, uint64_t bytes)
-{
-    atomic_fetch_add_explicit(&store->records_appended, records, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->bytes_appended, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->batches_appended, 1, memory_order_relaxed);
-}
-
-/* Records without key go to one partition until a batch of it is sent. */
-static void move_sticky(struct rill_producer *p, const struct lane *lane)
-{
-    struct target *target = lane->target;
-
-    if (target->sticky != lane->partition) return;
-    p->random = p->random * UINT64_C(6364136223846793005) + 1442695040888963407;
-    target->sticky = (int32_t)((p->random >> 33) % target->topic->info.partition_count);
-}
-
-/* Sends the lane's open flight. RILL_ERR_TIMEOUT leaves it open; any other
- * error is its end, and reported. */
-static int lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline)
-{
-    struct flight *flight = lane->open;
-    int rc;
-
-    if (flight == NULL) return 0;
-    if (flight->batch.record_count == 0) return 0;
-    rill__batch_seal(&flight->batch);
-    rc = rill__log_append(lane->log, &flight->batch, p->durable, deadline, &flight->base_offset);
-    if (rc == RILL_ERR_TIMEOUT) return rc;
-    lane->open = NULL;
-    flight->count = flight->batch.record_count;
-    if (rc != 0) {
-        note_error(p, rc);
-        finish(p, flight, rc);
-        return rc;
-    }
-    count_append(p->store, flight->count, flight->batch.size);
-    move_sticky(p, lane);
-    if (p->durable) {
-        queue_put(&p->in_flight, flight);
-        p->in_flight_count++;
-    } else {
-        finish(p, flight, 0);
-    }
-    return 0;
-}
-
-/* Takes what is durable out of in_flight. With wait, syncs for the first. */
-static int settle(struct rill_producer *p, bool wait, int64_t deadline)
-{
-    struct flight *flight;
-    int rc = 0;
-
-    while ((flight = p->in_flight.first) != NULL) {
-        int64_t end = flight->base_offset + flight->count;
-        bool covered = rill__log_durable(flight->lane->log) >= end;
-
-        if (!covered && wait) {
-            rc = rill__log_sync(flight->lane->log, end, deadline);
-            if (rc == RILL_ERR_TIMEOUT) return rc;
-        } else if (!covered) {
-            rc = rill__log_state(flight->lane->log);
-            if (rc == 0) return 0;
-        }
-        queue_take(&p->in_flight);
-        p->in_flight_count--;
-        if (rc != 0) note_error(p, rc);
-        finish(p, flight, rc);
-    }
-    return rc;
-}
-
-/* Calls the reports that are ready; with p->lock held, let go meanwhile. */
-static void deliver(struct rill_producer *p)
-{
-    struct flight *flight;
-
-    if (p->options.delivery == NULL || p->delivering) return;
-    p->delivering = true;
-    p->deliverer = &this_thread;
-    while ((flight = queue_take(&p->ready)) != NULL) {
-        rill_delivery report = {.topic = flight->lane->topic->info.name,
-                                .partition = flight->lane->partition,
-                                .status = flight->status};
-        rill__mutex_unlock(&p->lock);
-        for (uint32_t i = 0; i < flight->count; i++) {
-            report.offset = flight->status == 0 ? flight->base_offset + i : RILL_OFFSET_NONE;
-            report.opaque = flight->opaques[i];
-            p->options.delivery(p->options.delivery_arg, &report);
-        }
-        rill__mutex_lock(&p->lock);
-        flight_retire(p, flight);
-    }
-    p->delivering = false;
-    p->deliverer = NULL;
-}
-
-static int send_lingering(struct rill_producer *p, int64_t *next_ms)
-{
-    int64_t now_ms = rill__tick_ms();
-    int first = 0;
-
-    for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
-        int64_t left;
-        int rc;
-        if (lane->open == NULL || lane->open->batch.record_count == 0) continue;
-        left = lane->open->first_ms + p->options.linger_ms - now_ms;
-        if (left > 0) {
-            if (left < *next_ms) *next_ms = left;
-            continue;
-        }
-        rc = lane_send(p, lane, rill__deadline(0));
-        if (rc == RILL_ERR_TIMEOUT) *next_ms = 1;
-        else if (rc != 0 && first == 0) first = rc;
-    }
-    return first;
-}
-
-static int check_state(const struct rill_producer *p)
+int rill__producer_state(const struct rill_producer *p)
 {
     if (p->closing) return rill__fail(RILL_ERR_CLOSED, "the producer is being closed");
     if (p->reserved == NULL) return 0;
@@ -400,7 +23,7 @@ static int check_state(const struct rill_producer *p)
                       "a reservation is open; commit or abandon it on the thread that made it");
 }
 
-static int check_record(const struct topic *topic, const rill_record *record, size_t *size)
+int rill__record_check(const struct topic *topic, const rill_record *record, size_t *size)
 {
     *size = rill__batch_size_of(record);
     if (*size == 0 || *size > topic->info.max_message_bytes)
@@ -417,6 +40,29 @@ static int check_record(const struct topic *topic, const rill_record *record, si
         return rill__fail(RILL_ERR_INVALID, "timestamp %" PRId64 " is before the epoch",
                           record->timestamp_ms);
     return 0;
+}
+
+/* ---- Record by record ------------------------------------------------- */
+
+static int send_lingering(struct rill_producer *p, int64_t *next_ms)
+{
+    int64_t now_ms = rill__tick_ms();
+    int first = 0;
+
+    for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
+        int64_t left;
+        int rc;
+        if (lane->open == NULL || lane->open->batch.record_count == 0) continue;
+        left = lane->open->first_ms + p->options.linger_ms - now_ms;
+        if (left > 0) {
+            if (left < *next_ms) *next_ms = left;
+            continue;
+        }
+        rc = rill__lane_send(p, lane, rill__deadline(0));
+        if (rc == RILL_ERR_TIMEOUT) *next_ms = 1;
+        else if (rc != 0 && first == 0) first = rc;
+    }
+    return first;
 }
 
 static int keep_opaque(struct rill_producer *p, struct flight *flight, void *opaque)
@@ -442,23 +88,23 @@ static int make_room_for(struct rill_producer *p, struct lane *lane, size_t size
     struct flight *fresh = NULL;
     int rc;
 
-    rc = flight_get(p, size, &fresh);
+    rc = rill__flight_get(p, size, &fresh);
     while (rc == RILL_ERR_FULL) {
         /* Batches of other lanes take the room: send them. */
         struct lane *other = p->lanes;
         while (other != NULL && other->open == NULL) other = other->next;
         if (other != NULL) {
-            rc = lane_send(p, other, deadline);
+            rc = rill__lane_send(p, other, deadline);
             if (rc == RILL_ERR_TIMEOUT) return rc;
         } else if (p->in_flight.first != NULL) {
-            rc = settle(p, true, deadline);
+            rc = rill__flights_settle(p, true, deadline);
             if (rc == RILL_ERR_TIMEOUT) return rc;
         } else if (p->ready.first != NULL && !p->delivering) {
-            deliver(p);
+            rill__flights_deliver(p);
         } else {
             return rc;
         }
-        rc = flight_get(p, size, &fresh);
+        rc = rill__flight_get(p, size, &fresh);
     }
     if (rc != 0) return rc;
     fresh->lane = lane;
@@ -469,16 +115,14 @@ static int make_room_for(struct rill_producer *p, struct lane *lane, size_t size
 static int send_locked(struct rill_producer *p, const rill_record *record, void *opaque,
                        int timeout_ms)
 {
-    int64_t deadline = timeout_ms > 0   ? rill__deadline(timeout_ms)
-                       : timeout_ms < 0 ? INT64_MAX
-                                        : 0;
+    int64_t deadline = rill__deadline_unless_0(timeout_ms);
     int64_t now_ms = rill__now_ms();
     struct lane *lane;
     size_t size;
-    int rc = check_state(p);
+    int rc = rill__producer_state(p);
 
-    if (rc == 0) rc = lane_get(p, record, timeout_ms, &lane);
-    if (rc == 0) rc = check_record(lane->topic, record, &size);
+    if (rc == 0) rc = rill__lane_get(p, record, timeout_ms, &lane);
+    if (rc == 0) rc = rill__record_check(lane->topic, record, &size);
     if (rc == 0) rc = rill__log_state(lane->log);
     if (rc != 0) return rc;
     for (int attempt = 0;; attempt++) {
@@ -494,11 +138,11 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
             break;
         if (attempt > 1) return rill__fail(RILL_ERR_BUG, "a record fits in no batch");
         if (lane->open->batch.record_count == 0) { /* its buffer is too small for this one */
-            flight_free(p, lane->open);
+            rill__flight_free(p, lane->open);
             lane->open = NULL;
             continue;
         }
-        rc = lane_send(p, lane, deadline);
+        rc = rill__lane_send(p, lane, deadline);
         if (rc == RILL_ERR_TIMEOUT) return rc; /* the new record is not accepted */
     }
     /* From here on the record is accepted; what fails now is reported. */
@@ -509,8 +153,8 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
     if (lane->open->batch.size >= p->options.batch_bytes ||
         rill__tick_ms() - lane->open->first_ms >= (int64_t)p->options.linger_ms ||
         (p->options.flags & RILL_PRODUCER_NO_LINGER) != 0)
-        lane_send(p, lane, deadline);
-    if (p->in_flight_count > IN_FLIGHT_MAX) settle(p, true, deadline);
+        rill__lane_send(p, lane, deadline);
+    if (p->in_flight_count > IN_FLIGHT_MAX) rill__flights_settle(p, true, deadline);
     return 0;
 }
 
@@ -525,19 +169,19 @@ int rill__producer_send(rill_producer *p, const rill_record *record, void *opaqu
     if (p->ready.first != NULL) {
         struct saved_message why;
         rill__message_save(&why);
-        deliver(p);
+        rill__flights_deliver(p);
         if (rc != 0) rill__message_restore(&why);
     }
     rill__mutex_unlock(&p->lock);
     return rc;
 }
 
+/* ---- Batch by batch --------------------------------------------------- */
+
 int rill__producer_append(rill_producer *p, const rill_record *records, size_t count,
                           int timeout_ms, rill_offset *base_offset)
 {
-    int64_t deadline = timeout_ms > 0   ? rill__deadline(timeout_ms)
-                       : timeout_ms < 0 ? INT64_MAX
-                                        : 0;
+    int64_t deadline = rill__deadline_unless_0(timeout_ms);
     int64_t now_ms = rill__now_ms();
     struct lane *lane = NULL;
     struct batch batch;
@@ -549,10 +193,10 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
 
     if (count == 0) return rill__fail(RILL_ERR_INVALID, "a batch of no records");
     rill__mutex_lock(&p->lock);
-    rc = check_state(p);
-    if (rc == 0) rc = lane_get(p, &records[0], timeout_ms, &lane);
+    rc = rill__producer_state(p);
+    if (rc == 0) rc = rill__lane_get(p, &records[0], timeout_ms, &lane);
     for (size_t i = 0; i < count && rc == 0; i++) {
-        rc = check_record(lane->topic, &records[i], &one);
+        rc = rill__record_check(lane->topic, &records[i], &one);
         size += one - BATCH_HEAD;
         if (rc == 0 && size > lane->topic->info.max_message_bytes)
             rc = rill__fail(RILL_ERR_TOO_BIG,
@@ -569,7 +213,7 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
             p->scratch_size = size * 2;
         }
     }
-    if (rc == 0) rc = lane_send(p, lane, deadline); /* what came before goes before */
+    if (rc == 0) rc = rill__lane_send(p, lane, deadline); /* what came before goes before */
     if (rc != 0) goto out;
     rill__batch_init(&batch, p->scratch, p->scratch_size);
     for (size_t i = 0; i < count; i++) {
@@ -582,11 +226,11 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     rill__batch_seal(&batch);
     rc = rill__log_append(lane->log, &batch, p->durable, deadline, &offset);
     if (rc == 0) {
-        count_append(p->store, count, batch.size);
-        move_sticky(p, lane);
+        rill__count_append(p->store, count, batch.size);
+        rill__sticky_move(p, lane);
     }
 out:
-    if (rc == 0 && p->ready.first != NULL) deliver(p);
+    if (rc == 0 && p->ready.first != NULL) rill__flights_deliver(p);
     rill__mutex_unlock(&p->lock);
     /* Outside the lock: threads of one producer share a sync. */
     if (rc == 0 && p->durable)
@@ -596,17 +240,19 @@ out:
     return rc;
 }
 
+/* ---- Polling and flushing --------------------------------------------- */
+
 int rill__producer_poll(rill_producer *p)
 {
     int64_t next_ms = INT64_MAX;
     int rc;
 
     rill__mutex_lock(&p->lock);
-    rc = check_state(p);
+    rc = rill__producer_state(p);
     if (rc == 0) {
         send_lingering(p, &next_ms);
-        settle(p, true, INT64_MAX);
-        deliver(p);
+        rill__flights_settle(p, true, INT64_MAX);
+        rill__flights_deliver(p);
     }
     rill__mutex_unlock(&p->lock);
     return rc;
@@ -619,18 +265,19 @@ int rill__producer_flush(rill_producer *p, int timeout_ms)
     int rc;
 
     rill__mutex_lock(&p->lock);
-    rc = check_state(p);
+    rc = rill__producer_state(p);
     if (rc != 0) goto out;
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next)
-        if (lane_send(p, lane, deadline) == RILL_ERR_TIMEOUT) open = true;
-    if (settle(p, true, deadline) == RILL_ERR_TIMEOUT) open = true;
+        if (rill__lane_send(p, lane, deadline) == RILL_ERR_TIMEOUT) open = true;
+    if (rill__flights_settle(p, true, deadline) == RILL_ERR_TIMEOUT) open = true;
     /* Another thread may be in the middle of reports; wait for the last. */
-    while (p->delivering && p->deliverer != &this_thread && rill__monotonic_ns() < deadline) {
+    while (p->delivering && !rill__flights_delivering_here(p) &&
+           rill__monotonic_ns() < deadline) {
         rill__mutex_unlock(&p->lock);
         rill__sleep_ns(100000);
         rill__mutex_lock(&p->lock);
     }
-    deliver(p);
+    rill__flights_deliver(p);
     if (p->first_error != 0) {
         rc = p->first_error;
         rill__message_restore(&p->first_message);
@@ -639,84 +286,6 @@ int rill__producer_flush(rill_producer *p, int timeout_ms)
         rc = rill__fail_prefix(RILL_ERR_TIMEOUT, "not everything was sent in %d ms", timeout_ms);
     }
 out:
-    rill__mutex_unlock(&p->lock);
-    return rc;
-}
-
-/* ---- In place --------------------------------------------------------- */
-
-int rill__producer_reserve(rill_producer *p, const rill_record *record, int timeout_ms,
-                           rill_reservation *reservation)
-{
-    int64_t deadline = timeout_ms > 0   ? rill__deadline(timeout_ms)
-                       : timeout_ms < 0 ? INT64_MAX
-                                        : 0;
-    rill_record shape = *record;
-    struct lane *lane;
-    uint8_t *room;
-    uint8_t *value;
-    size_t size;
-    int rc;
-
-    shape.value.data = ""; /* only its size counts */
-    rill__mutex_lock(&p->lock);
-    rc = check_state(p);
-    if (rc == 0) rc = lane_get(p, &shape, timeout_ms, &lane);
-    if (rc == 0) rc = check_record(lane->topic, &shape, &size);
-    if (rc == 0) rc = lane_send(p, lane, deadline);
-    if (rc == 0) rc = rill__log_reserve(lane->log, size, deadline, &room);
-    if (rc != 0) goto out;
-    if (shape.value.size != 0) shape.value.data = NULL; /* room, filled by the caller */
-    rill__batch_init(&p->reserved_batch, room, size);
-    if (!rill__batch_add(&p->reserved_batch, &shape, rill__now_ms(), &value)) {
-        rill__log_abandon(lane->log);
-        rc = rill__fail(RILL_ERR_BUG, "a reserved record does not fit its own size");
-        goto out;
-    }
-    p->reserved = lane;
-    reservation->value = value;
-    reservation->value_size = shape.value.size;
-    reservation->partition = lane->partition;
-out:
-    rill__mutex_unlock(&p->lock);
-    return rc;
-}
-
-int rill__producer_commit(rill_producer *p, rill_offset *offset)
-{
-    struct lane *lane;
-    int64_t base = 0;
-    int rc = 0;
-
-    rill__mutex_lock(&p->lock);
-    lane = p->reserved;
-    if (lane == NULL) {
-        rc = rill__fail(RILL_ERR_STATE,
-                        "no reservation is open; call rill_producer_reserve first");
-    } else {
-        p->reserved = NULL;
-        rill__batch_seal(&p->reserved_batch);
-        rc = rill__log_commit(lane->log, &p->reserved_batch, &base);
-        count_append(p->store, 1, p->reserved_batch.size);
-        move_sticky(p, lane);
-    }
-    rill__mutex_unlock(&p->lock);
-    if (rc == 0 && p->durable) rc = rill__log_sync(lane->log, base + 1, INT64_MAX);
-    if (rc == 0 && offset != NULL) *offset = base;
-    return rc;
-}
-
-int rill__producer_abandon(rill_producer *p)
-{
-    int rc = 0;
-
-    rill__mutex_lock(&p->lock);
-    if (p->reserved == NULL) {
-        rc = rill__fail(RILL_ERR_STATE, "no reservation is open");
-    } else {
-        rill__log_abandon(p->reserved->log);
-        p->reserved = NULL;
-    }
     rill__mutex_unlock(&p->lock);
     return rc;
 }
@@ -734,8 +303,8 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
     p->handle = handle;
     p->store = store;
     p->fork_generation = rill__fork_generation();
-    queue_init(&p->in_flight);
-    queue_init(&p->ready);
+    rill__flights_init(&p->in_flight);
+    rill__flights_init(&p->ready);
     rc = rill__options_take(OPTIONS_PRODUCER, given, &p->options);
     if (rc == 0) rc = rill__random(&p->random, sizeof p->random);
     if (rc == 0) rc = rill__mutex_init(&p->lock);
@@ -751,7 +320,7 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
                         store->path, store->file_system.name);
     if (rc == 0 && p->options.topic != NULL) {
         p->topic = rill__strdup(&store->heap, p->options.topic);
-        rc = p->topic == NULL ? RILL_ERR_NO_MEMORY : target_get(p, p->topic, &target);
+        rc = p->topic == NULL ? RILL_ERR_NO_MEMORY : rill__target_get(p, p->topic, &target);
     }
     if (rc != 0) {
         while (p->targets != NULL) {
@@ -790,7 +359,7 @@ static void free_flights(struct rill_producer *p, struct flight *list)
 {
     while (list != NULL) {
         struct flight *next = list->next;
-        flight_free(p, list);
+        rill__flight_free(p, list);
         list = next;
     }
 }
@@ -814,11 +383,12 @@ static void give_up(struct rill_producer *p)
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
         if (lane->open == NULL) continue;
         lane->open->count = lane->open->batch.record_count;
-        finish(p, lane->open, RILL_ERR_CLOSED);
+        rill__flight_finish(p, lane->open, RILL_ERR_CLOSED);
         lane->open = NULL;
     }
-    while (p->in_flight.first != NULL) finish(p, queue_take(&p->in_flight), RILL_ERR_TIMEOUT);
-    deliver(p);
+    while (p->in_flight.first != NULL)
+        rill__flight_finish(p, rill__flights_take(&p->in_flight), RILL_ERR_TIMEOUT);
+    rill__flights_deliver(p);
     rill__mutex_unlock(&p->lock);
 }
 
@@ -831,7 +401,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     int first = 0;
     int rc;
 
-    if (p->reserved != NULL) return check_state(p);
+    if (p->reserved != NULL) return rill__producer_state(p);
     do { /* again while reports have sent more */
         rc = rill__producer_flush(p, rill__time_left_ms(deadline));
         if (rc != 0 && first == 0) {
@@ -864,11 +434,4 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     rill__free(&store->heap, p);
     if (first != 0) rill__message_restore(&why);
     return first;
-}
-
-int rill__record_header_at(const rill_record *record, size_t index, rill_header *header)
-{
-    if (record->raw == NULL)
-        return rill__fail(RILL_ERR_INVALID, "only records from a consumer have stored headers");
-    return rill__record_header(record->raw, index, header);
 }

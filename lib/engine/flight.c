@@ -1,0 +1,196 @@
+/*
+ * engine/flight.c - what becomes of a batch: built, sent, settled, reported.
+ *
+ * Flights and their buffers are used again, so that after a while a send
+ * allocates nothing. Reports are called without the producer's lock, by one
+ * thread at a time (delivering), which keeps them in order.
+ */
+#include "engine/producer.h"
+#include <inttypes.h>
+
+/* Its address tells threads apart. */
+static _Thread_local char this_thread;
+
+/* ---- Queues ----------------------------------------------------------- */
+
+void rill__flights_init(struct flight_queue *queue)
+{
+    queue->first = NULL;
+    queue->last = &queue->first;
+}
+
+static void queue_put(struct flight_queue *queue, struct flight *flight)
+{
+    flight->next = NULL;
+    *queue->last = flight;
+    queue->last = &flight->next;
+}
+
+struct flight *rill__flights_take(struct flight_queue *queue)
+{
+    struct flight *flight = queue->first;
+
+    if (flight == NULL) return NULL;
+    queue->first = flight->next;
+    if (queue->first == NULL) queue->last = &queue->first;
+    return flight;
+}
+
+/* ---- Buffers ---------------------------------------------------------- */
+
+void rill__flight_free(struct rill_producer *p, struct flight *flight)
+{
+    if (flight == NULL) return;
+    p->buffered -= flight->batch.capacity;
+    rill__free(&p->store->heap, flight->batch.data);
+    rill__free(&p->store->heap, flight->opaques);
+    rill__free(&p->store->heap, flight);
+}
+
+/* Done with: its buffer serves the next one. */
+static void flight_retire(struct rill_producer *p, struct flight *flight)
+{
+    rill__batch_reset(&flight->batch);
+    flight->next = p->spare;
+    p->spare = flight;
+}
+
+int rill__flight_get(struct rill_producer *p, size_t size, struct flight **out)
+{
+    size_t room = p->options.batch_bytes;
+    struct flight *flight = p->spare;
+    void *buffer;
+
+    if (room < size) room = ROUND_ROOM(size);
+    if (flight != NULL && flight->batch.capacity >= size) {
+        p->spare = flight->next;
+        *out = flight;
+        return 0;
+    }
+    while (p->spare != NULL && p->buffered + room > p->options.buffer_bytes) {
+        flight = p->spare;
+        p->spare = flight->next;
+        rill__flight_free(p, flight);
+    }
+    if (p->buffered + room > p->options.buffer_bytes && p->buffered != 0)
+        return rill__fail(RILL_ERR_FULL,
+                          "%" PRIu64 " of %" PRIu64
+                          " buffer bytes are taken by batches that wait",
+                          p->buffered, p->options.buffer_bytes);
+    flight = rill__alloc(&p->store->heap, sizeof *flight);
+    buffer = flight == NULL ? NULL : rill__alloc(&p->store->heap, room);
+    if (buffer == NULL) {
+        rill__free(&p->store->heap, flight);
+        return RILL_ERR_NO_MEMORY;
+    }
+    rill__batch_init(&flight->batch, buffer, room);
+    p->buffered += room;
+    *out = flight;
+    return 0;
+}
+
+/* ---- Sending ---------------------------------------------------------- */
+
+static void note_error(struct rill_producer *p, int rc)
+{
+    if (p->first_error != 0) return;
+    p->first_error = rc;
+    rill__message_save(&p->first_message);
+}
+
+void rill__flight_finish(struct rill_producer *p, struct flight *flight, int status)
+{
+    flight->status = status;
+    if (p->options.delivery == NULL) flight_retire(p, flight);
+    else queue_put(&p->ready, flight);
+}
+
+void rill__count_append(struct store *store, uint64_t records, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&store->records_appended, records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&store->bytes_appended, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&store->batches_appended, 1, memory_order_relaxed);
+}
+
+int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline)
+{
+    struct flight *flight = lane->open;
+    int rc;
+
+    if (flight == NULL) return 0;
+    if (flight->batch.record_count == 0) return 0;
+    rill__batch_seal(&flight->batch);
+    rc = rill__log_append(lane->log, &flight->batch, p->durable, deadline, &flight->base_offset);
+    if (rc == RILL_ERR_TIMEOUT) return rc;
+    lane->open = NULL;
+    flight->count = flight->batch.record_count;
+    if (rc != 0) {
+        note_error(p, rc);
+        rill__flight_finish(p, flight, rc);
+        return rc;
+    }
+    rill__count_append(p->store, flight->count, flight->batch.size);
+    rill__sticky_move(p, lane);
+    if (p->durable) {
+        queue_put(&p->in_flight, flight);
+        p->in_flight_count++;
+    } else {
+        rill__flight_finish(p, flight, 0);
+    }
+    return 0;
+}
+
+int rill__flights_settle(struct rill_producer *p, bool wait, int64_t deadline)
+{
+    struct flight *flight;
+    int rc = 0;
+
+    while ((flight = p->in_flight.first) != NULL) {
+        int64_t end = flight->base_offset + flight->count;
+        bool covered = rill__log_durable(flight->lane->log) >= end;
+
+        if (!covered && wait) {
+            rc = rill__log_sync(flight->lane->log, end, deadline);
+            if (rc == RILL_ERR_TIMEOUT) return rc;
+        } else if (!covered) {
+            rc = rill__log_state(flight->lane->log);
+            if (rc == 0) return 0;
+        }
+        rill__flights_take(&p->in_flight);
+        p->in_flight_count--;
+        if (rc != 0) note_error(p, rc);
+        rill__flight_finish(p, flight, rc);
+    }
+    return rc;
+}
+
+/* ---- Reports ---------------------------------------------------------- */
+
+void rill__flights_deliver(struct rill_producer *p)
+{
+    struct flight *flight;
+
+    if (p->options.delivery == NULL || p->delivering) return;
+    p->delivering = true;
+    p->deliverer = &this_thread;
+    while ((flight = rill__flights_take(&p->ready)) != NULL) {
+        rill_delivery report = {.topic = flight->lane->topic->info.name,
+                                .partition = flight->lane->partition,
+                                .status = flight->status};
+        rill__mutex_unlock(&p->lock);
+        for (uint32_t i = 0; i < flight->count; i++) {
+            report.offset = flight->status == 0 ? flight->base_offset + i : RILL_OFFSET_NONE;
+            report.opaque = flight->opaques[i];
+            p->options.delivery(p->options.delivery_arg, &report);
+        }
+        rill__mutex_lock(&p->lock);
+        flight_retire(p, flight);
+    }
+    p->delivering = false;
+    p->deliverer = NULL;
+}
+
+bool rill__flights_delivering_here(const struct rill_producer *p)
+{
+    return p->delivering && p->deliverer == &this_thread;
+}

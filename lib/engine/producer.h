@@ -1,0 +1,125 @@
+/*
+ * engine/producer.h - a producer from the inside.
+ *
+ *     record -> lane's open flight --full, lingered, flush--> log
+ *                                                              |
+ *     report <- ready <- (acks durable: in_flight, synced) <---+
+ *
+ * A lane is one partition that this producer writes to; it has one open flight,
+ * a batch being built in its stored form. A flight that was sent waits in
+ * order for its acknowledgement and then for its reports to be delivered.
+ *
+ * Threads: producer->lock guards all of it; who calls anything here holds it.
+ */
+#ifndef RILL_ENGINE_PRODUCER_H
+#define RILL_ENGINE_PRODUCER_H
+#include "engine/clients.h"
+
+struct flight {
+    struct flight *next;
+    struct lane *lane;
+    struct batch batch;
+    void **opaques; /* one per record, only with a delivery callback */
+    uint32_t opaque_room;
+    int64_t first_ms; /* tick of the first record */
+    int64_t base_offset;
+    uint32_t count;
+    int status;
+};
+
+struct target;
+
+struct lane {
+    struct lane *next;
+    struct target *target;
+    struct topic *topic;
+    struct log *log;
+    int32_t partition;
+    struct flight *open; /* NULL: none being built */
+};
+
+struct flight_queue {
+    struct flight *first;
+    struct flight **last;
+};
+
+struct target { /* a topic this producer writes to */
+    struct target *next;
+    struct topic *topic;
+    int32_t sticky;
+    struct lane *lanes[]; /* per partition, NULL until used */
+};
+
+struct rill_producer {
+    struct rill_producer *next; /* store->clients_lock */
+    rill *handle;
+    struct store *store;
+    uint32_t fork_generation;
+    rill_producer_options options;
+    char *topic;
+    bool durable;
+
+    struct mutex lock; /* guards all below */
+    struct target *targets;
+    struct lane *lanes;
+    struct flight *spare;
+    uint64_t buffered; /* bytes of all flights' buffers */
+    struct flight_queue in_flight;
+    uint32_t in_flight_count;
+    struct flight_queue ready;
+    int first_error; /* since the last flush */
+    struct saved_message first_message;
+    uint64_t random;
+    bool closing; /* nothing is accepted any more */
+    bool delivering;
+    const void *deliverer; /* which thread */
+    void *scratch;         /* rill_producer_append's batch */
+    size_t scratch_size;
+
+    struct lane *reserved; /* open reservation, else NULL */
+    struct batch reserved_batch;
+};
+
+/* As rill__deadline; who does not wait need not ask for the time. */
+static inline int64_t rill__deadline_unless_0(int timeout_ms)
+{
+    return timeout_ms == 0 ? 0 : rill__deadline(timeout_ms);
+}
+
+/* RILL_ERR_CLOSED or RILL_ERR_STATE while nothing may be sent. */
+int rill__producer_state(const struct rill_producer *p);
+/* That the record may go to the topic; its size as a batch of its own. */
+int rill__record_check(const struct topic *topic, const rill_record *record, size_t *size);
+
+/* ---- lane.c: where a record goes ---- */
+
+/* The topic of that name, the producer's own if NULL. */
+int rill__target_get(struct rill_producer *p, const char *name, struct target **out);
+/* The partition that the record goes to, chosen if it names none. */
+int rill__lane_get(struct rill_producer *p, const rill_record *record, int timeout_ms,
+                   struct lane **out);
+/* Records without key go to one partition until a batch of it is sent. */
+void rill__sticky_move(struct rill_producer *p, const struct lane *lane);
+
+/* ---- flight.c: what becomes of a batch ---- */
+
+void rill__flights_init(struct flight_queue *queue);
+struct flight *rill__flights_take(struct flight_queue *queue); /* the first, or NULL */
+/* A flight with room for at least size bytes, RILL_ERR_FULL if the buffer
+ * limit does not allow it. Used ones are used again. */
+int rill__flight_get(struct rill_producer *p, size_t size, struct flight **out);
+void rill__flight_free(struct rill_producer *p, struct flight *flight);
+/* Its outcome is known: on to its reports. */
+void rill__flight_finish(struct rill_producer *p, struct flight *flight, int status);
+/* Sends the lane's open flight. RILL_ERR_TIMEOUT leaves it open; any other
+ * error is its end, and reported. */
+int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline);
+/* Takes what is durable out of in_flight. With wait, syncs for the first. */
+int rill__flights_settle(struct rill_producer *p, bool wait, int64_t deadline);
+/* Calls the reports that are ready; lets go of the lock meanwhile. */
+void rill__flights_deliver(struct rill_producer *p);
+/* Whether this thread is in one of the reports. */
+bool rill__flights_delivering_here(const struct rill_producer *p);
+void rill__count_append(struct store *store, uint64_t records, uint64_t bytes);
+
+#endif

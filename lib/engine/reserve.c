@@ -1,0 +1,81 @@
+/*
+ * engine/reserve.c - one record written in place, in the log itself.
+ *
+ * Between reserve and commit the partition's append lock is held, by the
+ * calling thread; the producer's own lock is not.
+ */
+#include "engine/producer.h"
+
+int rill__producer_reserve(rill_producer *p, const rill_record *record, int timeout_ms,
+                           rill_reservation *reservation)
+{
+    int64_t deadline = rill__deadline_unless_0(timeout_ms);
+    rill_record shape = *record;
+    struct lane *lane;
+    uint8_t *room;
+    uint8_t *value;
+    size_t size;
+    int rc;
+
+    shape.value.data = ""; /* only its size counts */
+    rill__mutex_lock(&p->lock);
+    rc = rill__producer_state(p);
+    if (rc == 0) rc = rill__lane_get(p, &shape, timeout_ms, &lane);
+    if (rc == 0) rc = rill__record_check(lane->topic, &shape, &size);
+    if (rc == 0) rc = rill__lane_send(p, lane, deadline);
+    if (rc == 0) rc = rill__log_reserve(lane->log, size, deadline, &room);
+    if (rc != 0) goto out;
+    if (shape.value.size != 0) shape.value.data = NULL; /* room, filled by the caller */
+    rill__batch_init(&p->reserved_batch, room, size);
+    if (!rill__batch_add(&p->reserved_batch, &shape, rill__now_ms(), &value)) {
+        rill__log_abandon(lane->log);
+        rc = rill__fail(RILL_ERR_BUG, "a reserved record does not fit its own size");
+        goto out;
+    }
+    p->reserved = lane;
+    reservation->value = value;
+    reservation->value_size = shape.value.size;
+    reservation->partition = lane->partition;
+out:
+    rill__mutex_unlock(&p->lock);
+    return rc;
+}
+
+int rill__producer_commit(rill_producer *p, rill_offset *offset)
+{
+    struct lane *lane;
+    int64_t base = 0;
+    int rc = 0;
+
+    rill__mutex_lock(&p->lock);
+    lane = p->reserved;
+    if (lane == NULL) {
+        rc = rill__fail(RILL_ERR_STATE,
+                        "no reservation is open; call rill_producer_reserve first");
+    } else {
+        p->reserved = NULL;
+        rill__batch_seal(&p->reserved_batch);
+        rc = rill__log_commit(lane->log, &p->reserved_batch, &base);
+        rill__count_append(p->store, 1, p->reserved_batch.size);
+        rill__sticky_move(p, lane);
+    }
+    rill__mutex_unlock(&p->lock);
+    if (rc == 0 && p->durable) rc = rill__log_sync(lane->log, base + 1, INT64_MAX);
+    if (rc == 0 && offset != NULL) *offset = base;
+    return rc;
+}
+
+int rill__producer_abandon(rill_producer *p)
+{
+    int rc = 0;
+
+    rill__mutex_lock(&p->lock);
+    if (p->reserved == NULL) {
+        rc = rill__fail(RILL_ERR_STATE, "no reservation is open");
+    } else {
+        rill__log_abandon(p->reserved->log);
+        p->reserved = NULL;
+    }
+    rill__mutex_unlock(&p->lock);
+    return rc;
+}
