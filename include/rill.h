@@ -263,8 +263,8 @@ RILL_API int rill_close(rill *store);
 /* Makes everything that any process appended before the call durable. */
 RILL_API int rill_sync(rill *store, int timeout_ms);
 
-/* Does the background work that is due: syncs by interval, prepares and
- * pre-faults the next segments, rolls segments by age, sends lingering batches
+/* Does the background work that is due: syncs by interval, prepares the next
+ * segments, rolls segments by age, sends lingering batches
  * of producers, expires group members. Call it now and then from any thread,
  * unless the store has a thread of its own (RILL_OPEN_THREAD). next_ms, if not
  * NULL, gets how long the next call may wait. */

@@ -416,6 +416,43 @@ out:
     return rc;
 }
 
+/* What was written is made durable, as far as it goes. */
+static int checkpoint_all(struct store *store)
+{
+    int first = 0;
+
+    for (struct topic *t = store->topics; t != NULL; t = t->next) {
+        if (atomic_load(&t->gone)) continue;
+        for (uint32_t p = 0; p < t->info.partition_count; p++) {
+            struct log *log = atomic_load(&t->partitions[p].log);
+            int rc = log == NULL ? 0 : rill__log_checkpoint(log);
+            if (rc != 0 && rc != RILL_ERR_NOT_FOUND && first == 0) first = rc;
+        }
+    }
+    return first;
+}
+
+/* The last handle is gone; under the registry lock. */
+static int close_store(struct store *store)
+{
+    struct saved_message why;
+    struct store **at;
+    int rc;
+
+    for (at = &registry; *at != store; at = &(*at)->next) {}
+    *at = store->next;
+    atomic_store(&store->thread_stop, true);
+    wake_thread(store);
+    rill__thread_join(&store->thread);
+    rill__bridge_stop(store);
+    rc = checkpoint_all(store);
+    if (rc != 0) rill__message_save(&why);
+    rill__coordinators_close(store);
+    store_free(store);
+    if (rc != 0) rill__message_restore(&why);
+    return rc;
+}
+
 int rill__store_open(const char *path, const rill_options *given, rill **out)
 {
     rill_options options;
@@ -453,8 +490,12 @@ int rill__store_open(const char *path, const rill_options *given, rill **out)
     }
     if (rc == 0) {
         handle = rill__alloc(&store->heap, sizeof *handle);
-        if (handle == NULL) rc = RILL_ERR_NO_MEMORY;
-        else store->handles++;
+        if (handle != NULL) {
+            store->handles++;
+        } else {
+            if (store->handles == 0) close_store(store);
+            rc = rill__fail(RILL_ERR_NO_MEMORY, "no memory for a handle of %s", path);
+        }
     }
     rill__mutex_unlock(&registry_lock);
     if (rc == 0) {
@@ -467,27 +508,9 @@ out:
     return rc;
 }
 
-/* What was written is made durable, as far as it goes. */
-static int checkpoint_all(struct store *store)
-{
-    int first = 0;
-
-    for (struct topic *t = store->topics; t != NULL; t = t->next) {
-        if (atomic_load(&t->gone)) continue;
-        for (uint32_t p = 0; p < t->info.partition_count; p++) {
-            struct log *log = atomic_load(&t->partitions[p].log);
-            int rc = log == NULL ? 0 : rill__log_checkpoint(log);
-            if (rc != 0 && rc != RILL_ERR_NOT_FOUND && first == 0) first = rc;
-        }
-    }
-    return first;
-}
-
 int rill__store_close(rill *handle)
 {
     struct store *store = handle->store;
-    struct store **at;
-    struct saved_message why;
     int rc = 0;
 
     if (atomic_load(&handle->children) != 0)
@@ -496,19 +519,7 @@ int rill__store_close(rill *handle)
                           atomic_load(&handle->children));
     rill__mutex_lock(&registry_lock);
     rill__free(&store->heap, handle);
-    if (--store->handles == 0) {
-        for (at = &registry; *at != store; at = &(*at)->next) {}
-        *at = store->next;
-        atomic_store(&store->thread_stop, true);
-        wake_thread(store);
-        rill__thread_join(&store->thread);
-        rill__bridge_stop(store);
-        rc = checkpoint_all(store);
-        if (rc != 0) rill__message_save(&why);
-        rill__coordinators_close(store);
-        store_free(store);
-        if (rc != 0) rill__message_restore(&why);
-    }
+    if (--store->handles == 0) rc = close_store(store);
     rill__mutex_unlock(&registry_lock);
     return rc;
 }

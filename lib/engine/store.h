@@ -102,6 +102,9 @@ struct store {
 void rill__store_due(struct store *store, int64_t at_ns);
 void rill__store_say(void *store, int level, const char *line);
 
+/* The name of a topic's directory: its id in hex. */
+#define TOPIC_DIRECTORY_SIZE 33
+void rill__topic_directory(const uint8_t id[16], char name[TOPIC_DIRECTORY_SIZE]);
 /* The topic of that name; RILL_ERR_NOT_FOUND. Lives as long as the store. */
 int rill__topic_find(struct store *store, const char *name, struct topic **topic);
 /* RILL_ERR_INVALID unless name follows Kafka's rule. what: "topic", "group". */

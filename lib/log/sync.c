@@ -85,7 +85,7 @@ int rill__mark_write(const struct file *control_file, const struct mark *mark)
 static int sync_segment(struct log *log, int64_t base)
 {
     char name[SEGMENT_NAME_SIZE];
-    int rc;
+    int rc = 0;
 
     if (log->sync_file_base != base) {
         rill__file_close(&log->sync_file);
@@ -96,10 +96,12 @@ static int sync_segment(struct log *log, int64_t base)
         log->sync_file_base = base;
     }
     atomic_fetch_add_explicit(log->config.syncs, 1, memory_order_relaxed);
-    return rill__file_sync(&log->sync_file);
+    rc = rill__file_sync(&log->sync_file);
+    return rc == 0 ? 0 : rill__log_poison(log, rc);
 }
 
-/* The segments that hold [durable_end, tail). */
+/* The segments that hold [durable_end, tail). What fails before a sync was tried
+ * is an error and nothing more. */
 static int sync_segments(struct log *log, const struct tail_copy *tail)
 {
     int64_t base;
@@ -112,7 +114,8 @@ static int sync_segments(struct log *log, const struct tail_copy *tail)
     }
     if (rc == 0 && tail->base > atomic_load(&log->control->directory_base)) {
         rc = rill__dir_sync(&log->dir);
-        if (rc == 0) atomic_store(&log->control->directory_base, tail->base);
+        if (rc != 0) return rill__log_poison(log, rc);
+        atomic_store(&log->control->directory_base, tail->base);
     }
     return rc;
 }
@@ -157,7 +160,7 @@ static int sync_all(struct log *log, bool force_mark)
     /* An empty new segment too: the mark may name it. */
     if (tail.end_offset > rill__log_durable(log) || tail.base > atomic_load(&c->directory_base)) {
         rc = sync_segments(log, &tail);
-        if (rc != 0) return rill__log_poison(log, rc);
+        if (rc != 0) return rc;
         atomic_store_explicit(&c->durable_end, tail.end_offset, memory_order_release);
     }
     if (atomic_load(&c->mark_end) < tail.end_offset &&
