@@ -73,6 +73,8 @@ support_obj := $(patsubst %.c,$(B)/obj-test/%.o,$(wildcard tests/lib/*.c))
 support := $(B)/libtesting.a
 unit := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/*.c tests/unit/*/*.c)))
 api := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/api/*.c)))
+proofs := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/proof/*.c)))
+proof_scripts := $(sort $(wildcard tests/proof/*.sh))
 system_programs := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/system/*.c)))
 system_scripts := $(sort $(wildcard tests/system/*.sh))
 
@@ -86,7 +88,8 @@ bench_src := $(sort $(wildcard bench/*.c))
 bench_program := $(if $(bench_src),$(B)/bench/bench)
 amalgamation := $(B)/amalgamation
 
-.PHONY: all lib examples test run-tests test-programs check layers symbols format-check header \
+.PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
+    all lib examples test run-tests test-programs check layers symbols format-check header \
     readme format bench demo install uninstall amalgamation deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -97,9 +100,9 @@ examples: $(examples)
 
 help:
 	@echo 'Targets:   all lib examples test check format bench demo install uninstall'
-	@echo '           amalgamation deps clean'
+	@echo '           amalgamation deps clean proof proof-NAME (SEED=n BUDGET=n)'
 	@echo 'Variables: CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
-	@echo '           TESTS="unit api system examples readme packaging"  RUNNER="valgrind -q"'
+	@echo '           TESTS="unit api proof system examples readme packaging"  RUNNER="valgrind -q"'
 	@echo '           PREFIX DESTDIR libdir includedir  INPUT (demo)  ARGS (bench)'
 
 # ---- Objects: rebuilt when the flags change, too ---------------------------
@@ -172,6 +175,11 @@ $(api): $(B)/tests/api/%: tests/api/%.c $(support) $(B)/librill-test.a
 	@echo '  LINK $@'
 	$(Q)$(test_program)
 
+$(proofs): $(B)/tests/proof/%: tests/proof/%.c $(support) $(B)/librill-test.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(test_program)
+
 $(system_programs): $(B)/tests/system/%: tests/system/%.c $(B)/librill.a $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
@@ -206,11 +214,12 @@ demo: deps
 # ---- Tests ------------------------------------------------------------------
 
 # Sanitizers watch our own code; packages and snippets are built without them.
-TESTS ?= unit api system examples$(if $(SAN)$(CROSS)$(RUNNER),, readme packaging)
+TESTS ?= unit api proof system examples$(if $(SAN)$(CROSS)$(RUNNER),, readme packaging)
 RUNNER ?=
 
 all_unit = $(unit)
 all_api = $(api)
+all_proof = $(proofs) $(proof_scripts)
 all_system = $(system_programs) $(system_scripts)
 all_examples = $(patsubst $(B)/examples/%,tests/examples.sh:%,$(examples))
 all_readme = tests/readme.sh
@@ -218,6 +227,7 @@ all_packaging = $(sort $(wildcard tests/packaging/*.sh))
 
 build_unit = $(unit)
 build_api = $(api)
+build_proof = $(proofs) lib
 build_system = $(system_programs) lib examples $(bench_program)
 build_examples = lib examples
 build_readme = lib
@@ -226,7 +236,7 @@ build_packaging = lib examples
 # What tests and their scripts may read from the environment.
 test_env = RILL_ROOT='$(CURDIR)' RILL_BUILD='$(abspath $(B))' CC='$(CC)' CXX='$(CXX)' \
     NM='$(NM)' RILL_LIBS='$(LIBS)' RILL_CFLAGS='$(lib_cflags) $(sanitize) -pthread' \
-    RILL_RUNNER='$(RUNNER)' $(if $(SAN)$(CROSS)$(RUNNER),RILL_TEST_SLOW=1) \
+    PROOF_SHARE=1 RILL_RUNNER='$(RUNNER)' $(if $(SAN)$(CROSS)$(RUNNER),RILL_TEST_SLOW=1) \
     $(if $(findstring qemu,$(RUNNER)),RILL_TEST_EMULATED=1)
 
 # The tools first; a second make then sees what the first one installed.
@@ -238,6 +248,18 @@ test-programs: $(foreach t,$(TESTS),$(build_$(t)))
 
 run-tests:
 	@$(test_env) tests/run.sh $(foreach t,$(TESTS),$(all_$(t)))
+
+# The proofs in full; each takes minutes. SEED and BUDGET (cases) from the command line.
+proof_names := $(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))
+proof_env = $(test_env) $(if $(SEED),SEED='$(SEED)') $(if $(BUDGET),BUDGET='$(BUDGET)')
+
+proof: $(addprefix proof-,$(proof_names))
+
+$(addprefix proof-,$(proof_names)): proof-%: deps
+	@$(MAKE) --no-print-directory $(build_proof)
+	@mkdir -p $(B)/proof && \
+	    env -u PROOF_SHARE $(subst PROOF_SHARE=1,,$(proof_env)) TMPDIR='$(abspath $(B)/proof)' \
+	    $(if $(wildcard tests/proof/$*.sh),tests/proof/$*.sh,$(B)/tests/proof/$*)
 
 deps:
 	@tests/deps.sh

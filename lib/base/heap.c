@@ -42,14 +42,24 @@ void rill__heap_init(struct heap *heap, const rill_allocator *hooks, uint64_t by
 /* Counts size bytes in; false if that is above the limit. */
 static bool heap_take(struct heap *heap, uint64_t size)
 {
-    uint64_t now = atomic_fetch_add_explicit(&heap->bytes, size, memory_order_relaxed) + size;
+    uint64_t now = atomic_load_explicit(&heap->bytes, memory_order_relaxed);
+    uint64_t most = heap->bytes_max == 0 ? UINT64_MAX : heap->bytes_max;
 
-    if (heap->bytes_max == 0 || now <= heap->bytes_max) return true;
-    atomic_fetch_sub_explicit(&heap->bytes, size, memory_order_relaxed);
+    while (now <= most && size <= most - now)
+        if (atomic_compare_exchange_weak_explicit(&heap->bytes, &now, now + size,
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
     rill__fail(RILL_ERR_NO_MEMORY,
                "%" PRIu64 " more bytes would exceed the store's memory limit of %" PRIu64, size,
                heap->bytes_max);
     return false;
+}
+
+static bool too_large(size_t size)
+{
+    if (size <= SIZE_MAX / 2) return false;
+    rill__fail(RILL_ERR_NO_MEMORY, "no memory for %zu bytes", size);
+    return true;
 }
 
 static size_t block_size(const void *memory)
@@ -63,7 +73,7 @@ void *rill__alloc(struct heap *heap, size_t size)
 {
     char *block;
 
-    if (size > SIZE_MAX - BLOCK_HEAD || !heap_take(heap, size + BLOCK_HEAD)) return NULL;
+    if (too_large(size) || !heap_take(heap, size + BLOCK_HEAD)) return NULL;
     block = heap->hooks.alloc(heap->hooks.arg, size + BLOCK_HEAD);
     if (block == NULL) {
         atomic_fetch_sub_explicit(&heap->bytes, size + BLOCK_HEAD, memory_order_relaxed);
@@ -82,7 +92,7 @@ void *rill__resize(struct heap *heap, void *memory, size_t size)
 
     if (memory == NULL) return rill__alloc(heap, size);
     old = block_size(memory);
-    if (size > SIZE_MAX - BLOCK_HEAD || (size > old && !heap_take(heap, size - old))) return NULL;
+    if (too_large(size) || (size > old && !heap_take(heap, size - old))) return NULL;
     block = heap->hooks.resize(heap->hooks.arg, (char *)memory - BLOCK_HEAD, size + BLOCK_HEAD);
     if (block == NULL) {
         if (size > old) atomic_fetch_sub_explicit(&heap->bytes, size - old, memory_order_relaxed);

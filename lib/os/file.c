@@ -13,15 +13,20 @@
 /* "dir/name", keeping the end where it does not fit. */
 static void name_file(struct file *file, const struct file *dir, const char *name)
 {
-    char full[sizeof file->name * 2 + 256];
-    size_t size;
+    const char *parts[] = {name, dir == NULL ? "" : "/", dir == NULL ? "" : dir->name};
+    char text[sizeof file->name] = "";
+    size_t at = sizeof text - 1;
+    bool cut = false;
 
-    if (dir == NULL) snprintf(full, sizeof full, "%s", name);
-    else snprintf(full, sizeof full, "%s/%s", dir->name, name);
-    size = strlen(full);
-    if (size >= sizeof file->name)
-        snprintf(file->name, sizeof file->name, "...%s", full + size - sizeof file->name + 4);
-    else memcpy(file->name, full, size + 1);
+    for (int i = 0; i < 3; i++) { /* from the end */
+        size_t size = strlen(parts[i]);
+        size_t fits = size < at ? size : at;
+        at -= fits;
+        memcpy(text + at, parts[i] + size - fits, fits);
+        if (fits < size) cut = true;
+    }
+    if (cut) memcpy(text + at, "...", 3);
+    memcpy(file->name, text + at, sizeof text - at);
 }
 
 static int open_dir(const struct file *parent, const char *name, struct file *dir)
@@ -85,7 +90,7 @@ int rill__file_open(const struct file *dir, const char *name, int flags, struct 
     } while (file->fd < 0 && errno == EINTR);
     if (file->fd < 0) {
         int e = errno;
-        if (e == ELOOP || e == ENXIO)
+        if (e == ELOOP || e == ENXIO || e == EISDIR)
             return rill__fail(RILL_ERR_CORRUPT, "%s: is no regular file", file->name);
         return rill__fail_os(e, "%s: cannot open", file->name);
     }

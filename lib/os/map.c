@@ -39,6 +39,7 @@ int rill__map_populate(const struct map *map, size_t from, size_t to)
 {
     int rc;
 
+    from &= ~(rill__page_size() - 1);
     do {
         rc = SYS(madvise)(map->data + from, to - from, MADV_POPULATE_WRITE);
     } while (rc != 0 && (errno == EINTR || errno == EAGAIN));

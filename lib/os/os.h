@@ -7,7 +7,7 @@
  * a test build replaces to simulate a disk or to fail the n-th call.
  *
  * Functions return 0 or RILL_ERR_* with a message that names the file.
- * EINTR is retried inside, short reads and writes are completed inside.
+ * Where EINTR can come it is retried inside; short reads and writes are completed.
  */
 #ifndef RILL_OS_OS_H
 #define RILL_OS_OS_H

@@ -23,7 +23,7 @@
 #define SPIN_TRIES 100
 #define SPIN_PAUSES 8
 
-static_assert(sizeof(pthread_mutex_t) <= sizeof(struct shared_mutex), "mutex fits in its room");
+static_assert(sizeof(pthread_mutex_t) <= 56, "a mutex fits in its room");
 static_assert(sizeof(struct shared_mutex) == 64, "a shared mutex is 64 bytes everywhere");
 
 int rill__mutex_init(struct mutex *mutex)
@@ -110,14 +110,21 @@ int rill__shared_mutex_init(struct shared_mutex *mutex)
     return e == 0 ? 0 : rill__fail_os(e, "cannot make a shared mutex");
 }
 
+static int unrecoverable(struct shared_mutex *mutex)
+{
+    atomic_store(&mutex->unrecoverable, 1);
+    return rill__fail(RILL_ERR_IO, "a shared lock is unrecoverable; close the store in every "
+                                   "process and open it again");
+}
+
 int rill__shared_mutex_trylock(struct shared_mutex *mutex)
 {
+    if (atomic_load_explicit(&mutex->unrecoverable, memory_order_relaxed) != 0)
+        return unrecoverable(mutex);
     switch (pthread_mutex_trylock(&mutex->u.m)) {
     case 0: return 0;
     case EOWNERDEAD: return RILL__OWNER_DIED;
-    case ENOTRECOVERABLE:
-        return rill__fail(RILL_ERR_IO, "a shared lock is unrecoverable; close the store in every "
-                                       "process and open it again");
+    case ENOTRECOVERABLE: return unrecoverable(mutex);
     default: return RILL_ERR_BUSY;
     }
 }
@@ -156,6 +163,7 @@ int rill__shared_mutex_lock(struct shared_mutex *mutex, int64_t deadline_ns)
     switch (e) {
     case 0: return 0;
     case EOWNERDEAD: return RILL__OWNER_DIED;
+    case ENOTRECOVERABLE: return unrecoverable(mutex);
     case ETIMEDOUT: return rill__fail(RILL_ERR_TIMEOUT, "a shared lock is held by another");
     default: return rill__fail_os(e, "a shared lock cannot be taken");
     }

@@ -35,8 +35,10 @@ void rill__condition_signal_all(struct condition *condition);
 struct shared_mutex {
     union {
         pthread_mutex_t m;
-        uint64_t room[8];
+        uint64_t room[7];
     } u;
+    _Atomic uint32_t unrecoverable; /* set for good by whoever is told so: glibc tells one */
+    uint32_t pad;
 };
 #define RILL__OWNER_DIED 1 /* not an error: locked, but repair first */
 
