@@ -47,7 +47,10 @@ static struct {
     struct sys_calls before;
     char boot_id[40];
     uint64_t events;
-    uint64_t cut_at; /* 0: no cut */
+    uint64_t cut_at;   /* 0: no cut */
+    uint64_t ways_max; /* 0: one state by chance */
+    uint64_t ways;
+    bool ways_all;
     char cut_to[800];
     void (*cut)(void *arg);
     void *cut_arg;
@@ -62,6 +65,37 @@ static struct {
 static uint64_t below(uint64_t limit)
 {
     return test_random_below(disk.random, limit);
+}
+
+/* ---- Choices that are gone through one by one ---- */
+
+enum { CHOICES_MAX = 256 };
+
+/* The choices of the present way, as the digits of a number that counts up. */
+static struct {
+    bool on;
+    unsigned digits[CHOICES_MAX];
+    unsigned bases[CHOICES_MAX];
+    int used;
+} ways;
+
+static unsigned choose(unsigned base)
+{
+    if (ways.used == CHOICES_MAX) return 0;
+    ways.bases[ways.used] = base;
+    return ways.digits[ways.used++];
+}
+
+/* False when all have been gone through. */
+static bool next_way(void)
+{
+    int at = ways.used - 1;
+
+    while (at >= 0 && ways.digits[at] + 1 == ways.bases[at]) at--;
+    if (at < 0) return false;
+    ways.digits[at]++;
+    for (int i = at + 1; i < CHOICES_MAX; i++) ways.digits[i] = 0;
+    return true;
 }
 
 /* ---- Real calls ---- */
@@ -221,6 +255,20 @@ static const uint8_t *bytes_at(const uint8_t *bytes, size_t size, size_t at, siz
     return room;
 }
 
+/* In one of four ways, if there is a difference. */
+static void choose_halves(const struct node *node, const uint8_t *now, size_t now_size, size_t at,
+                          size_t length, uint8_t *out)
+{
+    uint8_t rooms[2][PAGE];
+    const uint8_t *old = bytes_at(node->durable, node->durable_size, at, length, rooms[0]);
+    const uint8_t *fresh = bytes_at(now, now_size, at, length, rooms[1]);
+    size_t half = length < PAGE / 2 ? length : PAGE / 2;
+    unsigned choice = memcmp(old, fresh, length) == 0 ? 0 : choose(4);
+
+    memcpy(out, (choice & 1) != 0 ? fresh : old, half);
+    memcpy(out + half, ((choice & 2) != 0 ? fresh : old) + half, length - half);
+}
+
 static void choose_page(const struct node *node, const uint8_t *now, size_t now_size, size_t at,
                         size_t length, uint8_t *out)
 {
@@ -239,6 +287,18 @@ static void choose_page(const struct node *node, const uint8_t *now, size_t now_
     }
 }
 
+/* All but the zeros, which are there. */
+static void write_pages(int fd, const uint8_t *bytes, size_t size)
+{
+    static const uint8_t zeros[PAGE];
+
+    for (size_t at = 0; at < size; at += PAGE) {
+        size_t length = size - at < PAGE ? size - at : PAGE;
+        if (memcmp(bytes + at, zeros, length) == 0) continue;
+        assert_int_equal(pwrite(fd, bytes + at, length, (off_t)at), (ssize_t)length);
+    }
+}
+
 static void write_file(const struct node *node, uint64_t mood, int directory, const char *name)
 {
     uint8_t *now = NULL;
@@ -249,18 +309,22 @@ static void write_file(const struct node *node, uint64_t mood, int directory, co
 
     assert_true(fd >= 0);
     read_all(node->fd, &now, &now_size);
-    size = mood == 0 || (mood != 1 && below(2) == 0) ? node->durable_size : now_size;
+    if (ways.on)
+        size = node->durable_size == now_size || choose(2) == 0 ? node->durable_size : now_size;
+    else size = mood == 0 || (mood != 1 && below(2) == 0) ? node->durable_size : now_size;
     out = malloc(size + 1);
     assert_non_null(out);
     for (size_t at = 0; at < size; at += PAGE) {
         size_t length = size - at < PAGE ? size - at : PAGE;
         uint8_t room[PAGE];
         const uint8_t *old = bytes_at(node->durable, node->durable_size, at, length, room);
-        if (mood == 0) memcpy(out + at, old, length);
+        if (ways.on) choose_halves(node, now, now_size, at, length, out + at);
+        else if (mood == 0) memcpy(out + at, old, length);
         else if (mood == 1) memcpy(out + at, now + at, length);
         else choose_page(node, now, now_size, at, length, out + at);
     }
-    assert_int_equal(pwrite(fd, out, size, 0), (ssize_t)size);
+    assert_int_equal(syscall(SYS_ftruncate, fd, size), 0);
+    write_pages(fd, out, size);
     close(fd);
     free(now);
     free(out);
@@ -289,10 +353,13 @@ static void write_directory(const struct name *names, int count, int directory, 
 static int names_after_cut(uint64_t mood, struct name *names)
 {
     int count = disk.name_count;
-    int prefix = (int)below((uint64_t)disk.pending_count + 1);
-    bool in_order = below(2) == 0;
+    int prefix = ways.on ? 0 : (int)below((uint64_t)disk.pending_count + 1);
+    bool in_order = !ways.on && below(2) == 0;
 
     memcpy(names, disk.names, (size_t)count * sizeof *names);
+    for (int i = 0; i < disk.pending_count && ways.on; i++)
+        if (choose(2) == 1) apply(&disk.pending[i], names, &count);
+    if (ways.on) return count;
     for (int i = 0; i < disk.pending_count && mood != 0; i++) {
         if (mood != 1 && (in_order ? i >= prefix : below(2) == 0)) continue;
         apply(&disk.pending[i], names, &count);
@@ -303,7 +370,8 @@ static int names_after_cut(uint64_t mood, struct name *names)
 void simdisk_cut(const char *to)
 {
     static struct name names[NAMES_MAX];
-    uint64_t mood = below(10); /* 0: nothing unsynced got there, 1: all of it */
+    /* 0: nothing unsynced got there, 1: all of it */
+    uint64_t mood = ways.on ? 2 : below(10);
     bool was_inside = disk.inside;
     int count;
     int fd;
@@ -324,6 +392,35 @@ void simdisk_cut_at(uint64_t n, const char *to, void (*cut)(void *arg), void *ar
     snprintf(disk.cut_to, sizeof disk.cut_to, "%s", to);
     disk.cut = cut;
     disk.cut_arg = arg;
+}
+
+static void cut_every_way(void)
+{
+    char to[900];
+
+    memset(&ways, 0, sizeof ways);
+    ways.on = true;
+    do {
+        ways.used = 0;
+        snprintf(to, sizeof to, "%s%llu", disk.cut_to, (unsigned long long)disk.ways++);
+        simdisk_cut(to);
+        disk.ways_all = !next_way();
+    } while (!disk.ways_all && disk.ways < disk.ways_max);
+    ways.on = false;
+}
+
+void simdisk_cut_every_way_at(uint64_t n, const char *to, uint64_t limit, void (*cut)(void *arg),
+                              void *arg)
+{
+    simdisk_cut_at(n, to, cut, arg);
+    disk.ways_max = limit;
+    disk.ways = 0;
+}
+
+uint64_t simdisk_ways(bool *all)
+{
+    *all = disk.ways_all;
+    return disk.ways;
 }
 
 void simdisk_cancel(void)
@@ -349,7 +446,8 @@ static bool event(void)
     disk.inside = true;
     look_between();
     if (disk.events == disk.cut_at) {
-        simdisk_cut(disk.cut_to);
+        if (disk.ways_max > 0) cut_every_way();
+        else simdisk_cut(disk.cut_to);
         if (disk.cut != NULL) disk.cut(disk.cut_arg);
     }
     disk.inside = false;
@@ -429,10 +527,21 @@ static int sim_unlinkat(int dir, const char *name, int flags)
     return rc;
 }
 
+/* Blocks are not simulated, only sizes; pages come when they are touched. */
 static int sim_fallocate(int fd, int mode, off_t offset, off_t size)
 {
+    struct stat st;
+
     event();
-    return (int)syscall(SYS_fallocate, fd, mode, offset, size);
+    if ((mode & FALLOC_FL_KEEP_SIZE) != 0) return 0;
+    if (fstat(fd, &st) != 0) return -1;
+    return st.st_size >= offset + size ? 0 : (int)syscall(SYS_ftruncate, fd, offset + size);
+}
+
+static int sim_madvise(void *at, size_t size, int advice)
+{
+    (void)at, (void)size, (void)advice;
+    return 0;
 }
 
 static int sim_ftruncate(int fd, off_t size)
@@ -577,6 +686,7 @@ void simdisk_mount(const char *dir, struct test_random *random)
     rill__sys.fallocate = sim_fallocate;
     rill__sys.ftruncate = sim_ftruncate;
     rill__sys.fstatfs = sim_fstatfs;
+    rill__sys.madvise = sim_madvise;
     rill__sys.fdatasync = fdatasync;
     rill__sys.fsync = fsync;
     rill__sys.pwrite = pwrite;

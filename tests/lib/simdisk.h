@@ -36,6 +36,14 @@ void simdisk_unmount(void);
 void simdisk_cut_at(uint64_t n, const char *to, void (*cut)(void *arg), void *arg);
 /* The same, now. */
 void simdisk_cut(const char *to);
+/* As simdisk_cut_at, but not one state that the device may be in: all of them,
+ * in the directories to0, to1, ...; of a page that differs: old, new, or either
+ * half of each; of the names made, renamed and removed: every subset. At most
+ * `limit` states. */
+void simdisk_cut_every_way_at(uint64_t n, const char *to, uint64_t limit, void (*cut)(void *arg),
+                              void *arg);
+/* How many states were made; *all: that there are no more. */
+uint64_t simdisk_ways(bool *all);
 /* Forgets a cut that has not come. */
 void simdisk_cancel(void);
 

@@ -29,9 +29,14 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return remove(path);
 }
 
+void test_remove(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 void test_directory_remove(void)
 {
-    if (directory[0] != '\0') nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (directory[0] != '\0') test_remove(directory);
     directory[0] = '\0';
 }
 

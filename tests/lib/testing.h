@@ -39,6 +39,8 @@ const char *test_directory(void);
     cmocka_unit_test_setup_teardown(test, test_directory_set_up, test_directory_tear_down)
 int test_directory_set_up(void **state);
 int test_directory_tear_down(void **state);
+/* Removes a directory with all that is in it. */
+void test_remove(const char *path);
 /* Removes it with all that is in it. */
 void test_directory_remove(void);
 /* "DIR/name" of the last test_directory, in a buffer that lives until the next

@@ -16,13 +16,19 @@
  *     never beyond the end;
  *     leader epochs go up.
  *
- * SEED repeats a run, CASES says how many; a failure names its case, which
- * CASE=n runs alone.
+ * Besides, a small work is cut before each of its events in every way that the
+ * disk may be left in then (or as many as the budget has).
+ *
+ * BUDGET counts cuts. A violation names its case, which CASE=n runs alone.
  */
+#include "proof.h"
 #include "simdisk.h"
 #include <inttypes.h>
 #include <rill.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 enum { PARTITIONS = 2, RECORDS_MAX = 600, CUTS_MAX = 3, VALUE_MAX = 6000, WAIT = 10000 };
 
@@ -47,7 +53,6 @@ static struct model promised; /* the model when the power went */
 static bool cut;
 static struct test_random dice;
 static uint32_t next_number;
-static uint64_t running_case;
 static rill *store;
 static rill_producer *written;
 static rill_producer *durable;
@@ -300,11 +305,8 @@ static void open_what_is_left(const char *dir)
     for (int p = 0; p < PARTITIONS; p++) check_partition(p);
 }
 
-static void run_case(uint64_t number)
+static void begin_case(uint64_t number)
 {
-    char names[CUTS_MAX + 1][16];
-    const char *to;
-
     test_directory();
     memset(&model, 0, sizeof model);
     model.other_known = true;
@@ -312,8 +314,16 @@ static void run_case(uint64_t number)
         model.partitions[p].committed = model.partitions[p].committing = -1;
     cut = false;
     next_number = (uint32_t)number * 100000;
+    assert_int_equal(mkdir(test_path("disk0"), 0700), 0);
+}
+
+static void run_case(uint64_t number)
+{
+    char names[CUTS_MAX + 1][16];
+    const char *to;
+
+    begin_case(number);
     for (int i = 0; i <= CUTS_MAX; i++) snprintf(names[i], sizeof names[i], "disk%d", i);
-    assert_int_equal(mkdir(test_path(names[0]), 0700), 0);
     for (int i = 0; i < CUTS_MAX; i++) {
         simdisk_mount(test_path(names[i]), &dice);
         to = test_path(names[i + 1]);
@@ -330,42 +340,178 @@ static void run_case(uint64_t number)
     test_directory_remove();
 }
 
-static uint64_t number_from(const char *name, uint64_t standard)
+/* ---- Every way that a small work can be cut in ---- */
+
+/* Something of everything that makes a promise. */
+static void small_work(void)
 {
-    const char *text = getenv(name);
-    return text != NULL ? strtoull(text, NULL, 0) : standard;
+    append(0, false);
+    append(0, true);
+    commit(0);
+    append(1, false);
+    sync_store();
+    append(0, false);
 }
 
-static void no_power_cut_loses_what_was_durable(void **state)
+/* What is left in directory dir, with what was promised when the power went. */
+static void check_way(const char *dir)
 {
-    uint64_t cases = number_from("CASES", getenv("RILL_TEST_SLOW") != NULL ? 40 : 400);
-    uint64_t first = number_from("CASE", 0);
-    struct test_random seed = test_random_seeded(1);
+    model = promised;
+    cut = false;
+    simdisk_mount(dir, &dice);
+    open_what_is_left(dir);
+    close_store();
+    store = NULL;
+    simdisk_unmount();
+    test_remove(dir);
+}
 
-    (void)state;
-    if (getenv("CASE") != NULL) cases = 1;
-    for (uint64_t i = first; i < first + cases; i++) {
-        dice.state = seed.state + i * UINT64_C(1000003);
-        running_case = i;
-        run_case(i);
+/* All states after a cut before event n of the work; how many, 0 beyond the
+ * last event. */
+static uint64_t cut_every_way(uint64_t n, uint64_t limit, bool *all)
+{
+    const char *dir;
+    char way[64];
+    uint64_t count;
+
+    begin_case(n);
+    dir = test_path("disk0");
+    simdisk_mount(dir, &dice);
+    open_what_is_left(dir);
+    for (int p = 0; p < PARTITIONS; p++) append(p, true);
+    close_store();
+    simdisk_unmount();
+
+    simdisk_mount(test_path("disk0"), &dice);
+    simdisk_cut_every_way_at(n, test_path("way"), limit, on_cut, NULL);
+    open_what_is_left(test_path("disk0"));
+    small_work();
+    simdisk_cancel();
+    close_store();
+    store = NULL;
+    count = cut ? simdisk_ways(all) : 0;
+    simdisk_unmount();
+    for (uint64_t i = 0; i < count; i++) {
+        snprintf(way, sizeof way, "way%llu", (unsigned long long)i);
+        check_way(test_path(way));
     }
-    print_message("powercut: %llu cases, %llu cuts, 0 violations\n", (unsigned long long)cases,
-                  (unsigned long long)cases * CUTS_MAX);
+    test_directory_remove();
+    return count;
 }
 
-static int name_case_that_failed(void **state)
+/* ---- Workers ---- */
+
+enum { WORKERS_MAX = 16 };
+
+/* Outlives a worker that fails. */
+static struct {
+    struct {
+        _Atomic uint64_t running; /* case */
+        _Atomic uint64_t cuts;
+        _Atomic uint64_t next;
+    } workers[WORKERS_MAX];
+    _Atomic uint64_t events; /* of the small work */
+    _Atomic uint64_t cut_short;
+} * shared;
+
+static uint64_t seed;
+
+/* Cases are numbered: n in [1, EVENTS] is every way at event n, what is above
+ * is by chance. */
+enum { EVENTS = 200 };
+
+static void run_numbered(int worker, uint64_t number, uint64_t ways)
 {
-    (void)state;
-    if (store != NULL) print_message("failed in case %llu\n", (unsigned long long)running_case);
-    return 0;
+    bool all = true;
+
+    atomic_store(&shared->workers[worker].running, number);
+    dice.state = seed * 2 + 1 + number * UINT64_C(1000003);
+    if (number <= EVENTS) {
+        uint64_t count = cut_every_way(number, ways, &all);
+        atomic_fetch_add(&shared->workers[worker].cuts, count);
+        atomic_fetch_add(&shared->events, count > 0);
+        atomic_fetch_add(&shared->cut_short, !all);
+        return;
+    }
+    run_case(number);
+    atomic_fetch_add(&shared->workers[worker].cuts, CUTS_MAX);
+}
+
+static void work_off(int worker, int workers, uint64_t last, uint64_t ways)
+{
+    uint64_t number;
+
+    while ((number = atomic_load(&shared->workers[worker].next)) <= last) {
+        atomic_store(&shared->workers[worker].next, number + (uint64_t)workers);
+        run_numbered(worker, number, ways);
+    }
+}
+
+static pid_t start_worker(int worker, int workers, uint64_t last, uint64_t ways)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        work_off(worker, workers, last, ways);
+        _exit(0); /* what fails ends with another status */
+    }
+    return pid;
+}
+
+/* A worker that fails says why itself, and is followed by one that goes on
+ * behind its case. */
+static void supervise(int workers, uint64_t last, uint64_t ways)
+{
+    pid_t pids[WORKERS_MAX];
+    int left = workers;
+
+    for (int i = 0; i < workers; i++) {
+        atomic_store(&shared->workers[i].next, (uint64_t)i + 1);
+        pids[i] = start_worker(i, workers, last, ways);
+    }
+    while (left > 0) {
+        int status;
+        pid_t pid = wait(&status);
+        int i = 0;
+
+        while (i < workers && pids[i] != pid) i++;
+        if (i == workers) continue;
+        if (status == 0) {
+            left--;
+            continue;
+        }
+        proof_violation(atomic_load(&shared->workers[i].running), "see above (status %#x)",
+                        (unsigned)status);
+        if (proof_violations() > 20) break;
+        pids[i] = start_worker(i, workers, last, ways);
+    }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(no_power_cut_loses_what_was_durable, name_case_that_failed)};
+    uint64_t budget = proof_budget(250000, getenv("RILL_TEST_SLOW") != NULL ? 500 : 3000);
+    uint64_t ways = budget / 4 / 50 + 1;
+    uint64_t last = EVENTS + budget * 3 / 4 / CUTS_MAX + 1;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    int workers = processors > WORKERS_MAX ? WORKERS_MAX : (int)processors;
+    const char *one = getenv("CASE");
+    uint64_t cuts = 0;
 
+    seed = proof_seed();
+    shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(shared != MAP_FAILED);
     /* Memory is fast; the simulated disk says that it is an ordinary one. */
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    setenv("TMPDIR", test_directory(), 1); /* workers that fail leave theirs in it */
+    if (one != NULL) run_numbered(0, strtoull(one, NULL, 0), ways);
+    else supervise(workers, last, ways);
+    test_remove(getenv("TMPDIR"));
+    for (int i = 0; i < WORKERS_MAX; i++) cuts += atomic_load(&shared->workers[i].cuts);
+    printf("small work: every event of %llu, %llu of them with more states than %llu, which were "
+           "tried\n",
+           (unsigned long long)atomic_load(&shared->events),
+           (unsigned long long)atomic_load(&shared->cut_short), (unsigned long long)ways);
+    return proof_end("powercut", cuts);
 }
