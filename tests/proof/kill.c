@@ -2,12 +2,10 @@
  * kill.c - processes that share a store are killed at random; nothing that was
  * acknowledged is lost.
  *
- * usage: kill [SECONDS [SEED]]
- *
  * Four processes append to two partitions in every way there is (a batch, a
  * send with its report, in place), roll small segments, sync and run
- * maintenance; two read. Their parent kills one of them, now and then all of
- * them, with SIGKILL, and starts them again. What was acknowledged is noted in
+ * maintenance; two read and commit. Their parent kills one of them, now and then
+ * all of them, with SIGKILL, and starts them again. What was acknowledged is noted in
  * memory that the parent owns. Readers check while it goes on, the parent at
  * the end, that
  *
@@ -15,8 +13,12 @@
  *     what an appender was acknowledged stands where it was told;
  *     no record stands at two offsets;
  *     in a partition an appender's records are in the order of its calls;
+ *     a committed offset is the last one acknowledged, or the one on its way;
  *     no call waits longer than a survivor may wait.
+ *
+ * BUDGET counts kills, a round of some hundreds on a store of its own each.
  */
+#include "proof.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -41,7 +43,8 @@ enum {
     BATCH_MAX = 20,
     VALUE_MAX = 1500,
     NUMBERS_MAX = 1 << 20, /* records of one appender */
-    WAIT_MS = 20000        /* nobody waits so long, on the slowest machine */
+    ROUND = 300,
+    WAIT_MS = 20000 /* nobody waits so long, on the slowest machine */
 };
 
 /* What outlives the children. */
@@ -51,8 +54,11 @@ struct board {
     char violation[700];
     _Atomic uint32_t attempted[APPENDERS];                 /* numbers given out */
     _Atomic uint64_t acknowledged[APPENDERS][NUMBERS_MAX]; /* (offset << 1 | partition) + 1 */
+    _Atomic int64_t committed[READERS][PARTITIONS];        /* acknowledged; -1: never */
+    _Atomic int64_t committing[READERS][PARTITIONS];
     _Atomic uint64_t read;
     _Atomic uint64_t lives;
+    _Atomic int64_t longest_ns; /* of a call that appends or commits */
 };
 
 /* A record's value; the bytes behind it follow from it. */
@@ -84,6 +90,21 @@ static void violation(const char *format, ...)
     vsnprintf(board->violation, sizeof board->violation, format, args);
     va_end(args);
     atomic_store(&board->stop, true);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void note_duration(int64_t since_ns)
+{
+    int64_t took = now_ns() - since_ns;
+    int64_t longest = atomic_load(&board->longest_ns);
+
+    while (took > longest && !atomic_compare_exchange_weak(&board->longest_ns, &longest, took)) {}
 }
 
 /* ---- Values ---- */
@@ -222,12 +243,14 @@ static void run_appender(uint32_t id, uint64_t seed)
            atomic_load(&board->attempted[id]) < NUMBERS_MAX - BATCH_MAX) {
         uint64_t r = next_random(&a.random);
         int32_t partition = (int32_t)(r >> 8 & 1);
+        int64_t start = now_ns();
         switch (r % 8) {
         case 0: rc = send_records(&a, partition, 1 + r / 512 % BATCH_MAX); break;
         case 1: rc = append_in_place(&a, partition); break;
         case 2: rc = r / 512 % 16 == 0 ? rill_maintain(a.store, NULL) : 0; break;
         default: rc = append_batch(&a, partition, 1 + r / 512 % BATCH_MAX); break;
         }
+        if (r % 8 != 2) note_duration(start);
     }
     if (rc == 0) rc = rill_producer_close(a.producer, WAIT_MS);
     if (rc == 0) rc = rill_close(a.store);
@@ -271,9 +294,42 @@ static bool walk_record(struct walk *walk, const rill_record *record, struct val
     return false;
 }
 
-static void run_reader(uint64_t seed)
+/* Where the last life's commits have left the group. */
+static int check_committed(rill_consumer *consumer, int reader)
+{
+    for (int p = 0; p < PARTITIONS; p++) {
+        int64_t sure = atomic_load(&board->committed[reader][p]);
+        int64_t maybe = atomic_load(&board->committing[reader][p]);
+        rill_position position;
+        int rc = rill_consumer_committed(consumer, "t", p, &position, NULL, 0);
+
+        if (rc != 0) return rc;
+        if (position.offset == RILL_OFFSET_NONE) position.offset = -1;
+        if (position.offset != sure && position.offset != maybe)
+            violation("reader %d: committed is %" PRId64 ", not %" PRId64 " or %" PRId64, reader,
+                      position.offset, sure, maybe);
+        atomic_store(&board->committed[reader][p], position.offset);
+    }
+    return 0;
+}
+
+static int commit(rill_consumer *consumer, int reader, const struct walk *walk, int32_t p)
+{
+    rill_position position = {"t", p, -1, walk->next_offset[p], NULL};
+    int64_t start = now_ns();
+    int rc;
+
+    atomic_store(&board->committing[reader][p], position.offset);
+    rc = rill_consumer_commit(consumer, &position, 1);
+    if (rc == 0) atomic_store(&board->committed[reader][p], position.offset);
+    note_duration(start);
+    return rc;
+}
+
+static void run_reader(int reader, uint64_t seed)
 {
     rill_options options = {.size = sizeof options, .open_timeout_ms = WAIT_MS};
+    rill_consumer_options in = {.size = sizeof in, .group = reader == 0 ? "r0" : "r1"};
     rill_position from[PARTITIONS];
     rill_record records[64];
     rill_consumer *consumer;
@@ -286,10 +342,14 @@ static void run_reader(uint64_t seed)
     walk_begin(&walk);
     for (int p = 0; p < PARTITIONS; p++)
         from[p] = (rill_position){"t", p, -1, RILL_OFFSET_EARLIEST, NULL};
-    if (rc == 0) rc = rill_consumer_open(store, NULL, &consumer);
+    if (rc == 0) rc = rill_consumer_open(store, &in, &consumer);
+    if (rc == 0) rc = check_committed(consumer, reader);
     if (rc == 0) rc = rill_consumer_assign(consumer, from, PARTITIONS);
     while (rc == 0 && !atomic_load(&board->stop)) {
-        rc = rill_consumer_poll(consumer, 20, records, 1 + next_random(&seed) % 64, &count);
+        if (next_random(&seed) % 32 == 0)
+            rc = commit(consumer, reader, &walk, (int32_t)(next_random(&seed) % PARTITIONS));
+        if (rc == 0)
+            rc = rill_consumer_poll(consumer, 20, records, 1 + next_random(&seed) % 64, &count);
         for (size_t i = 0; rc == 0 && i < count; i++)
             if (!walk_record(&walk, &records[i], &value)) break;
         if (rc == 0) atomic_fetch_add(&board->read, count);
@@ -311,7 +371,7 @@ static pid_t start_child(int which, uint64_t seed)
     }
     atomic_fetch_add(&board->lives, 1);
     if (which < APPENDERS) run_appender((uint32_t)which, seed);
-    else run_reader(seed);
+    else run_reader(which - APPENDERS, seed);
     _exit(atomic_load(&board->violated) ? 1 : 0);
 }
 
@@ -342,6 +402,7 @@ static uint64_t check_all(void)
     size_t count;
     int rc = rill_open(store_path, NULL, &store);
 
+    memset(found, 0, sizeof found);
     walk_begin(&walk);
     for (int p = 0; p < PARTITIONS; p++)
         from[p] = (rill_position){"t", p, -1, RILL_OFFSET_EARLIEST, NULL};
@@ -396,43 +457,33 @@ static void make_store(void)
     if (rc != 0) violation("making the store: %d, %s", rc, rill_errmsg());
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void pause_us(uint64_t us)
 {
     struct timespec t = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
     nanosleep(&t, NULL);
 }
 
-int main(int argc, char **argv)
+static void begin_round(void)
 {
-    double limit = argc > 1 ? strtod(argv[1], NULL) : 5;
-    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
-    uint64_t random = seed;
-    uint64_t kills = 0;
-    uint64_t acknowledged;
-    pid_t children[CHILDREN] = {0};
-    double end = seconds() + limit;
-
-    snprintf(store_path, sizeof store_path, "%s/kill-test-store",
-             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : ".");
-    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (board == MAP_FAILED) {
-        perror("mmap");
-        return 1;
-    }
+    memset((void *)board, 0, sizeof *board);
+    for (int r = 0; r < READERS; r++)
+        for (int p = 0; p < PARTITIONS; p++)
+            board->committed[r][p] = board->committing[r][p] = -1;
+    snprintf(store_path, sizeof store_path, "%s/store", test_directory());
     make_store();
-    while (seconds() < end && !atomic_load(&board->stop)) {
-        uint64_t r = next_random(&random);
+}
+
+/* How many kills there were. */
+static uint64_t run_round(uint64_t *random, uint64_t limit)
+{
+    pid_t children[CHILDREN] = {0};
+    uint64_t kills = 0;
+
+    while (kills < limit && !atomic_load(&board->stop)) {
+        uint64_t r = next_random(random);
         for (int i = 0; i < CHILDREN; i++)
-            if (children[i] == 0) children[i] = start_child(i, next_random(&random));
-        pause_us(r % 30000);
+            if (children[i] == 0) children[i] = start_child(i, next_random(random));
+        pause_us(r % 8000);
         for (int i = 0; i < CHILDREN; i++) {
             bool all = (r >> 32) % 16 == 0;
             if (!all && (r >> 16) % CHILDREN != (uint64_t)i) continue;
@@ -443,15 +494,37 @@ int main(int argc, char **argv)
     }
     atomic_store(&board->stop, true);
     for (int i = 0; i < CHILDREN; i++) end_child(children[i], false);
-    acknowledged = atomic_load(&board->violated) ? 0 : check_all();
-    if (atomic_load(&board->violated)) fprintf(stderr, "violation: %s\n", board->violation);
-    printf("kill: %" PRIu64 " kills, %" PRIu64 " lives, %" PRIu64
-           " records acknowledged, %" PRIu64 " read, %d violations, seed %" PRIu64 "\n",
-           kills, atomic_load(&board->lives), acknowledged, atomic_load(&board->read),
-           (int)atomic_load(&board->violated), seed);
-    if (acknowledged == 0 && !atomic_load(&board->violated)) {
-        fprintf(stderr, "nothing was acknowledged: this run shows nothing\n");
+    return kills;
+}
+
+int main(void)
+{
+    uint64_t budget = proof_budget(20000, 400);
+    uint64_t random = proof_seed();
+    uint64_t kills = 0;
+    uint64_t records = 0;
+    int64_t longest_ns = 0;
+
+    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (board == MAP_FAILED) {
+        perror("mmap");
         return 1;
     }
-    return atomic_load(&board->violated) ? 1 : 0;
+    for (uint64_t round = 0; kills < budget && proof_violations() == 0; round++) {
+        uint64_t acknowledged = 0;
+
+        begin_round();
+        kills += run_round(&random, budget - kills < ROUND ? budget - kills : ROUND);
+        if (!atomic_load(&board->violated)) acknowledged = check_all();
+        if (atomic_load(&board->violated)) proof_violation(round, "%s", board->violation);
+        else if (acknowledged == 0) proof_violation(round, "nothing was acknowledged");
+        else test_directory_remove(); /* else the store stays, to be looked at */
+        records += acknowledged;
+        if (atomic_load(&board->longest_ns) > longest_ns)
+            longest_ns = atomic_load(&board->longest_ns);
+    }
+    printf("%" PRIu64 " records acknowledged; the longest call took %" PRId64 " ms\n", records,
+           longest_ns / 1000000);
+    return proof_end("kill", kills);
 }
