@@ -329,7 +329,9 @@ static int commit(rill_consumer *consumer, int reader, const struct walk *walk, 
 static void run_reader(int reader, uint64_t seed)
 {
     rill_options options = {.size = sizeof options, .open_timeout_ms = WAIT_MS};
-    rill_consumer_options in = {.size = sizeof in, .group = reader == 0 ? "r0" : "r1"};
+    rill_consumer_options in = {.size = sizeof in,
+                                .group = reader == 0 ? "r0" : "r1",
+                                .spin_us = reader == 0 ? 0 : 1000}; /* close behind the tail */
     rill_position from[PARTITIONS];
     rill_record records[64];
     rill_consumer *consumer;

@@ -1,0 +1,86 @@
+#!/bin/bash
+# mutants.sh - bugs planted on purpose, each caught by the harness named for it.
+#
+# mutants.txt has them. Each is planted in a copy of the sources, which is built
+# and run; a harness that stays green has missed it. BUDGET says how many, taken
+# by SEED, all of them unless only a share is asked for.
+set -euo pipefail
+root=${RILL_ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
+list=$root/tests/proof/mutants.txt
+command -v perl >/dev/null || { echo "perl is not installed"; exit 77; }
+[ -z "${RILL_TEST_SLOW:-}" ] || { echo "too slow under a sanitizer"; exit 77; }
+
+count=$(grep -c '^\* ' "$list")
+seed=${SEED:-1}
+budget=${BUDGET:-$count}
+[ -n "${BUDGET:-}" ] || [ -z "${PROOF_SHARE:-}" ] || budget=4
+[ "$budget" -le "$count" ] || budget=$count
+echo "seed $seed"
+
+tree=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
+trap 'rm -rf "$tree"' EXIT
+cp -r "$root/lib" "$root/include" "$root/tests" "$root/Makefile" "$tree"
+mkdir "$tree/tmp"
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES RILL_BUILD
+
+# plant NUMBER: changes the copy, prints "what | harness"; unplant: the sources again.
+plant() {
+    perl -e '
+        my ($tree, $list, $number) = @ARGV;
+        local $/;
+        open(my $f, "<", $list) or die "$list: $!";
+        my @mutants = split(/^\* /m, <$f>);
+        my $text = $mutants[$number];
+        $text =~ s/^(.*)\n// or die;
+        print "$1\n";
+        while ($text =~ /^(\S+)\n<<<<\n(.*?)\n====\n(.*?)\n>>>>$/msg) {
+            my ($file, $old, $new) = ($1, $2, $3);
+            open(my $in, "<", "$tree/$file") or die "$file: $!";
+            my $source = <$in>;
+            my $at = index($source, $old);
+            die "mutant $number: $file does not have what shall be changed\n" if $at < 0;
+            substr($source, $at, length($old)) = $new;
+            open(my $out, ">", "$tree/$file") or die "$file: $!";
+            print $out $source;
+        }' "$tree" "$list" "$1"
+}
+unplant() {
+    for file in $(sed -n 's|^\(lib/[a-z/_]*\.c\)$|\1|p' "$list" | sort -u); do
+        cmp -s "$root/$file" "$tree/$file" || cp "$root/$file" "$tree/$file"
+    done
+}
+
+# catches HARNESS: 0 it goes red, 1 it stays green, 77 it cannot run here.
+catches() {
+    local status=0
+    make -s -C "$tree" "build/tests/$1" CFLAGS=-Wno-unused >"$tree/log" 2>&1 || {
+        cat "$tree/log"
+        echo "mutants: a mutant does not compile" >&2
+        exit 2
+    }
+    (cd "$tree" && TMPDIR=$tree/tmp PROOF_SHARE=1 timeout 120 "build/tests/$1") \
+        >"$tree/log" 2>&1 </dev/null || status=$?
+    chmod -R u+rwX "$tree/tmp" && rm -rf "${tree:?}/tmp"/*
+    case $status in
+        0) return 1 ;;
+        77) return 77 ;;
+        *) return 0 ;;
+    esac
+}
+
+missed=0 tried=0
+for number in ${MUTANT:-$(seq "$count" | shuf --random-source=<(yes "$seed") | head -n "$budget" | sort -n)}; do
+    line=$(plant "$number")
+    what=${line% | *} harness=${line##* | }
+    status=0
+    catches "$harness" || status=$?
+    case $status in
+        0) echo "caught   $harness: $what" ;;
+        77) echo "skipped  $harness: $what" ;;
+        *) echo "MISSED   $harness: $what"; missed=$((missed + 1)) ;;
+    esac
+    tried=$((tried + 1))
+    unplant
+done
+echo "mutants: $tried cases, $missed violations, seed $seed"
+[ "$missed" = 0 ]
