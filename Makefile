@@ -89,7 +89,7 @@ bench_program := $(if $(bench_src),$(B)/bench/bench)
 amalgamation := $(B)/amalgamation
 
 .PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
-    all lib examples test run-tests test-programs check layers symbols format-check header \
+    all lib examples test coverage run-tests test-programs check layers symbols format-check header \
     readme format bench demo install uninstall amalgamation deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -100,7 +100,7 @@ examples: $(examples)
 
 help:
 	@echo 'Targets:   all lib examples test check format bench demo install uninstall'
-	@echo '           amalgamation deps clean proof proof-NAME (SEED=n BUDGET=n)'
+	@echo '           amalgamation deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
 	@echo 'Variables: CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
 	@echo '           TESTS="unit api proof system examples readme packaging"  RUNNER="valgrind -q"'
 	@echo '           PREFIX DESTDIR libdir includedir  INPUT (demo)  ARGS (bench)'
@@ -260,6 +260,13 @@ $(addprefix proof-,$(proof_names)): proof-%: deps
 	@mkdir -p $(B)/proof && \
 	    env -u PROOF_SHARE $(subst PROOF_SHARE=1,,$(proof_env)) TMPDIR='$(abspath $(B)/proof)' \
 	    $(if $(wildcard tests/proof/$*.sh),tests/proof/$*.sh,$(B)/tests/proof/$*)
+
+# Lines and branches that the tests run; COVERAGE_SHOW=1 lists the others.
+coverage: deps
+	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory B=build/coverage OPT='-O0 -g --coverage' \
+	    TESTS='unit api proof' test
+	@tests/coverage.sh build/coverage/obj-test
 
 deps:
 	@tests/deps.sh

@@ -21,7 +21,7 @@ tree=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
 trap 'rm -rf "$tree"' EXIT
 cp -r "$root/lib" "$root/include" "$root/tests" "$root/Makefile" "$tree"
 mkdir "$tree/tmp"
-unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES RILL_BUILD
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES RILL_BUILD B OPT SAN CROSS RUNNER TESTS
 
 # plant NUMBER: changes the copy, prints "what | harness"; unplant: the sources again.
 plant() {
@@ -53,7 +53,7 @@ unplant() {
 # catches HARNESS: 0 it goes red, 1 it stays green, 77 it cannot run here.
 catches() {
     local status=0
-    make -s -C "$tree" "build/tests/$1" CFLAGS=-Wno-unused >"$tree/log" 2>&1 || {
+    make -s -C "$tree" B=build "build/tests/$1" CFLAGS=-Wno-unused >"$tree/log" 2>&1 || {
         cat "$tree/log"
         echo "mutants: a mutant does not compile" >&2
         exit 2
