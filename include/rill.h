@@ -223,7 +223,8 @@ typedef struct rill_allocator {
 typedef struct rill_options {
     size_t size;               /* sizeof(rill_options) */
     uint32_t flags;            /* RILL_OPEN_* */
-    uint32_t open_timeout_ms;  /* wait for another process' recovery; 0 = 10,000 */
+    uint32_t open_timeout_ms;  /* wait for another process' recovery or commit;
+                                  0 = 10,000 */
     uint32_t sync_interval_ms; /* how long a written record may stay unsynced while
                                   maintenance runs; 0 = 1,000 */
     uint32_t reserved;         /* zero */

@@ -137,6 +137,8 @@ static int write_shared(struct store *store)
     if (rc != 0) return rc;
     memset(s, 0, sizeof *s);
     s->magic = SHARED_MAGIC;
+    rc = rill__shared_mutex_init(&s->catalogue_turns);
+    if (rc != 0) return rc;
     s->abi = rill__shared_abi();
     atomic_store(&s->catalogue_version, 1);
     atomic_store_explicit(&s->incarnation, incarnation, memory_order_release);
@@ -400,6 +402,8 @@ static int open_new(const char *path, const rill_options *options, struct store 
     if (rc == 0) rc = enter_store(store, exists);
     if (rc == 0) rc = claim_slot(store);
     if (rc != 0) goto out;
+    rill__meta_take_turns(store->meta, &store->shared->catalogue_turns,
+                          (int)store->options.open_timeout_ms);
     store->incarnation = atomic_load(&store->shared->incarnation);
     if ((options->flags & RILL_OPEN_THREAD) != 0)
         rc = rill__thread_start(&store->thread, run_maintenance, store);

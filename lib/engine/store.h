@@ -25,9 +25,10 @@ struct process_slot {
 struct shared {
     uint64_t magic;
     uint64_t abi;
-    _Atomic uint64_t incarnation;       /* 0: being written */
-    _Atomic uint64_t catalogue_version; /* + 1 when a topic is created or deleted */
-    _Atomic uint32_t next_slot;         /* wake slots are handed out in a circle */
+    _Atomic uint64_t incarnation;                     /* 0: being written */
+    _Atomic uint64_t catalogue_version;               /* + 1 when a topic is created or deleted */
+    _Atomic uint32_t next_slot;                       /* wake slots are handed out in a circle */
+    _Alignas(64) struct shared_mutex catalogue_turns; /* one writer of the catalogue */
     _Alignas(64) struct process_slot processes[PROCESSES_MAX];
     _Alignas(64) struct wake_slot wake_slots[WAKE_SLOTS];
 };

@@ -13,6 +13,8 @@ struct meta {
     MDB_env *env;
     MDB_dbi dbi;
     char path[256];
+    struct shared_mutex *turns; /* NULL: nobody else is there */
+    int turns_timeout_ms;
 
     /* The map may only be resized while no transaction of this process is
      * open: each holds a count, and a resizer waits for it to be 0. */

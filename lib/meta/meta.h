@@ -16,12 +16,18 @@
 #define RILL_META_META_H
 #include "base/heap.h"
 #include "os/os.h"
+#include "os/thread.h"
 
 struct meta;
 
 /* Opens (create: makes) the environment in the directory path, which exists.
  * RILL_ERR_FORMAT: a schema newer than this library's, with both numbers. */
 int rill__meta_open(struct heap *heap, const char *path, bool create, struct meta **meta);
+/* From now on writers of all processes take turns by this lock, which is given
+ * up on after timeout_ms (RILL_ERR_TIMEOUT), and not only by LMDB's, which is
+ * never: a process that is stopped in the middle of a commit must not stop the
+ * others. Before the first write of a second thread. */
+void rill__meta_take_turns(struct meta *meta, struct shared_mutex *lock, int timeout_ms);
 void rill__meta_close(struct meta *meta);
 /* Frees reader slots of dead processes. */
 int rill__meta_check_readers(struct meta *meta);

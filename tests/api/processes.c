@@ -264,6 +264,55 @@ static void a_group_passes_on_when_its_process_dies(void **state)
     OK(rill_close(store));
 }
 
+static void commit_for_ever(void)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = "other"};
+    rill_position position = {.topic = "t"};
+    rill *mine = test_store_open();
+    rill_consumer *committer;
+
+    CHILD_CHECK(rill_consumer_open(mine, &in, &committer) == 0);
+    CHILD_CHECK(write(ready[1], "x", 1) == 1);
+    for (;;) CHILD_CHECK(rill_consumer_commit(committer, &position, 1) == 0);
+}
+
+/* It is stopped in the middle of a commit most of the time. */
+static void a_stopped_process_does_not_stop_the_others(void **state)
+{
+    rill_options options = {
+        .size = sizeof options, .flags = RILL_OPEN_CREATE, .open_timeout_ms = 100};
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    rill_position position = {.topic = "t"};
+    int timeouts = 0;
+    char byte;
+    pid_t child;
+
+    (void)state;
+    OK(rill_open(test_path("store"), &options, &store));
+    test_topic(store, "t", 1);
+    child = in_child(commit_for_ever);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    OK(rill_consumer_open(store, &in, &consumer));
+    for (int i = 0; i < 200 && timeouts < 3; i++) {
+        int rc;
+        usleep(1000);
+        kill(child, SIGSTOP);
+        rc = rill_consumer_commit(consumer, &position, 1);
+        if (rc != 0) {
+            assert_int_equal(rc, RILL_ERR_TIMEOUT);
+            assert_non_null(strstr(rill_errmsg(), "stopped"));
+            timeouts++;
+        }
+        kill(child, SIGCONT);
+    }
+    assert_true(timeouts > 0);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    OK(rill_consumer_commit(consumer, &position, 1)); /* also if it died in one */
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_close(store));
+}
+
 /* ---- What the system permits ---- */
 
 static void try_as_nobody(void)
@@ -358,6 +407,7 @@ int main(void)
         TEST(what_one_process_does_another_sees),
         TEST(a_topic_deleted_elsewhere_is_gone_here),
         TEST(a_group_passes_on_when_its_process_dies),
+        TEST(a_stopped_process_does_not_stop_the_others),
         TEST(without_permission_the_error_says_so),
         TEST(a_network_file_system_is_refused_unless_allowed),
         TEST(memory_does_not_promise_to_be_durable),
