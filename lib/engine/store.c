@@ -404,6 +404,8 @@ static int open_new(const char *path, const rill_options *options, struct store 
     if (rc != 0) goto out;
     rill__meta_take_turns(store->meta, &store->shared->catalogue_turns,
                           (int)store->options.open_timeout_ms);
+    rc = rill__meta_settle(store->meta);
+    if (rc != 0) goto out;
     store->incarnation = atomic_load(&store->shared->incarnation);
     if ((options->flags & RILL_OPEN_THREAD) != 0)
         rc = rill__thread_start(&store->thread, run_maintenance, store);

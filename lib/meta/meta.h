@@ -28,6 +28,9 @@ int rill__meta_open(struct heap *heap, const char *path, bool create, struct met
  * never: a process that is stopped in the middle of a commit must not stop the
  * others. Before the first write of a second thread. */
 void rill__meta_take_turns(struct meta *meta, struct shared_mutex *lock, int timeout_ms);
+/* A commit on its way when its process died may show only after the next one:
+ * settles whether it counts. */
+int rill__meta_settle(struct meta *meta);
 void rill__meta_close(struct meta *meta);
 /* Frees reader slots of dead processes. */
 int rill__meta_check_readers(struct meta *meta);
