@@ -30,7 +30,6 @@
  * there are more, it is about every so many. A violation's case is the number of
  * the operation, which JOB=n runs alone.
  */
-#include "os/sys.h"
 #include "proof.h"
 #include "log/control.h"
 #include "os/sys.h"
