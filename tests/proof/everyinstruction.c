@@ -22,6 +22,8 @@
  *     what was done stays done: at no later point is the old state found, nor
  *     when the operation has returned, and what the witness could read while
  *     the actor stood still is still there after its death;
+ *     nothing of a half batch is left behind the tail, and the leader epoch has
+ *     gone up;
  *     appending (also durably, in place, and beyond the segment), committing and
  *     creating a topic work, and are read back, also after the next open.
  *
@@ -76,7 +78,7 @@ enum {
 /* Numbers of records: below BATCH those that were there before. */
 enum { BATCH = 1000, LATER = 2000, WITNESS = 3000 };
 
-/* ---- The operations --------------------------------------------------- */
+/* ---- The operations ---- */
 
 struct actor {
     rill *store;
@@ -93,6 +95,7 @@ struct operation {
     size_t earlier_size; /* of their values */
     int32_t acks;
     bool prepared;                                   /* the next segment is ready */
+    bool widowed;                                    /* somebody has died while he appended */
     bool opens;                                      /* the operation opens the store itself */
     enum { CLOSED, HALF_APPENDED, OTHER_BOOT } left; /* by the process before */
 };
@@ -211,13 +214,14 @@ static const struct operation operations[] = {
     {"append and roll durably", run_append, RECORDS, FULL, .added = 3, .acks = RILL_ACKS_DURABLE},
     {"first append", run_append, RECORDS, .earlier_size = 150, .added = 3},
     {"append", run_append, RECORDS, SOME, .added = 3},
+    {"append and repair", run_append, RECORDS, SOME, .added = 3, .widowed = true},
     {"reserve and commit", run_append_in_place, RECORDS, SOME, .added = 1},
     {"commit an offset", run_commit, OFFSET, SOME},
     {"maintain", run_maintain, NOTHING, FULL},
 };
 enum { JOBS = sizeof operations / sizeof operations[0] };
 
-/* ---- What outlives every process --------------------------------------- */
+/* ---- What outlives every process ---- */
 
 static struct {
     _Atomic uint32_t next_job;
@@ -274,7 +278,7 @@ static pid_t start_child(void)
     return 0;
 }
 
-/* ---- What a store must hold --------------------------------------------- */
+/* ---- What a store must hold ---- */
 
 struct model {
     uint32_t numbers[NUMBERS_MAX]; /* of the record at each offset */
@@ -434,7 +438,61 @@ static void check_all(rill *store, rill_consumer *group, const struct model *mod
     if (has_other_topic(store) != model->other_topic) wrong("the other topic is wrong");
 }
 
-/* ---- Going on afterwards ------------------------------------------------ */
+/* ---- What readers do not see ---- */
+
+static void partition_path(rill *store, const char *path, const char *name, char *out,
+                           size_t size)
+{
+    rill_topic_info info;
+    char id[33];
+
+    MUST(rill_topic_describe(store, "t", &info));
+    for (size_t i = 0; i < 16; i++) snprintf(id + 2 * i, 3, "%02x", info.id[i]);
+    snprintf(out, size, "%s/%s/0/%s", path, id, name);
+}
+
+static void read_at(const char *path, void *data, size_t size, off_t at)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || pread(fd, data, size, at) != (ssize_t)size)
+        wrong("%s: cannot read %zu bytes: %s", path, size, strerror(errno));
+    close(fd);
+}
+
+static void read_words(rill *store, const char *path, struct control *words)
+{
+    char control[900];
+
+    partition_path(store, path, "control", control, sizeof control);
+    read_at(control, words, sizeof *words, 0);
+}
+
+static int32_t epoch_in(const struct control *words)
+{
+    return words->tails[words->tail_version & 1].epoch;
+}
+
+/* What the dead had begun is gone for ever: zeros follow the tail. */
+static void check_zeros(rill *store, const char *path)
+{
+    static uint8_t bytes[64 << 10];
+    struct control words;
+    const struct tail *tail;
+    char name[64];
+    char segment[900];
+
+    read_words(store, path, &words);
+    tail = &words.tails[words.tail_version & 1];
+    if (tail->base < 0) return;
+    snprintf(name, sizeof name, "%020" PRId64 ".log", (int64_t)tail->base);
+    partition_path(store, path, name, segment, sizeof segment);
+    read_at(segment, bytes, sizeof bytes, 0);
+    for (size_t i = tail->position; i < sizeof bytes; i++)
+        if (bytes[i] != 0) wrong("a byte %#x at %zu, behind the tail", bytes[i], i);
+}
+
+/* ---- Going on afterwards ---- */
 
 static rill_producer *open_producer(rill *store, int32_t acks)
 {
@@ -505,7 +563,7 @@ static int open_live_store(rill **store)
     return rill_open(live_path, &options, store);
 }
 
-/* ---- A fresh process looks at what was left ------------------------------ */
+/* ---- A fresh process looks at what was left ---- */
 
 enum { STATUS_BEFORE = 10, STATUS_DONE };
 
@@ -514,11 +572,18 @@ static bool look_after(const char *path, bool returned)
     struct model model;
     rill *store = open_store(path, 0);
     rill_consumer *group = open_group(store, "g");
-    struct sight sight = {log_end(store), committed(group), has_other_topic(store)};
-    bool done = is_done(&sight);
+    struct control words;
+    struct sight sight;
     rill_partition_info info;
+    bool done;
 
+    read_words(store, path, &words);
+    sight = (struct sight){log_end(store), committed(group), has_other_topic(store)};
+    done = is_done(&sight);
+    check_zeros(store, path);
     MUST(rill_partition_describe(store, "t", 0, &info));
+    if (info.leader_epoch <= epoch_in(&words))
+        wrong("recovered, and the leader epoch is still %d", (int)info.leader_epoch);
     if (returned && op->acks == RILL_ACKS_DURABLE && info.durable_end != info.log_end)
         wrong("acknowledged as durable, and durable only to %" PRId64, info.durable_end);
     model_init(&model, done);
@@ -561,7 +626,7 @@ static int check_after(const char *path, bool returned)
     return end_child(pid);
 }
 
-/* ---- The store before --------------------------------------------------- */
+/* ---- The store before ---- */
 
 /* Tells that a file in memory is one on a disk, so that durable means something:
  * a killed process does not know the difference. */
@@ -624,7 +689,7 @@ static void make_base(void)
     _exit(0);
 }
 
-/* ---- The files as they were last seen ------------------------------------ */
+/* ---- The files as they were last seen ---- */
 
 struct seen_file {
     char name[200]; /* below the store's directory */
@@ -771,7 +836,7 @@ static bool look_at_windows(void)
     return changed;
 }
 
-/* ---- Copies --------------------------------------------------------------- */
+/* ---- Copies ---- */
 
 static void write_sparsely(const char *path, const uint8_t *bytes, size_t size)
 {
@@ -817,7 +882,7 @@ static void restore_base(void)
     forget_all();
 }
 
-/* ---- The witness: a process that has the store open too --------------------- */
+/* ---- The witness: a process that has the store open too ---- */
 
 static struct {
     pid_t pid; /* 0: none */
@@ -854,11 +919,18 @@ static bool witness_goes_on(struct watcher *w)
 {
     rill_producer *producer = open_producer(w->store, RILL_ACKS_WRITTEN);
     rill_consumer *own = open_group(w->store, "w");
+    struct control words;
+    struct control after;
     struct model model;
     struct sight sight;
     bool done;
 
+    read_words(w->store, live_path, &words);
     MUST(append(producer, WITNESS, 1, &sight.end));
+    read_words(w->store, live_path, &after);
+    if (words.append_owner != 0 && epoch_in(&after) <= epoch_in(&words))
+        wrong("the append lock's owner died, and the leader epoch is still %d", epoch_in(&after));
+    check_zeros(w->store, live_path);
     MUST(commit_offset(own, 0));
     MUST(rill_consumer_close(own, WAIT_MS));
     sight.committed = committed(w->group);
@@ -936,7 +1008,7 @@ static void end_witness(void)
     witness.pid = 0;
 }
 
-/* ---- The actor, step by step ----------------------------------------------- */
+/* ---- The actor, step by step ---- */
 
 static struct {
     pid_t pid;
@@ -945,6 +1017,20 @@ static struct {
     uint32_t changes; /* crash points since the last of them */
     bool returned;
 } actor;
+
+/* A process that dies with the append lock and half a batch. */
+static void append_and_die(void)
+{
+    pid_t pid = start_child();
+    rill *store;
+
+    if (pid == 0) {
+        MUST(open_live_store(&store));
+        MUST(append_in_place(open_producer(store, RILL_ACKS_WRITTEN), LATER, false));
+        _exit(0);
+    }
+    if (end_child(pid) != 0) _exit(1);
+}
 
 static void run_actor(void)
 {
@@ -962,6 +1048,7 @@ static void run_actor(void)
         nftw(live_path, find_next, 16, FTW_PHYS);
         if (!found_next) wrong("maintenance has not prepared a segment");
     }
+    if (op->widowed) append_and_die();
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) _exit(1);
     raise(SIGSTOP);
     MUST(op->run(&a));
@@ -1087,7 +1174,7 @@ static int step_to_point(void)
     return rc < 0 ? -1 : 0;
 }
 
-/* ---- Jobs ------------------------------------------------------------------ */
+/* ---- Jobs ---- */
 
 struct course {
     uint64_t point; /* number of the crash point, from 1 */
@@ -1253,7 +1340,7 @@ static void run_job(int which, uint64_t budget, uint64_t seed)
     test_remove(copy_path);
 }
 
-/* ---- Workers ----------------------------------------------------------------- */
+/* ---- Workers ---- */
 
 /* The tracer and what it traces take turns: on one processor that is fastest. */
 static void stay_on_processor(int n)

@@ -1,0 +1,338 @@
+/*
+ * rot.c - files that rot: bits flip, sectors are zeroed, garbled or swapped, files
+ * are cut short, lost, or take each other's place.
+ *
+ * A store that was closed gets one such damage, in a segment, an index, a control
+ * file or the store's own files, and is opened again, as in the same boot or after
+ * another one, by a child.
+ *
+ *     it does not crash and does not hang;
+ *     no record is read that was not appended, and none at another offset;
+ *     a log that is read to its end without an error has all its records: it is
+ *     never shorter and called healthy;
+ *     records in segments that are not damaged can be read by seeking;
+ *     a committed offset is the one committed, or an error.
+ *
+ * BUDGET counts damages. CASE=n does one.
+ */
+#include "proof.h"
+#include "os/sys.h"
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <rill.h>
+#include <stdbool.h>
+#include <sys/wait.h>
+
+enum { PARTITIONS = 2, RECORDS = 60, VALUE_MAX = 4000, SECTOR = 512, FILES_MAX = 64 };
+
+static char directory[700];
+static struct test_random dice;
+
+static uint64_t roll(uint64_t limit)
+{
+    return test_random_below(&dice, limit);
+}
+
+/* ---- The store ---- */
+
+static size_t value_of(int32_t partition, int64_t offset, char *value)
+{
+    struct test_random bytes = {(uint64_t)partition * 1000 + (uint64_t)offset + 7};
+    size_t size = 16 + test_random_below(&bytes, VALUE_MAX - 16);
+
+    memset(value, (int)('a' + offset % 26), size);
+    memcpy(value, &offset, sizeof offset);
+    memcpy(value + 8, &partition, sizeof partition);
+    return size;
+}
+
+static void append(rill_producer *producer, int32_t partition, int64_t offset)
+{
+    char value[VALUE_MAX];
+    rill_record record = RILL_RECORD_INIT;
+    rill_offset at;
+
+    record.partition = partition;
+    record.value.data = value;
+    record.value.size = value_of(partition, offset, value);
+    if (offset % 3 == 0) record.key = (rill_bytes){"key", 3};
+    OK(rill_producer_append(producer, &record, 1, 1000, &at));
+    assert_int_equal(at, offset);
+}
+
+static void make_store(void)
+{
+    rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
+    rill_topic_options topic = {
+        .size = sizeof topic, .partition_count = PARTITIONS, .segment_bytes = 64 << 10};
+    rill_producer_options out = {.size = sizeof out, .topic = "t"};
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    rill_position position = {.topic = "t", .offset = 5, .leader_epoch = -1};
+    rill_producer *producer;
+    rill_consumer *consumer;
+    rill *store;
+
+    OK(rill_open(directory, &options, &store));
+    OK(rill_topic_create(store, "t", &topic));
+    OK(rill_producer_open(store, &out, &producer));
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        for (int64_t i = 0; i < RECORDS; i++) append(producer, p, i);
+    OK(rill_producer_close(producer, 1000));
+    OK(rill_consumer_open(store, &in, &consumer));
+    OK(rill_consumer_commit(consumer, &position, 1));
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_close(store));
+}
+
+/* ---- The damage ---- */
+
+static char files[FILES_MAX][900];
+static int file_count;
+
+static int list_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)where;
+    if (kind != FTW_F || st->st_size == 0 || strstr(path, "/meta/") != NULL) return 0;
+    if (file_count < FILES_MAX) snprintf(files[file_count++], sizeof files[0], "%s", path);
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static uint64_t size_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+/* Mostly where there is something. */
+static uint64_t place_in(const char *path)
+{
+    uint64_t size = size_of(path);
+    return roll(4) == 0 ? roll(size) : roll(size < 8192 ? size : 8192);
+}
+
+static void flip_bits(int fd, const char *path)
+{
+    uint64_t count = 1 + roll(4);
+
+    for (uint64_t i = 0; i < count; i++) {
+        off_t at = (off_t)place_in(path);
+        uint8_t byte;
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= (uint8_t)(1u << roll(8));
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    }
+}
+
+static void spoil_sector(int fd, const char *path, bool garbage)
+{
+    uint8_t sector[SECTOR] = {0};
+    off_t at = (off_t)(place_in(path) / SECTOR * SECTOR);
+
+    for (int i = 0; garbage && i < SECTOR; i++) sector[i] = (uint8_t)roll(256);
+    assert_int_equal(pwrite(fd, sector, SECTOR, at), SECTOR);
+}
+
+static void swap_sectors(int fd, const char *path)
+{
+    uint8_t one[SECTOR];
+    uint8_t two[SECTOR];
+    off_t a = (off_t)(place_in(path) / SECTOR * SECTOR);
+    off_t b = (off_t)(place_in(path) / SECTOR * SECTOR);
+
+    if (pread(fd, one, SECTOR, a) != SECTOR || pread(fd, two, SECTOR, b) != SECTOR) return;
+    assert_int_equal(pwrite(fd, two, SECTOR, a), SECTOR);
+    assert_int_equal(pwrite(fd, one, SECTOR, b), SECTOR);
+}
+
+static void replace_file(const char *path, const char *other)
+{
+    char command[2000];
+
+    snprintf(command, sizeof command, "cp '%s' '%s' 2>/dev/null || true", other, path);
+    assert_int_equal(system(command), 0);
+}
+
+static const char *damage(char *what, size_t size)
+{
+    static const char *const kinds[] = {"flipped bits",    "a zeroed sector", "a garbled sector",
+                                        "swapped sectors", "cut short",       "lost",
+                                        "another's file"};
+    uint64_t kind = roll(7);
+    const char *path;
+    int fd;
+
+    file_count = 0;
+    nftw(directory, list_one, 16, FTW_PHYS);
+    qsort(files, (size_t)file_count, sizeof files[0], compare_names);
+    path = files[roll((uint64_t)file_count)];
+    snprintf(what, size, "%s: %s", strrchr(path, '/') + 1, kinds[kind]);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    switch (kind) {
+    case 0: flip_bits(fd, path); break;
+    case 1:
+    case 2: spoil_sector(fd, path, kind == 2); break;
+    case 3: swap_sectors(fd, path); break;
+    case 4: assert_int_equal(ftruncate(fd, (off_t)roll(size_of(path))), 0); break;
+    case 5: assert_int_equal(unlink(path), 0); break;
+    default: replace_file(path, files[roll((uint64_t)file_count)]); break;
+    }
+    close(fd);
+    return path;
+}
+
+/* The shared words are those of an earlier boot. */
+static void forget_boot(void)
+{
+    char command[1000];
+
+    snprintf(command, sizeof command,
+             "for f in '%s'/*/*/control; do [ ! -e \"$f\" ] || "
+             "dd if=/dev/zero of=\"$f\" bs=4096 count=1 conv=notrunc 2>/dev/null; done",
+             directory);
+    assert_int_equal(system(command), 0);
+}
+
+/* ---- The child that reads ---- */
+
+static void broken(const char *what)
+{
+    printf("    %s (%s)\n", what, rill_errmsg());
+    fflush(stdout);
+    _exit(2);
+}
+
+static void check_record(const rill_record *record)
+{
+    char value[VALUE_MAX];
+    size_t size;
+
+    if (record->offset < 0 || record->offset >= RECORDS) broken("a record that nobody appended");
+    size = value_of(record->partition, record->offset, value);
+    if (record->value.size != size || memcmp(record->value.data, value, size) != 0)
+        broken("a record that is not what was appended");
+}
+
+/* Reads all that can be read; whether there was an error. */
+static bool read_partition(rill *store, int32_t partition, int64_t *read)
+{
+    rill_position from = {"t", partition, -1, 0, NULL};
+    rill_consumer *consumer;
+    rill_record record;
+    bool failed = false;
+    size_t count = 1;
+
+    *read = 0;
+    if (rill_consumer_open(store, NULL, &consumer) != 0) return true;
+    if (rill_consumer_assign(consumer, &from, 1) != 0) {
+        rill_consumer_close(consumer, 0);
+        return true;
+    }
+    for (int64_t next = 0; count > 0;) {
+        int rc = rill_consumer_poll(consumer, 0, &record, 1, &count);
+        if (rc == 0 && count > 0) {
+            check_record(&record);
+            if (record.offset < next) broken("an offset comes twice");
+            next = record.offset + 1;
+            ++*read;
+        } else if (rc != 0) {
+            failed = true;
+            count = 1;
+            do { /* on behind the damage */
+                next++;
+            } while (next <= RECORDS && rill_consumer_seek(consumer, "t", partition, next) != 0);
+            if (next > RECORDS) break;
+        }
+    }
+    rill_consumer_close(consumer, 0);
+    return failed;
+}
+
+static void check_committed(rill *store)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    rill_position position;
+    rill_consumer *consumer;
+
+    if (rill_consumer_open(store, &in, &consumer) != 0) return;
+    if (rill_consumer_committed(consumer, "t", 0, &position, NULL, 0) == 0 &&
+        position.offset != 5)
+        broken("another offset is committed");
+    rill_consumer_close(consumer, 0);
+}
+
+static void read_all(const char *damaged)
+{
+    rill_options options = {.size = sizeof options};
+    rill *store;
+
+    if (rill_open(directory, &options, &store) != 0) {
+        if (rill_errmsg()[0] == '\0') broken("an error without a message");
+        _exit(0);
+    }
+    for (int32_t p = 0; p < PARTITIONS; p++) {
+        char other[16];
+        int64_t read;
+        bool failed = read_partition(store, p, &read);
+
+        snprintf(other, sizeof other, "/%d/", p);
+        if (!failed && read != RECORDS) broken("a shorter log is called healthy");
+        if (strstr(damaged, other) == NULL && strstr(damaged, "STORE") == NULL &&
+            (failed || read != RECORDS))
+            broken("damage in one place, and another is not readable");
+    }
+    check_committed(store);
+    rill_close(store);
+    _exit(0);
+}
+
+/* ---- Cases ---- */
+
+static void run_case(uint64_t seed, uint64_t number)
+{
+    char what[200];
+    const char *damaged;
+    bool boot;
+    int status = 0;
+    pid_t pid;
+
+    dice.state = seed * 2 + 1 + number * UINT64_C(1000003);
+    snprintf(directory, sizeof directory, "%s/store", test_directory());
+    make_store();
+    boot = roll(2) == 0;
+    if (boot) forget_boot();
+    damaged = damage(what, sizeof what);
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        read_all(damaged);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (status != 0)
+        proof_violation(number, "%s, %s: status %#x", what, boot ? "another boot" : "same boot",
+                        (unsigned)status);
+    test_directory_remove();
+}
+
+int main(void)
+{
+    uint64_t seed = proof_seed();
+    uint64_t cases = proof_budget(40000, 400);
+
+    if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
+    if (getenv("CASE") != NULL) {
+        run_case(seed, strtoull(getenv("CASE"), NULL, 0));
+        return proof_end("rot", 1);
+    }
+    for (uint64_t i = 0; i < cases && proof_violations() < 20; i++) run_case(seed, i);
+    return proof_end("rot", cases);
+}
