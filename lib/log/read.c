@@ -170,6 +170,8 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
         cursor->segment->base) {
         rc = enter_next(cursor);
         if (rc != 0) return rc;
+        /* A second segment's end: when the first has been let go of. */
+        if (cursor->offset == cursor->segment_end) return 0;
     }
     state = rill__batch_view(cursor->segment->map.data + cursor->position,
                              cursor->segment->size - cursor->position, view, &why);
@@ -183,7 +185,6 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
         return 0;
     }
     view->record_count = 0;
-    if (cursor->previous != NULL) return 0; /* a second segment's end: next poll */
     return damaged(cursor, why != NULL           ? why
                            : state == BATCH_NONE ? "no batch where one must be"
                                                  : "base offset does not follow");
