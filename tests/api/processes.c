@@ -272,6 +272,7 @@ static void commit_for_ever(void)
     rill_consumer *committer;
 
     CHILD_CHECK(rill_consumer_open(mine, &in, &committer) == 0);
+    CHILD_CHECK(rill_consumer_commit(committer, &position, 1) == 0); /* all is open */
     CHILD_CHECK(write(ready[1], "x", 1) == 1);
     for (;;) CHILD_CHECK(rill_consumer_commit(committer, &position, 1) == 0);
 }
@@ -290,9 +291,10 @@ static void a_stopped_process_does_not_stop_the_others(void **state)
     (void)state;
     OK(rill_open(test_path("store"), &options, &store));
     test_topic(store, "t", 1);
+    OK(rill_consumer_open(store, &in, &consumer));
+    OK(rill_consumer_commit(consumer, &position, 1));
     child = in_child(commit_for_ever);
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    OK(rill_consumer_open(store, &in, &consumer));
     for (int i = 0; i < 200 && timeouts < 3; i++) {
         int rc;
         usleep(1000);
