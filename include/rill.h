@@ -397,8 +397,8 @@ RILL_API int rill_producer_send(rill_producer *producer, const rill_record *reco
  * batch, now, and returns when it is acknowledged at the producer's acks.
  * base_offset, if not NULL, gets the offset of records[0]; the others follow
  * one by one. All of them are appended or none.
- * Errors: RILL_ERR_TIMEOUT, RILL_ERR_IO and RILL_ERR_POISONED under acks
- *         durable leave the outcome open; all others say "not appended". */
+ * Errors: RILL_ERR_POISONED, and under acks durable RILL_ERR_TIMEOUT and
+ *         RILL_ERR_IO, leave the outcome open; all others say "not appended". */
 RILL_API int rill_producer_append(rill_producer *producer, const rill_record *records,
                                   size_t count, int timeout_ms, rill_offset *base_offset);
 

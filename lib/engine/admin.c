@@ -123,6 +123,7 @@ int rill__topic_create(struct store *store, const char *name, const rill_topic_o
     rill_topic_options options;
     struct meta_topic info = {.created_ms = rill__now_ms()};
     char directory[TOPIC_DIRECTORY_SIZE];
+    bool made;
     int rc = rill__check_name("topic", name);
 
     if (rc == 0) rc = rill__options_take(OPTIONS_TOPIC, given, &options);
@@ -151,12 +152,17 @@ int rill__topic_create(struct store *store, const char *name, const rill_topic_o
     info.max_message_bytes = options.max_message_bytes;
     info.index_interval_bytes = options.index_interval_bytes;
     rc = make_partitions(store, &info);
+    made = rc == 0;
     if (rc == 0) rc = rill__meta_topic_create(store->meta, &info); /* the commit point */
     if (rc != 0) {
         struct saved_message why;
+        struct meta_topic there;
         rill__message_save(&why);
         rill__topic_directory(info.id, directory);
-        remove_topic_directory(store, directory);
+        /* A commit that failed may stand all the same; then the next to open
+         * the store alone sees what there is. */
+        if (!made || rill__meta_topic_get(store->meta, name, &there) == RILL_ERR_NOT_FOUND)
+            remove_topic_directory(store, directory);
         rill__message_restore(&why);
         return rc;
     }

@@ -159,6 +159,22 @@ static int step(struct coordinator *c, struct group_event *event)
     return rc;
 }
 
+/* The group may have it as a member, and have told it its partitions. */
+static void take_back_join(struct coordinator *c, struct membership *m)
+{
+    struct group_event event = {.kind = GROUP_LEAVE, .member = m->id};
+    struct saved_message why;
+
+    rill__message_save(&why);
+    c->members = m->next; /* it came first */
+    step(c, &event);
+    rill__free(&c->store->heap, m->partitions);
+    m->partitions = NULL;
+    m->partition_count = 0;
+    atomic_store(&m->pending, false);
+    rill__message_restore(&why);
+}
+
 int rill__coordinator_join(struct coordinator *c, struct membership *m,
                            const struct group_topic *topics, size_t topic_count,
                            const rill_consumer_options *options)
@@ -182,7 +198,7 @@ int rill__coordinator_join(struct coordinator *c, struct membership *m,
         m->next = c->members;
         c->members = m;
         rc = step(c, &event);
-        if (rc != 0 && c->members == m) c->members = m->next;
+        if (rc != 0) take_back_join(c, m);
     }
     if (rc != 0) disown_group(c);
     rill__mutex_unlock(&c->lock);

@@ -140,6 +140,15 @@ int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline
     return 0;
 }
 
+int rill__wait_durable(struct log *log, int64_t end, int64_t deadline)
+{
+    int rc = rill__log_sync(log, end, deadline);
+
+    if (rc == 0 || rc == RILL_ERR_TIMEOUT || rc == RILL_ERR_IO || rc == RILL_ERR_POISONED)
+        return rc;
+    return rill__fail_prefix(RILL_ERR_IO, "appended, but not known to be durable");
+}
+
 int rill__flights_settle(struct rill_producer *p, bool wait, int64_t deadline)
 {
     struct flight *flight;
@@ -150,7 +159,7 @@ int rill__flights_settle(struct rill_producer *p, bool wait, int64_t deadline)
         bool covered = rill__log_durable(flight->lane->log) >= end;
 
         if (!covered && wait) {
-            rc = rill__log_sync(flight->lane->log, end, deadline);
+            rc = rill__wait_durable(flight->lane->log, end, deadline);
             if (rc == RILL_ERR_TIMEOUT) return rc;
         } else if (!covered) {
             rc = rill__log_state(flight->lane->log);

@@ -234,8 +234,8 @@ out:
     rill__mutex_unlock(&p->lock);
     /* Outside the lock: threads of one producer share a sync. */
     if (rc == 0 && p->durable)
-        rc = rill__log_sync(lane->log, offset + (int64_t)count,
-                            deadline == 0 ? rill__deadline(0) : deadline);
+        rc = rill__wait_durable(lane->log, offset + (int64_t)count,
+                                deadline == 0 ? rill__deadline(0) : deadline);
     if (rc == 0 && base_offset != NULL) *base_offset = offset;
     return rc;
 }

@@ -60,7 +60,7 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
         rill__sticky_move(p, lane);
     }
     rill__mutex_unlock(&p->lock);
-    if (rc == 0 && p->durable) rc = rill__log_sync(lane->log, base + 1, INT64_MAX);
+    if (rc == 0 && p->durable) rc = rill__wait_durable(lane->log, base + 1, INT64_MAX);
     if (rc == 0 && offset != NULL) *offset = base;
     return rc;
 }

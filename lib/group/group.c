@@ -92,9 +92,9 @@ static void member_remove(struct group *group, uint64_t id)
 /* ---- Actions ---------------------------------------------------------- */
 
 /* Room for the most that one step can say: three per member. */
-static int make_room(struct group *group)
+static int make_room(struct group *group, bool joins)
 {
-    size_t members = group->member_count + 1;
+    size_t members = group->member_count + joins; /* only a join needs more: a leave goes */
     void *grown;
 
     if (group->member_room < members) {
@@ -277,7 +277,7 @@ int rill__group_step(struct group *group, const struct group_event *e,
                      const struct group_action **actions, size_t *action_count)
 {
     struct member *m = member_find(group, e->member);
-    int rc = make_room(group);
+    int rc = make_room(group, e->kind == GROUP_JOIN);
 
     if (rc != 0) return rc;
     group->action_count = 0;

@@ -220,8 +220,10 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
             /* A whole batch may stand there: it must not be found later. */
             struct saved_message message;
             rill__message_save(&message);
-            if (zero_file(&log->writer_file, tail.position, batch->size) != 0)
+            if (zero_file(&log->writer_file, tail.position, batch->size) != 0) {
                 rill__log_poison(log, rc);
+                rc = RILL_ERR_POISONED; /* it may be found later: the outcome is open */
+            }
             rill__message_restore(&message);
             goto out;
         }

@@ -372,6 +372,13 @@ static void drop_caches(struct log *log)
     }
 }
 
+/* A sync may have failed: whoever recovers next reads from the disk. */
+static void distrust_cache(struct control *c, int rc)
+{
+    atomic_store(&c->poison, (uint32_t)-rc);
+    c->magic = CONTROL_MAGIC;
+}
+
 int rill__log_recover(struct log *log)
 {
     struct control *c = log->control;
@@ -409,7 +416,10 @@ int rill__log_recover(struct log *log)
         rc = zero_range(log, scan.tail.base, scan.tail.position, intent, &dirty);
     if (rc == 0 && scan.removed) rc = rill__log_refresh(log);
     if (rc == 0 && !same_boot) rc = sync_recovered(log, &mark, &scan.tail);
-    if (rc != 0) goto out;
+    if (rc != 0) {
+        distrust_cache(c, rc);
+        goto out;
+    }
 
     if (scan.tail.epoch < mark.epoch) scan.tail.epoch = mark.epoch;
     scan.tail.epoch++;
@@ -422,6 +432,7 @@ int rill__log_recover(struct log *log)
         mark.index_count = scan.tail.index_count;
     }
     rc = rill__mark_write(&log->control_file, &mark);
+    if (rc != 0) distrust_cache(c, rc);
     if (rc == 0 && !same_boot && log->config.recovered != NULL)
         rc = log->config.recovered(log->config.recovered_arg, scan.tail.end_offset);
     if (rc == 0) rc = fill_control(log, &scan.tail, &mark, durable_end, directory_base);

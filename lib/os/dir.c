@@ -12,11 +12,15 @@
 
 int rill__dir_list(const struct file *dir, int (*visit)(void *arg, const char *name), void *arg)
 {
-    int fd = SYS(openat)(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    DIR *stream;
     struct dirent *entry;
     int rc = 0;
+    int fd;
 
+    do {
+        fd = SYS(openat)(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    stream = fd < 0 ? NULL : fdopendir(fd);
     if (stream == NULL) {
         rc = rill__fail_os(errno, "%s: cannot list the directory", dir->name);
         if (fd >= 0) SYS(close)(fd);

@@ -512,7 +512,7 @@ static void write_that_cannot_be_undone_poisons(void **state)
 
     test_append_ok(t->log, 1, 100);
     faults_fail(FAULT_PWRITE, NULL, 1, EIO, FAULT_DEAD);
-    FAILS(RILL_ERR_IO, test_append(t->log, 3, 200, true, &base));
+    FAILS(RILL_ERR_POISONED, test_append(t->log, 3, 200, true, &base));
     faults_clear();
     FAILS(RILL_ERR_POISONED, test_append(t->log, 1, 8, true, &base));
     FAILS(RILL_ERR_POISONED, test_append(other, 1, 8, false, &base));
