@@ -10,8 +10,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 
 enum { NODES_MAX = 512, NAMES_MAX = 512, PENDING_MAX = 512, NAME_SIZE = 64 };
 enum { PAGE = 4096, SECTOR = 512 };
@@ -47,6 +49,8 @@ static struct {
     struct sys_calls before;
     char boot_id[40];
     uint64_t events;
+    uint64_t ticks; /* of the clock since it was mounted */
+    uint64_t wall_ns;
     uint64_t cut_at;   /* 0: no cut */
     uint64_t ways_max; /* 0: one state by chance */
     uint64_t ways;
@@ -133,19 +137,24 @@ static int find_node(int fd)
     return -1;
 }
 
-static int add_node(int fd)
+/* The descriptor is the node's from now on. */
+static int keep_node(int fd)
 {
     struct node *node = &disk.nodes[disk.node_count];
     struct stat st;
 
-    assert_true(disk.node_count < NODES_MAX);
+    assert_true(fd >= 0 && disk.node_count < NODES_MAX);
     assert_int_equal(fstat(fd, &st), 0);
     memset(node, 0, sizeof *node);
     node->inode = st.st_ino;
     node->is_directory = S_ISDIR(st.st_mode);
-    node->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    assert_true(node->fd >= 0);
+    node->fd = fd;
     return disk.node_count++;
+}
+
+static int add_node(int fd)
+{
+    return keep_node(fcntl(fd, F_DUPFD_CLOEXEC, 3));
 }
 
 static void add_name(struct name *names, int *count, int directory, const char *text, int node)
@@ -255,18 +264,19 @@ static const uint8_t *bytes_at(const uint8_t *bytes, size_t size, size_t at, siz
     return room;
 }
 
-/* In one of four ways, if there is a difference. */
-static void choose_halves(const struct node *node, const uint8_t *now, size_t now_size, size_t at,
-                          size_t length, uint8_t *out)
+/* Of each 512 bytes that differ: the old or the new. */
+static void choose_sectors(const struct node *node, const uint8_t *now, size_t now_size,
+                           size_t at, size_t length, uint8_t *out)
 {
     uint8_t rooms[2][PAGE];
     const uint8_t *old = bytes_at(node->durable, node->durable_size, at, length, rooms[0]);
     const uint8_t *fresh = bytes_at(now, now_size, at, length, rooms[1]);
-    size_t half = length < PAGE / 2 ? length : PAGE / 2;
-    unsigned choice = memcmp(old, fresh, length) == 0 ? 0 : choose(4);
 
-    memcpy(out, (choice & 1) != 0 ? fresh : old, half);
-    memcpy(out + half, ((choice & 2) != 0 ? fresh : old) + half, length - half);
+    for (size_t i = 0; i < length; i += SECTOR) {
+        size_t n = length - i < SECTOR ? length - i : SECTOR;
+        bool differs = memcmp(old + i, fresh + i, n) != 0;
+        memcpy(out + i, (differs && choose(2) == 1 ? fresh : old) + i, n);
+    }
 }
 
 static void choose_page(const struct node *node, const uint8_t *now, size_t now_size, size_t at,
@@ -299,6 +309,13 @@ static void write_pages(int fd, const uint8_t *bytes, size_t size)
     }
 }
 
+/* Locks, and words of one boot: for these the chance of a random cut will do. */
+static bool means_nothing(const char *name, size_t at)
+{
+    return strcmp(name, "lock.mdb") == 0 || strcmp(name, "shared") == 0 ||
+           (strcmp(name, "control") == 0 && at < PAGE);
+}
+
 static void write_file(const struct node *node, uint64_t mood, int directory, const char *name)
 {
     uint8_t *now = NULL;
@@ -318,7 +335,8 @@ static void write_file(const struct node *node, uint64_t mood, int directory, co
         size_t length = size - at < PAGE ? size - at : PAGE;
         uint8_t room[PAGE];
         const uint8_t *old = bytes_at(node->durable, node->durable_size, at, length, room);
-        if (ways.on) choose_halves(node, now, now_size, at, length, out + at);
+        if (ways.on && !means_nothing(name, at))
+            choose_sectors(node, now, now_size, at, length, out + at);
         else if (mood == 0) memcpy(out + at, old, length);
         else if (mood == 1) memcpy(out + at, now + at, length);
         else choose_page(node, now, now_size, at, length, out + at);
@@ -637,6 +655,26 @@ LIBC_NAME int open(const char *path, int flags, ...)
     return fd;
 }
 
+/* A clock of its own, so that the same seed does the same. */
+LIBC_NAME int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    bool wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+    uint64_t ns;
+
+    if (!disk.mounted) return (int)syscall(SYS_clock_gettime, clock, t);
+    ns = (disk.ticks++ * 50000) + (wall ? disk.wall_ns : 0);
+    t->tv_sec = (time_t)(ns / 1000000000) + 1000;
+    t->tv_nsec = (long)(ns % 1000000000);
+    return 0;
+}
+
+LIBC_NAME ssize_t getrandom(void *at, size_t size, unsigned flags)
+{
+    if (!disk.mounted) return syscall(SYS_getrandom, at, size, flags);
+    for (size_t i = 0; i < size; i++) ((uint8_t *)at)[i] = (uint8_t)below(256);
+    return (ssize_t)size;
+}
+
 /* ---- Mounting ---- */
 
 static void take_directory(int node)
@@ -652,9 +690,7 @@ static void take_directory(int node)
 
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         fd = real_open(disk.nodes[node].fd, entry->d_name, O_RDONLY | O_CLOEXEC, 0);
-        assert_true(fd >= 0);
-        child = add_node(fd);
-        close(fd);
+        child = keep_node(fd);
         add_name(disk.names, &disk.name_count, node, entry->d_name, child);
         if (disk.nodes[child].is_directory) take_directory(child);
         else sync_node(&disk.nodes[child]);
@@ -676,8 +712,8 @@ void simdisk_mount(const char *dir, struct test_random *random)
     snprintf(disk.boot_id, sizeof disk.boot_id, "%016llx%016llx",
              (unsigned long long)test_random_next(random),
              (unsigned long long)test_random_next(random));
-    take_directory(add_node(fd));
-    close(fd);
+    take_directory(keep_node(fd));
+    disk.wall_ns = UINT64_C(1700000000) * 1000000000 + below(UINT64_C(86400000000000));
     disk.before = rill__sys;
     rill__sys.openat = sim_openat;
     rill__sys.mkdirat = sim_mkdirat;

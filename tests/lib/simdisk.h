@@ -18,7 +18,8 @@
  * raw calls (os/sys.h), LMDB's because this file has functions of libc's names.
  * A cut comes just before an event takes effect.
  *
- * One disk at a time; one thread.
+ * Time and random numbers come from the disk's too while it is mounted, so that
+ * a seed repeats a run. One disk at a time; one thread.
  */
 #ifndef RILL_SIMDISK_H
 #define RILL_SIMDISK_H
@@ -37,9 +38,9 @@ void simdisk_cut_at(uint64_t n, const char *to, void (*cut)(void *arg), void *ar
 /* The same, now. */
 void simdisk_cut(const char *to);
 /* As simdisk_cut_at, but not one state that the device may be in: all of them,
- * in the directories to0, to1, ...; of a page that differs: old, new, or either
- * half of each; of the names made, renamed and removed: every subset. At most
- * `limit` states. */
+ * in the directories to0, to1, ...; of each 512 bytes that differ: old or new;
+ * of the names made, renamed and removed: every subset. Files that mean nothing
+ * after a boot are as chance has it. At most `limit` states. */
 void simdisk_cut_every_way_at(uint64_t n, const char *to, uint64_t limit, void (*cut)(void *arg),
                               void *arg);
 /* How many states were made; *all: that there are no more. */

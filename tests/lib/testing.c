@@ -2,7 +2,8 @@
  * testing.c - see testing.h.
  */
 #include "testing.h"
-#include <ftw.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <rill.h>
 
 static char directory[512];
@@ -21,17 +22,31 @@ const char *test_directory(void)
     return directory;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+static void remove_all_in(int fd)
 {
-    (void)st;
-    (void)kind;
-    (void)where;
-    return remove(path);
+    DIR *stream = fdopendir(fd);
+    struct dirent *entry;
+
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        const char *name = entry->d_name;
+        int inner;
+
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
+        if (entry->d_type != DT_DIR && unlinkat(fd, name, 0) == 0) continue;
+        inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (inner >= 0) remove_all_in(inner);
+        unlinkat(fd, name, AT_REMOVEDIR);
+    }
+    if (stream != NULL) closedir(stream);
+    else close(fd);
 }
 
 void test_remove(const char *path)
 {
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0) remove_all_in(fd);
+    remove(path);
 }
 
 void test_directory_remove(void)

@@ -65,10 +65,13 @@ static uint64_t roll(uint64_t limit)
 
 /* ---- Records that follow from their number ---- */
 
+#define SMALL UINT32_C(0xF0000000) /* values from this number on are */
+
 static size_t value_of(uint32_t number, uint8_t *value)
 {
     struct test_random bytes = {number * UINT64_C(77777) + 1};
-    size_t size = 8 + test_random_below(&bytes, number % 3 == 0 ? VALUE_MAX - 8 : 300);
+    uint64_t more = number >= SMALL ? 200 : number % 3 == 0 ? VALUE_MAX - 8 : 300;
+    size_t size = 8 + test_random_below(&bytes, more);
 
     memset(value, (int)(test_random_next(&bytes) & 0xff), size);
     memcpy(value, &number, sizeof number);
@@ -313,7 +316,7 @@ static void begin_case(uint64_t number)
     for (int p = 0; p < PARTITIONS; p++)
         model.partitions[p].committed = model.partitions[p].committing = -1;
     cut = false;
-    next_number = (uint32_t)number * 100000;
+    next_number = (uint32_t)number * 1000;
     assert_int_equal(mkdir(test_path("disk0"), 0700), 0);
 }
 
@@ -342,15 +345,51 @@ static void run_case(uint64_t number)
 
 /* ---- Every way that a small work can be cut in ---- */
 
-/* Something of everything that makes a promise. */
-static void small_work(void)
+/* A letter is a step: a append, A append durably, r reserve and commit, c
+ * commit an offset, s sync, o make or delete the other topic, x close and open,
+ * m maintain; from 1 on, in the second partition. */
+static const char *const long_works[] = {"aaaaaA",   "a1aaAs", "rraaAca", "aoAaoA",
+                                         "cacas1cA", "aaxaaA", "maAm",    "aaaa1aaaas"};
+static const char letters[] = "aArcsox";
+enum {
+    LETTERS = sizeof letters - 1,
+    LONG_WORKS = sizeof long_works / sizeof *long_works,
+    WORKS = LONG_WORKS + LETTERS * LETTERS * LETTERS
+};
+
+/* The long ones, then every work of three steps. */
+static void name_work(uint64_t number, char *steps)
 {
-    append(0, false);
-    append(0, true);
-    commit(0);
-    append(1, false);
-    sync_store();
-    append(0, false);
+    if (number < LONG_WORKS) {
+        strcpy(steps, long_works[number]);
+        return;
+    }
+    number -= LONG_WORKS;
+    for (int i = 0; i < 3; i++, number /= LETTERS) steps[i] = letters[number % LETTERS];
+    steps[3] = '\0';
+}
+
+static void small_work(const char *dir, const char *steps)
+{
+    int p = 0;
+
+    for (; *steps != '\0' && !cut; steps++) {
+        switch (*steps) {
+        case '1': p = 1; break;
+        case 'a': append(p, false); break;
+        case 'A': append(p, true); break;
+        case 'r': append_in_place(p); break;
+        case 'c': commit(p); break;
+        case 's': sync_store(); break;
+        case 'm': OK(rill_maintain(store, NULL)); break;
+        case 'o': change_other_topic(); break;
+        default:
+            close_store();
+            open_store(dir);
+            open_clients();
+            break;
+        }
+    }
 }
 
 /* What is left in directory dir, with what was promised when the power went. */
@@ -366,15 +405,16 @@ static void check_way(const char *dir)
     test_remove(dir);
 }
 
-/* All states after a cut before event n of the work; how many, 0 beyond the
- * last event. */
-static uint64_t cut_every_way(uint64_t n, uint64_t limit, bool *all)
+/* All states after a cut before event n of a work; how many, 0 beyond the last
+ * event. */
+static uint64_t cut_every_way(const char *steps, uint64_t n, uint64_t limit, bool *all)
 {
     const char *dir;
     char way[64];
     uint64_t count;
 
-    begin_case(n);
+    begin_case(0);
+    next_number = SMALL;
     dir = test_path("disk0");
     simdisk_mount(dir, &dice);
     open_what_is_left(dir);
@@ -385,7 +425,7 @@ static uint64_t cut_every_way(uint64_t n, uint64_t limit, bool *all)
     simdisk_mount(test_path("disk0"), &dice);
     simdisk_cut_every_way_at(n, test_path("way"), limit, on_cut, NULL);
     open_what_is_left(test_path("disk0"));
-    small_work();
+    small_work(test_path("disk0"), steps);
     simdisk_cancel();
     close_store();
     store = NULL;
@@ -410,50 +450,65 @@ static struct {
         _Atomic uint64_t cuts;
         _Atomic uint64_t next;
     } workers[WORKERS_MAX];
-    _Atomic uint64_t events; /* of the small work */
+    _Atomic uint64_t works;  /* small ones */
+    _Atomic uint64_t events; /* of them */
     _Atomic uint64_t cut_short;
+    _Atomic uint64_t trace; /* the same whenever the seed is */
 } * shared;
 
-static uint64_t seed;
+/* Cases [1, works] and (WORKS, last] are done; of the ways to be left in at one
+ * event, so many at most. */
+static struct {
+    uint64_t seed;
+    uint64_t works;
+    uint64_t last;
+    uint64_t ways;
+    int workers;
+} plan;
 
-/* Cases are numbered: n in [1, EVENTS] is every way at event n, what is above
- * is by chance. */
-enum { EVENTS = 200 };
-
-static void run_numbered(int worker, uint64_t number, uint64_t ways)
+/* Cases are numbered: those to WORKS are the small works, each cut at every
+ * event in every way, what is above is by chance. */
+static void run_numbered(int worker, uint64_t number)
 {
-    bool all = true;
+    char steps[16];
+    bool all;
 
     atomic_store(&shared->workers[worker].running, number);
-    dice.state = seed * 2 + 1 + number * UINT64_C(1000003);
-    if (number <= EVENTS) {
-        uint64_t count = cut_every_way(number, ways, &all);
-        atomic_fetch_add(&shared->workers[worker].cuts, count);
-        atomic_fetch_add(&shared->events, count > 0);
-        atomic_fetch_add(&shared->cut_short, !all);
+    dice.state = plan.seed * 2 + 1 + number * UINT64_C(1000003);
+    if (number > WORKS) {
+        run_case(number);
+        atomic_fetch_xor(&shared->trace, dice.state);
+        atomic_fetch_add(&shared->workers[worker].cuts, CUTS_MAX);
         return;
     }
-    run_case(number);
-    atomic_fetch_add(&shared->workers[worker].cuts, CUTS_MAX);
+    name_work(number - 1, steps);
+    for (uint64_t event = 1, count = 1; count > 0; event++) {
+        count = cut_every_way(steps, event, plan.ways, &all);
+        atomic_fetch_add(&shared->workers[worker].cuts, count);
+        atomic_fetch_add(&shared->events, count > 0);
+        atomic_fetch_add(&shared->cut_short, count > 0 && !all);
+    }
+    atomic_fetch_xor(&shared->trace, dice.state);
+    atomic_fetch_add(&shared->works, 1);
 }
 
-static void work_off(int worker, int workers, uint64_t last, uint64_t ways)
+static void work_off(int worker)
 {
     uint64_t number;
 
-    while ((number = atomic_load(&shared->workers[worker].next)) <= last) {
-        atomic_store(&shared->workers[worker].next, number + (uint64_t)workers);
-        run_numbered(worker, number, ways);
+    while ((number = atomic_load(&shared->workers[worker].next)) <= plan.last) {
+        atomic_store(&shared->workers[worker].next, number + (uint64_t)plan.workers);
+        if (number <= plan.works || number > WORKS) run_numbered(worker, number);
     }
 }
 
-static pid_t start_worker(int worker, int workers, uint64_t last, uint64_t ways)
+static pid_t start_worker(int worker)
 {
     pid_t pid = fork();
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        work_off(worker, workers, last, ways);
+        work_off(worker);
         _exit(0); /* what fails ends with another status */
     }
     return pid;
@@ -461,22 +516,22 @@ static pid_t start_worker(int worker, int workers, uint64_t last, uint64_t ways)
 
 /* A worker that fails says why itself, and is followed by one that goes on
  * behind its case. */
-static void supervise(int workers, uint64_t last, uint64_t ways)
+static void supervise(void)
 {
     pid_t pids[WORKERS_MAX];
-    int left = workers;
+    int left = plan.workers;
 
-    for (int i = 0; i < workers; i++) {
+    for (int i = 0; i < plan.workers; i++) {
         atomic_store(&shared->workers[i].next, (uint64_t)i + 1);
-        pids[i] = start_worker(i, workers, last, ways);
+        pids[i] = start_worker(i);
     }
     while (left > 0) {
         int status;
         pid_t pid = wait(&status);
         int i = 0;
 
-        while (i < workers && pids[i] != pid) i++;
-        if (i == workers) continue;
+        while (i < plan.workers && pids[i] != pid) i++;
+        if (i == plan.workers) continue;
         if (status == 0) {
             left--;
             continue;
@@ -484,34 +539,38 @@ static void supervise(int workers, uint64_t last, uint64_t ways)
         proof_violation(atomic_load(&shared->workers[i].running), "see above (status %#x)",
                         (unsigned)status);
         if (proof_violations() > 20) break;
-        pids[i] = start_worker(i, workers, last, ways);
+        pids[i] = start_worker(i);
     }
 }
 
 int main(void)
 {
     uint64_t budget = proof_budget(250000, getenv("RILL_TEST_SLOW") != NULL ? 500 : 3000);
-    uint64_t ways = budget / 4 / 50 + 1;
-    uint64_t last = EVENTS + budget * 3 / 4 / CUTS_MAX + 1;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    int workers = processors > WORKERS_MAX ? WORKERS_MAX : (int)processors;
     const char *one = getenv("CASE");
     uint64_t cuts = 0;
 
-    seed = proof_seed();
+    plan.seed = proof_seed();
+    plan.works = budget / 400 < WORKS ? budget / 400 : WORKS;
+    plan.ways = budget / 100 + 1;
+    plan.last = WORKS + budget / CUTS_MAX;
+    plan.workers = processors > WORKERS_MAX ? WORKERS_MAX : (int)processors;
     shared =
         mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(shared != MAP_FAILED);
     /* Memory is fast; the simulated disk says that it is an ordinary one. */
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     setenv("TMPDIR", test_directory(), 1); /* workers that fail leave theirs in it */
-    if (one != NULL) run_numbered(0, strtoull(one, NULL, 0), ways);
-    else supervise(workers, last, ways);
+    if (one != NULL) run_numbered(0, strtoull(one, NULL, 0));
+    else supervise();
     test_remove(getenv("TMPDIR"));
     for (int i = 0; i < WORKERS_MAX; i++) cuts += atomic_load(&shared->workers[i].cuts);
-    printf("small work: every event of %llu, %llu of them with more states than %llu, which were "
-           "tried\n",
+    printf("%llu small works with %llu events, at %llu of them in every way, at the others in "
+           "%llu\n",
+           (unsigned long long)atomic_load(&shared->works),
            (unsigned long long)atomic_load(&shared->events),
-           (unsigned long long)atomic_load(&shared->cut_short), (unsigned long long)ways);
+           (unsigned long long)(atomic_load(&shared->events) - atomic_load(&shared->cut_short)),
+           (unsigned long long)plan.ways);
+    printf("trace %016llx\n", (unsigned long long)atomic_load(&shared->trace));
     return proof_end("powercut", cuts);
 }
