@@ -279,8 +279,9 @@ static void choose_sectors(const struct node *node, const uint8_t *now, size_t n
     }
 }
 
+/* With halves, a page may have got there in the middle of a copy to it. */
 static void choose_page(const struct node *node, const uint8_t *now, size_t now_size, size_t at,
-                        size_t length, uint8_t *out)
+                        size_t length, bool halves, uint8_t *out)
 {
     uint8_t rooms[3][PAGE];
     const uint8_t *states[3];
@@ -295,6 +296,7 @@ static void choose_page(const struct node *node, const uint8_t *now, size_t now_
         size_t n = length - i < SECTOR ? length - i : SECTOR;
         memcpy(out + i, states[choice < 3 ? choice : below(3)] + i, n);
     }
+    if (halves && choice == 3 && below(2) == 0) memcpy(out, states[1], below(length + 1));
 }
 
 /* All but the zeros, which are there. */
@@ -322,6 +324,8 @@ static void write_file(const struct node *node, uint64_t mood, int directory, co
     uint8_t *out;
     size_t now_size;
     size_t size;
+    /* LMDB writes by calls, and rill writes headers so. */
+    bool mapped = strcmp(name, "data.mdb") != 0;
     int fd = real_open(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     assert_true(fd >= 0);
@@ -339,7 +343,7 @@ static void write_file(const struct node *node, uint64_t mood, int directory, co
             choose_sectors(node, now, now_size, at, length, out + at);
         else if (mood == 0) memcpy(out + at, old, length);
         else if (mood == 1) memcpy(out + at, now + at, length);
-        else choose_page(node, now, now_size, at, length, out + at);
+        else choose_page(node, now, now_size, at, length, mapped && at > 0, out + at);
     }
     assert_int_equal(syscall(SYS_ftruncate, fd, size), 0);
     write_pages(fd, out, size);

@@ -9,7 +9,7 @@
  *
  *     a page that changed since its file was last synced is as it was then, or
  *     as it is now, or as it was at some moment between, or of each 512 bytes
- *     one of these;
+ *     one of these; or, in a mapped file, as it is now up to some byte;
  *     a file that grew has its old size or its new one;
  *     of the names made, renamed and removed in a directory since it was last
  *     synced, some prefix in time, or some subset that makes sense.
