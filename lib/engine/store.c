@@ -231,18 +231,39 @@ static int remove_half_made(struct store *store)
     return rc;
 }
 
+/* *rotten: records of it do not verify. */
+static int verify_catalogue(struct store *store, bool *rotten)
+{
+    char path[600];
+    char line[800];
+    size_t count = 0;
+    int rc;
+
+    snprintf(path, sizeof path, "%s/meta", store->path);
+    rc = rill__meta_verify(&store->heap, path, &count);
+    *rotten = count > 0;
+    if (count == 0) return rc;
+    snprintf(
+        line, sizeof line,
+        "%s: %zu records of the catalogue are damaged; directories that it does not list are "
+        "kept",
+        path, count);
+    rill__store_say(store, RILL_LOG_ERROR, line);
+    return rc;
+}
+
 /* Alone in the store: make it if need be, and the shared words. */
 static int enter_alone(struct store *store, bool exists)
 {
-    int rc = 0;
+    bool rotten = false;
+    int rc = exists ? verify_catalogue(store, &rotten) : remove_half_made(store);
 
-    if (!exists) rc = remove_half_made(store);
     if (rc == 0) rc = map_shared(store);
     if (rc == 0) atomic_store(&store->shared->incarnation, 0);
     if (rc == 0) rc = open_catalogue(store, !exists);
     if (rc == 0 && !exists) rc = write_store_file(store);
     if (rc == 0 && !exists) rc = sync_parent(store->path);
-    if (rc == 0) rc = rill__topics_sweep(store);
+    if (rc == 0 && !rotten) rc = rill__topics_sweep(store);
     if (rc == 0) rc = write_shared(store);
     return rc;
 }

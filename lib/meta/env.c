@@ -12,7 +12,6 @@
 #include <inttypes.h>
 
 #define MAP_FIRST_BYTES ((size_t)16 << 20)
-#define MAP_MAX_BYTES ((size_t)1 << 36)
 #define READERS_MAX 512
 #define ROOM_BYTES ((uint64_t)1 << 20)
 
@@ -70,7 +69,7 @@ static int resize_map(struct meta *meta, bool grow)
     while (meta->users > 0) rill__condition_wait(&meta->changed, &meta->lock);
     mdb_env_info(meta->env, &info);
     if (grow) size = info.me_mapsize * 2;
-    code = size > MAP_MAX_BYTES ? ENOSPC : mdb_env_set_mapsize(meta->env, size);
+    code = (uint64_t)size > META_MAP_MAX_BYTES ? ENOSPC : mdb_env_set_mapsize(meta->env, size);
     meta->resizing = false;
     rill__condition_signal_all(&meta->changed);
     rill__mutex_unlock(&meta->lock);
@@ -157,39 +156,69 @@ static uint64_t sum_of(const MDB_val *key, const void *value, size_t size)
     return rill__checksum(value, size) ^ rill__mix64(rill__checksum(key->mv_data, key->mv_size));
 }
 
+bool rill__meta_verifies(const MDB_val *key, const void *value, size_t size)
+{
+    return size >= 8 &&
+           rill__get64((const uint8_t *)value + size - 8) == sum_of(key, value, size - 8);
+}
+
 int rill__meta_check_value(struct meta *meta, const MDB_val *key, MDB_val *value)
 {
-    if (value->mv_size >= 8) {
-        const uint8_t *at = value->mv_data;
+    if (rill__meta_verifies(key, value->mv_data, value->mv_size)) {
         value->mv_size -= 8;
-        if (rill__get64(at + value->mv_size) == sum_of(key, at, value->mv_size)) return 0;
+        return 0;
     }
     return rill__fail(RILL_ERR_CORRUPT, "%s: the value of a key of kind %c does not verify",
                       meta->path, *(const char *)key->mv_data);
 }
 
+/* The first key from *key on, RILL_ERR_NOT_FOUND if there is none; it and the
+ * one before it verify. */
+static int find(struct meta *meta, MDB_txn *txn, MDB_val *key, MDB_val *value)
+{
+    MDB_cursor *cursor;
+    MDB_val before;
+    MDB_val its;
+    int code;
+    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+
+    if (rc != 0) return rc;
+    rc = rill__meta_failed(meta, mdb_cursor_get(cursor, key, value, MDB_SET_RANGE), "reading");
+    code = rc == 0                    ? mdb_cursor_get(cursor, &before, &its, MDB_PREV)
+           : rc == RILL_ERR_NOT_FOUND ? mdb_cursor_get(cursor, &before, &its, MDB_LAST)
+                                      : MDB_NOTFOUND;
+    if (rc == 0) rc = rill__meta_check_value(meta, key, value);
+    if (code == 0 && (rc == 0 || rc == RILL_ERR_NOT_FOUND)) {
+        int found = rc;
+        rc = rill__meta_check_value(meta, &before, &its);
+        if (rc == 0) rc = found;
+    }
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
 int rill__meta_get(struct meta *meta, MDB_txn *txn, const MDB_val *key, MDB_val *value)
 {
-    int rc = rill__meta_failed(meta, mdb_get(txn, meta->dbi, (MDB_val *)(uintptr_t)key, value),
-                               "reading");
-    return rc != 0 ? rc : rill__meta_check_value(meta, key, value);
+    MDB_val from = *key;
+    int rc = rill__meta_failed(meta, mdb_get(txn, meta->dbi, &from, value), "reading");
+
+    if (rc == 0) return rill__meta_check_value(meta, key, value);
+    if (rc != RILL_ERR_NOT_FOUND) return rc;
+    rc = find(meta, txn, &from, value);
+    return rc == 0 ? RILL_ERR_NOT_FOUND : rc;
 }
 
 int rill__meta_next(struct meta *meta, MDB_txn *txn, char kind, const char *after, MDB_val *key,
                     MDB_val *value)
 {
     uint8_t name[META_KEY_MAX + 1];
-    MDB_cursor *cursor;
-    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+    int rc;
 
-    if (rc != 0) return rc;
     key->mv_size = rill__meta_name_key(name, kind, after);
     key->mv_data = name;
     name[key->mv_size++] = 0; /* the smallest key behind it */
-    rc = rill__meta_failed(meta, mdb_cursor_get(cursor, key, value, MDB_SET_RANGE), "reading");
-    mdb_cursor_close(cursor);
-    if (rc == 0 && *(const char *)key->mv_data != kind) rc = RILL_ERR_NOT_FOUND;
-    return rc == 0 ? rill__meta_check_value(meta, key, value) : rc;
+    rc = find(meta, txn, key, value);
+    return rc == 0 && *(const char *)key->mv_data != kind ? RILL_ERR_NOT_FOUND : rc;
 }
 
 int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,

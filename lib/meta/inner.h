@@ -8,6 +8,8 @@
 #include "os/thread.h"
 #include <lmdb.h>
 
+#define META_MAP_MAX_BYTES ((uint64_t)1 << 36)
+
 struct meta {
     struct heap *heap;
     MDB_env *env;
@@ -35,11 +37,15 @@ int rill__meta_write(struct meta *meta, meta_work work, void *arg);
  * transaction to see. */
 int rill__meta_failed(struct meta *meta, int mdb_code, const char *what);
 
-/* The value of key without its checksum; RILL_ERR_NOT_FOUND without message. */
+/* The value of key without its checksum; RILL_ERR_NOT_FOUND without message.
+ * RILL_ERR_CORRUPT also if it is missing and a key beside its place does not
+ * verify: that one may have been it. */
 int rill__meta_get(struct meta *meta, MDB_txn *txn, const MDB_val *key, MDB_val *value);
 int rill__meta_check_value(struct meta *meta, const MDB_val *key, MDB_val *value);
+bool rill__meta_verifies(const MDB_val *key, const void *value, size_t size);
 /* The first key of its kind behind `after`, and its value, both until the
- * transaction changes something; RILL_ERR_NOT_FOUND without message. */
+ * transaction changes something; RILL_ERR_NOT_FOUND without message,
+ * RILL_ERR_CORRUPT as for rill__meta_get. */
 int rill__meta_next(struct meta *meta, MDB_txn *txn, char kind, const char *after, MDB_val *key,
                     MDB_val *value);
 /* Appends the checksum; value has room for 8 more bytes. */

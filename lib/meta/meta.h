@@ -20,6 +20,15 @@
 
 struct meta;
 
+/* LMDB believes its pages: a flipped bit in one can make it read or write
+ * outside of the file, or hand out a page that is in use. Walks all that it
+ * would believe, and every record's checksum.
+ * RILL_ERR_CORRUPT, with page and reason: do not open it. 0 with *rotten > 0:
+ * so many records do not verify; they are damage when they are asked for, and
+ * what the catalogue does not list may have been listed there.
+ * Only while nobody has it open. Cost: one pass over its pages. */
+int rill__meta_verify(struct heap *heap, const char *path, size_t *rotten);
+
 /* Opens (create: makes) the environment in the directory path, which exists.
  * RILL_ERR_FORMAT: a schema newer than this library's, with both numbers. */
 int rill__meta_open(struct heap *heap, const char *path, bool create, struct meta **meta);

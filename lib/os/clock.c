@@ -7,27 +7,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 int64_t rill__now_ms(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    SYS(clock_gettime)(CLOCK_REALTIME_COARSE, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 int64_t rill__monotonic_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    SYS(clock_gettime)(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 int64_t rill__tick_ms(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    SYS(clock_gettime)(CLOCK_MONOTONIC_COARSE, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -57,7 +55,7 @@ int rill__random(void *data, size_t size)
     char *at = data;
 
     while (size > 0) {
-        ssize_t n = getrandom(at, size, 0);
+        ssize_t n = SYS(getrandom)(at, size, 0);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return rill__fail_os(errno, "no random numbers");
         at += n;

@@ -10,9 +10,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef RILL_TEST
@@ -35,6 +37,8 @@ struct sys_calls {
     void *(*mmap)(void *at, size_t size, int prot, int flags, int fd, off_t offset);
     int (*munmap)(void *at, size_t size);
     int (*madvise)(void *at, size_t size, int advice);
+    int (*clock_gettime)(clockid_t clock, struct timespec *t);
+    ssize_t (*getrandom)(void *data, size_t size, unsigned flags);
 };
 extern struct sys_calls rill__sys;
 #define SYS(call) rill__sys.call

@@ -296,7 +296,7 @@ static void a_damaged_catalogue_is_refused(void **state)
 {
     (void)state;
     assert_int_equal(truncate(test_path("store/meta/data.mdb"), 100), 0);
-    open_fails(RILL_ERR_CORRUPT, "meta", "opening");
+    open_fails(RILL_ERR_CORRUPT, "meta", "page 0");
 }
 
 static void a_directory_with_other_files_is_left_alone(void **state)

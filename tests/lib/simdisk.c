@@ -10,10 +10,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 
 enum { NODES_MAX = 512, NAMES_MAX = 512, PENDING_MAX = 512, NAME_SIZE = 64 };
 enum { PAGE = 4096, SECTOR = 512 };
@@ -580,6 +578,24 @@ static int sim_fstatfs(int fd, struct statfs *st)
     return rc;
 }
 
+/* A clock of its own, so that the same seed does the same. */
+static int sim_clock_gettime(clockid_t clock, struct timespec *t)
+{
+    bool wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+    uint64_t ns = disk.ticks++ * 50000 + (wall ? disk.wall_ns : 0);
+
+    t->tv_sec = (time_t)(ns / 1000000000) + 1000;
+    t->tv_nsec = (long)(ns % 1000000000);
+    return 0;
+}
+
+static ssize_t sim_getrandom(void *data, size_t size, unsigned flags)
+{
+    (void)flags;
+    for (size_t i = 0; i < size; i++) ((uint8_t *)data)[i] = (uint8_t)below(256);
+    return (ssize_t)size;
+}
+
 /* ---- Calls by libc's names: LMDB's, and rill's after the table ---- */
 
 /* Seen by libraries that call libc. */
@@ -659,26 +675,6 @@ LIBC_NAME int open(const char *path, int flags, ...)
     return fd;
 }
 
-/* A clock of its own, so that the same seed does the same. */
-LIBC_NAME int clock_gettime(clockid_t clock, struct timespec *t)
-{
-    bool wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
-    uint64_t ns;
-
-    if (!disk.mounted) return (int)syscall(SYS_clock_gettime, clock, t);
-    ns = (disk.ticks++ * 50000) + (wall ? disk.wall_ns : 0);
-    t->tv_sec = (time_t)(ns / 1000000000) + 1000;
-    t->tv_nsec = (long)(ns % 1000000000);
-    return 0;
-}
-
-LIBC_NAME ssize_t getrandom(void *at, size_t size, unsigned flags)
-{
-    if (!disk.mounted) return syscall(SYS_getrandom, at, size, flags);
-    for (size_t i = 0; i < size; i++) ((uint8_t *)at)[i] = (uint8_t)below(256);
-    return (ssize_t)size;
-}
-
 /* ---- Mounting ---- */
 
 static void take_directory(int node)
@@ -727,6 +723,8 @@ void simdisk_mount(const char *dir, struct test_random *random)
     rill__sys.ftruncate = sim_ftruncate;
     rill__sys.fstatfs = sim_fstatfs;
     rill__sys.madvise = sim_madvise;
+    rill__sys.clock_gettime = sim_clock_gettime;
+    rill__sys.getrandom = sim_getrandom;
     rill__sys.fdatasync = fdatasync;
     rill__sys.fsync = fsync;
     rill__sys.pwrite = pwrite;

@@ -64,6 +64,7 @@ enum call {
     MMAP,
     MUNMAP,
     MADVISE,
+    GETRANDOM,
     LMDB_OPEN,
     LMDB_PREAD,
     LMDB_PWRITE,
@@ -103,6 +104,7 @@ static const struct {
     [MMAP] = {"mmap", {ENOMEM, ENODEV, EAGAIN, EACCES}},
     [MUNMAP] = {"munmap", {ENOMEM}},
     [MADVISE] = {"madvise", {ENOMEM, EFAULT, EINTR, EIO, EINVAL}},
+    [GETRANDOM] = {"getrandom", {EIO, ENOSYS, EINTR}},
     [LMDB_OPEN] = {"lmdb open", {EIO, EMFILE, ENOSPC, EACCES, ENOMEM}},
     [LMDB_PREAD] = {"lmdb pread", {EIO, SHORT}},
     [LMDB_PWRITE] = {"lmdb pwrite", {EIO, ENOSPC, SHORT, EDQUOT, EINTR}},
@@ -414,6 +416,11 @@ static int hook_munmap(void *at, size_t size)
     return -1;
 }
 
+static ssize_t hook_getrandom(void *data, size_t size, unsigned flags)
+{
+    return fails(GETRANDOM) ? -1 : syscall(SYS_getrandom, data, size, flags);
+}
+
 static int hook_madvise(void *at, size_t size, int advice)
 {
     return fails(MADVISE) ? -1 : (int)syscall(SYS_madvise, at, size, advice);
@@ -438,6 +445,8 @@ static const struct sys_calls hooks = {
     .mmap = hook_mmap,
     .munmap = hook_munmap,
     .madvise = hook_madvise,
+    .clock_gettime = clock_gettime,
+    .getrandom = hook_getrandom,
 };
 
 /* ---- LMDB's calls, by libc's names ---- */

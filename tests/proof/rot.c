@@ -3,20 +3,23 @@
  * are cut short, lost, or take each other's place.
  *
  * A store that was closed gets one such damage, in a segment, an index, a control
- * file or the store's own files, and is opened again, as in the same boot or after
- * another one, by a child.
+ * file, the catalogue or the store's own files, and is opened again, as in the same
+ * boot or after another one, by a child, which reads all, then writes.
  *
  *     it does not crash and does not hang;
  *     no record is read that was not appended, and none at another offset;
  *     a log that is read to its end without an error has all its records: it is
  *     never shorter and called healthy;
  *     records in segments that are not damaged can be read by seeking;
- *     a committed offset is the one committed, or an error.
+ *     no topic and no commit is missing without an error, and a committed offset
+ *     is the one committed;
+ *     topics' directories are not swept away because the catalogue lost them.
  *
  * BUDGET counts damages. CASE=n does one.
  */
 #include "proof.h"
 #include "os/sys.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
@@ -25,6 +28,7 @@
 #include <sys/wait.h>
 
 enum { PARTITIONS = 2, RECORDS = 60, VALUE_MAX = 4000, SECTOR = 512, FILES_MAX = 64 };
+enum { GROUPS = 40 }; /* enough for some pages of the catalogue */
 
 static char directory[700];
 static struct test_random dice;
@@ -61,16 +65,33 @@ static void append(rill_producer *producer, int32_t partition, int64_t offset)
     assert_int_equal(at, offset);
 }
 
+static const char *name_group(int group)
+{
+    static char name[200];
+
+    snprintf(name, sizeof name, "group-%d-%0*d", group * 7 % GROUPS, group * 4, 0);
+    return name;
+}
+
+/* Group number g has committed offset g. */
+static void commit(rill *store, int group)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = name_group(group)};
+    rill_position position = {.topic = "t", .offset = group, .leader_epoch = -1};
+    rill_consumer *consumer;
+
+    OK(rill_consumer_open(store, &in, &consumer));
+    OK(rill_consumer_commit(consumer, &position, 1));
+    OK(rill_consumer_close(consumer, 0));
+}
+
 static void make_store(void)
 {
     rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
     rill_topic_options topic = {
         .size = sizeof topic, .partition_count = PARTITIONS, .segment_bytes = 64 << 10};
     rill_producer_options out = {.size = sizeof out, .topic = "t"};
-    rill_consumer_options in = {.size = sizeof in, .group = "g"};
-    rill_position position = {.topic = "t", .offset = 5, .leader_epoch = -1};
     rill_producer *producer;
-    rill_consumer *consumer;
     rill *store;
 
     OK(rill_open(directory, &options, &store));
@@ -79,9 +100,7 @@ static void make_store(void)
     for (int32_t p = 0; p < PARTITIONS; p++)
         for (int64_t i = 0; i < RECORDS; i++) append(producer, p, i);
     OK(rill_producer_close(producer, 1000));
-    OK(rill_consumer_open(store, &in, &consumer));
-    OK(rill_consumer_commit(consumer, &position, 1));
-    OK(rill_consumer_close(consumer, 0));
+    for (int g = 0; g < GROUPS; g++) commit(store, g);
     OK(rill_close(store));
 }
 
@@ -93,7 +112,7 @@ static int file_count;
 static int list_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
     (void)where;
-    if (kind != FTW_F || st->st_size == 0 || strstr(path, "/meta/") != NULL) return 0;
+    if (kind != FTW_F || st->st_size == 0) return 0;
     if (file_count < FILES_MAX) snprintf(files[file_count++], sizeof files[0], "%s", path);
     return 0;
 }
@@ -117,12 +136,28 @@ static uint64_t place_in(const char *path)
     return roll(4) == 0 ? roll(size) : roll(size < 8192 ? size : 8192);
 }
 
+/* In a key of the catalogue, by chance one that is in use. */
+static uint64_t place_in_key(int fd, const char *path)
+{
+    static uint8_t bytes[256 << 10];
+    ssize_t size = pread(fd, bytes, sizeof bytes, 0);
+    uint64_t left = 1 + roll(3 * GROUPS);
+    const uint8_t *found = NULL;
+
+    for (const uint8_t *at = bytes; size > 0 && left > 0 && at != NULL; left--) {
+        at = memmem(at, (size_t)(bytes + size - at), "group-", 6);
+        if (at != NULL) found = at++;
+    }
+    return found == NULL ? place_in(path) : (uint64_t)(found - bytes) - 1 + roll(16);
+}
+
 static void flip_bits(int fd, const char *path)
 {
-    uint64_t count = 1 + roll(4);
+    bool key = strstr(path, "data.mdb") != NULL && roll(2) == 0;
+    uint64_t count = key ? 1 : 1 + roll(4);
 
     for (uint64_t i = 0; i < count; i++) {
-        off_t at = (off_t)place_in(path);
+        off_t at = (off_t)(key ? place_in_key(fd, path) : place_in(path));
         uint8_t byte;
         assert_int_equal(pread(fd, &byte, 1, at), 1);
         byte ^= (uint8_t)(1u << roll(8));
@@ -153,7 +188,7 @@ static void swap_sectors(int fd, const char *path)
 
 static void replace_file(const char *path, const char *other)
 {
-    char command[2000];
+    char command[1900 + sizeof files[0]];
 
     snprintf(command, sizeof command, "cp '%s' '%s' 2>/dev/null || true", other, path);
     assert_int_equal(system(command), 0);
@@ -172,6 +207,8 @@ static const char *damage(char *what, size_t size)
     nftw(directory, list_one, 16, FTW_PHYS);
     qsort(files, (size_t)file_count, sizeof files[0], compare_names);
     path = files[roll((uint64_t)file_count)];
+    for (int i = 0; i < file_count && roll(3) == 0; i++) /* one among many */
+        if (strstr(files[i], "data.mdb") != NULL) path = files[i];
     snprintf(what, size, "%s: %s", strrchr(path, '/') + 1, kinds[kind]);
     fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -228,15 +265,18 @@ static bool read_partition(rill *store, int32_t partition, int64_t *read)
     rill_record record;
     bool failed = false;
     size_t count = 1;
+    int rc;
 
     *read = 0;
     if (rill_consumer_open(store, NULL, &consumer) != 0) return true;
-    if (rill_consumer_assign(consumer, &from, 1) != 0) {
+    rc = rill_consumer_assign(consumer, &from, 1);
+    if (rc == RILL_ERR_NOT_FOUND) broken("a topic is lost in silence");
+    if (rc != 0) {
         rill_consumer_close(consumer, 0);
         return true;
     }
     for (int64_t next = 0; count > 0;) {
-        int rc = rill_consumer_poll(consumer, 0, &record, 1, &count);
+        rc = rill_consumer_poll(consumer, 0, &record, 1, &count);
         if (rc == 0 && count > 0) {
             check_record(&record);
             if (record.offset < next) broken("an offset comes twice");
@@ -255,25 +295,57 @@ static bool read_partition(rill *store, int32_t partition, int64_t *read)
     return failed;
 }
 
-static void check_committed(rill *store)
+static void check_committed(rill *store, int group)
 {
-    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    rill_consumer_options in = {.size = sizeof in, .group = name_group(group)};
     rill_position position;
     rill_consumer *consumer;
 
     if (rill_consumer_open(store, &in, &consumer) != 0) return;
     if (rill_consumer_committed(consumer, "t", 0, &position, NULL, 0) == 0 &&
-        position.offset != 5)
-        broken("another offset is committed");
+        position.offset != group)
+        broken(position.offset == RILL_OFFSET_NONE ? "a commit is lost in silence"
+                                                   : "another offset is committed");
     rill_consumer_close(consumer, 0);
+}
+
+/* May fail, but not crash. */
+static void write_something(rill *store)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = "another"};
+    rill_position position = {.topic = "t", .offset = 1, .leader_epoch = -1};
+    rill_consumer *consumer;
+
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "new-%d", i);
+        rill_topic_create(store, name, NULL);
+        if (rill_consumer_open(store, &in, &consumer) != 0) continue;
+        rill_consumer_commit(consumer, &position, 1);
+        rill_consumer_close(consumer, 0);
+    }
+}
+
+static int topic_directories(void)
+{
+    DIR *stream = opendir(directory);
+    struct dirent *entry;
+    int count = 0;
+
+    assert_non_null(stream);
+    while ((entry = readdir(stream)) != NULL) count += strlen(entry->d_name) == 32;
+    closedir(stream);
+    return count;
 }
 
 static void read_all(const char *damaged)
 {
     rill_options options = {.size = sizeof options};
     rill *store;
+    int rc = rill_open(directory, &options, &store);
 
-    if (rill_open(directory, &options, &store) != 0) {
+    if (topic_directories() != 1) broken("a topic's records are swept away");
+    if (rc != 0) {
         if (rill_errmsg()[0] == '\0') broken("an error without a message");
         _exit(0);
     }
@@ -285,10 +357,11 @@ static void read_all(const char *damaged)
         snprintf(other, sizeof other, "/%d/", p);
         if (!failed && read != RECORDS) broken("a shorter log is called healthy");
         if (strstr(damaged, other) == NULL && strstr(damaged, "STORE") == NULL &&
-            (failed || read != RECORDS))
+            strstr(damaged, "data.mdb") == NULL && (failed || read != RECORDS))
             broken("damage in one place, and another is not readable");
     }
-    check_committed(store);
+    for (int g = 0; g < GROUPS; g++) check_committed(store, g);
+    write_something(store);
     rill_close(store);
     _exit(0);
 }

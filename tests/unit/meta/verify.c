@@ -1,0 +1,270 @@
+/*
+ * The catalogue's file is verified before LMDB sees it: every healthy one passes,
+ * whatever was done to it; each kind of damage has its reason; and whatever bit
+ * flips, what passes can be read and written, and does not lie.
+ */
+#include "meta/inner.h"
+#include "testing.h"
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { GROUPS = 300 };
+
+static struct heap heap;
+static struct meta *meta;
+static char path[700];
+
+static int set_up(void **state)
+{
+    (void)state;
+    test_directory();
+    snprintf(path, sizeof path, "%s", test_path("meta"));
+    rill__heap_init(&heap, NULL, 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    OK(rill__meta_open(&heap, path, true, &meta));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    rill__meta_close(meta);
+    meta = NULL;
+    test_directory_remove();
+    return heap.bytes == 0 ? 0 : -1;
+}
+
+static const char *name_of(int group)
+{
+    static char name[300];
+
+    snprintf(name, sizeof name, "%0*d", 3 + group * 37 % 200, group);
+    return name;
+}
+
+/* Metadata of all sizes, some of which need pages of their own. */
+static void commit(int group, int64_t offset)
+{
+    static char text[RILL_METADATA_MAX + 1];
+    size_t size = (size_t)(group * 131) % RILL_METADATA_MAX;
+    struct meta_offset o = {.offset = offset, .metadata = text};
+
+    memset(text, 'm', size);
+    text[size] = '\0';
+    OK(rill__meta_offsets_commit(meta, name_of(group), &o, 1));
+}
+
+static void healthy(void)
+{
+    size_t rotten;
+
+    OK(rill__meta_verify(&heap, path, &rotten));
+    assert_int_equal(rotten, 0);
+}
+
+static void fill(void)
+{
+    for (int g = 0; g < GROUPS; g++) commit(g, g);
+}
+
+static void every_healthy_catalogue_passes(void **state)
+{
+    struct test_random random = test_random_seeded(4);
+
+    (void)state;
+    healthy(); /* with nothing but its schema */
+    for (int i = 0; i < 1500; i++) {
+        int group = (int)test_random_below(&random, GROUPS);
+        uint64_t what = test_random_below(&random, 600 + (uint64_t)(i / 500 % 2) * 400);
+
+        if (what < 600) commit(group, i);
+        else if (rill__meta_group_delete(meta, name_of(group)) != 0)
+            assert_non_null(strstr(test_message(), "no group"));
+        if (i % 10 == 0) healthy();
+    }
+    for (int g = 0; g < GROUPS; g++) rill__meta_group_delete(meta, name_of(g));
+    healthy();
+}
+
+/* ---- Damage ---- */
+
+static struct {
+    uint8_t *bytes; /* the file, mapped */
+    size_t size;
+    uint8_t *meta; /* the one that counts */
+} file;
+
+static void map_file(void)
+{
+    int fd = open(test_path("meta/data.mdb"), O_RDWR | O_CLOEXEC);
+    struct stat st;
+    uint64_t txns[2];
+
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    file.size = (size_t)st.st_size;
+    file.bytes = mmap(NULL, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(file.bytes != MAP_FAILED);
+    close(fd);
+    memcpy(&txns[0], file.bytes + 144, 8);
+    memcpy(&txns[1], file.bytes + 4096 + 144, 8);
+    file.meta = file.bytes + (txns[1] > txns[0] ? 4096 : 0);
+}
+
+static uint8_t *root_of(int tree)
+{
+    uint64_t page;
+    memcpy(&page, file.meta + 40 + 48 * tree + 40, 8);
+    return file.bytes + page * 4096;
+}
+
+static uint8_t *first_child(uint8_t *branch)
+{
+    uint16_t at;
+    uint32_t page = 0;
+    memcpy(&at, branch + 16, 2);
+    memcpy(&page, branch + at, 4);
+    return file.bytes + (size_t)page * 4096;
+}
+
+/* With one byte changed, it fails and says this; with the byte back, it passes. */
+static void fails_with(uint8_t *at, uint8_t mask, const char *reason)
+{
+    size_t rotten;
+
+    *at ^= mask;
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    if (strstr(test_message(), reason) == NULL)
+        fail_msg("the reason is \"%s\", not \"%s\"", test_message(), reason);
+    *at ^= mask;
+    healthy();
+}
+
+static void each_damage_has_its_reason(void **state)
+{
+    uint8_t *branch;
+    uint8_t *leaf;
+    uint16_t node;
+
+    (void)state;
+    fill();
+    commit(0, 7); /* so that there are free pages */
+    rill__meta_close(meta);
+    meta = NULL;
+    map_file();
+    branch = root_of(1);
+    leaf = first_child(branch);
+    while (leaf[10] == 1) leaf = first_child(leaf);
+    memcpy(&node, leaf + 16, 2);
+    fails_with(file.bytes + 16, 1, "is not the beginning of a catalogue");
+    fails_with(file.bytes + 4096 + 16, 1, "is not the second beginning");
+    fails_with(file.bytes + 40 + 1, 0x20, "page size");
+    fails_with(file.meta + 144, 4, "do not follow each other");
+    fails_with(file.meta + 144, 1, "do not follow each other");
+    assert_int_not_equal(file.meta[137], 0); /* more than 255 pages */
+    fails_with(file.meta + 137, file.meta[137], "beyond the pages");
+    fails_with(file.meta + 136 + 5, 1, "more pages than its map");
+    fails_with(file.meta + 32 + 6, 1, "more pages than its map");
+    fails_with(file.meta + 40 + 48 + 4, 4, "a tree that cannot be");
+    fails_with(file.meta + 40 + 48 + 6, 0x40, "a tree that cannot be");
+    fails_with(file.meta + 40 + 48 + 6, 1, "not of the kind");
+    fails_with(file.meta + 40 + 48 + 32, 1, "not as many pages or entries");
+    fails_with(file.meta + 40 + 48 + 40 + 6, 1, "beyond the pages");
+    fails_with(branch, 1, "another page's number");
+    fails_with(branch + 10, 4, "not of the kind");
+    fails_with(leaf + 12, 1, "overlap, or there are too few");
+    fails_with(leaf + 12, 2, "");
+    fails_with(leaf + 15, 0x80, "overlap, or there are too few");
+    fails_with(leaf + 17, 0x80, "not where nodes are");
+    fails_with(leaf + 16, 1, "not where nodes are");
+    fails_with(leaf + node + 7, 4, "leaves the page");
+    fails_with(leaf + node + 2, 1, "leaves the page");
+    fails_with(leaf + node + 4, 2, "of a kind that there is not");
+    fails_with(leaf + node + 8, 0x80, "not in order");
+    fails_with(root_of(0) + 10, 1, "not of the kind");
+    munmap(file.bytes, file.size);
+}
+
+static void a_file_that_is_missing_or_short_is_refused(void **state)
+{
+    size_t rotten;
+
+    (void)state;
+    fill();
+    rill__meta_close(meta);
+    meta = NULL;
+    assert_int_equal(truncate(test_path("meta/data.mdb"), 3 * 4096), 0);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    assert_int_equal(truncate(test_path("meta/data.mdb"), 4096), 0);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    assert_int_equal(truncate(test_path("meta/data.mdb"), 100), 0);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    assert_int_equal(truncate(test_path("meta/data.mdb"), 0), 0);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    assert_int_equal(unlink(test_path("meta/data.mdb")), 0);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    assert_non_null(strstr(test_message(), "missing"));
+}
+
+/* ---- Whatever flips ---- */
+
+static void read_and_write(void)
+{
+    static char text[RILL_METADATA_MAX + 1];
+    uint8_t topic[16] = {0};
+
+    OK(rill__meta_open(&heap, path, false, &meta));
+    for (int g = 0; g < GROUPS; g++) {
+        struct meta_offset o;
+        int rc = rill__meta_offset_get(meta, name_of(g), topic, 0, &o, text, sizeof text);
+        if (rc == 0) assert_int_equal(o.offset, g);
+        else assert_int_equal(rc, RILL_ERR_CORRUPT);
+    }
+    for (int g = GROUPS; g < GROUPS + 3; g++) commit(g, g);
+    rill__meta_close(meta);
+    meta = NULL;
+}
+
+static void whatever_flips_what_passes_does_not_lie(void **state)
+{
+    struct test_random random = test_random_seeded(8);
+    int flips = getenv("RILL_TEST_SLOW") != NULL ? 40 : 400;
+    uint8_t *copy;
+    int refused = 0;
+
+    (void)state;
+    fill();
+    rill__meta_close(meta);
+    meta = NULL;
+    map_file();
+    copy = malloc(file.size);
+    assert_non_null(copy);
+    memcpy(copy, file.bytes, file.size);
+    for (int i = 0; i < flips; i++) {
+        size_t at = (size_t)test_random_below(&random, file.size);
+        size_t rotten;
+
+        if (i % 2 == 0) at = at / 4096 * 4096 + at % 200; /* heads and offsets */
+        memcpy(file.bytes, copy, file.size);
+        file.bytes[at] ^= (uint8_t)(1u << test_random_below(&random, 8));
+        if (rill__meta_verify(&heap, path, &rotten) == 0) read_and_write();
+        else refused++;
+        assert_int_equal(truncate(test_path("meta/data.mdb"), (off_t)file.size), 0);
+    }
+    assert_true(refused > 0);
+    free(copy);
+    munmap(file.bytes, file.size);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_healthy_catalogue_passes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_damage_has_its_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_is_missing_or_short_is_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(whatever_flips_what_passes_does_not_lie, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
