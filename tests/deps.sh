@@ -31,6 +31,7 @@ if [ "${1:-}" = ci ]; then
     want_tool clang-format clang-format
     want_tool valgrind valgrind
     want_tool cmake cmake
+    want_tool python3 python3
     want_tool aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
     want_tool qemu-aarch64 qemu-user
     if command -v dpkg-query >/dev/null; then

@@ -110,6 +110,13 @@
  * Truth:   segments are the truth. An index is a hint: entries are checked when
  *          used, and rebuilt at recovery. The mark separates a torn tail (cut)
  *          from damage (RILL_ERR_CORRUPT, never cut).
+ * Extent:  the log begins in the segment with the smallest base offset; if
+ *          nothing is durable yet, in that of the mark (0 if it has none). A
+ *          segment ends at the first batch that does not verify, or has another
+ *          base offset than the next, or a smaller epoch than the one before;
+ *          the log goes on in the segment that has the end as its base offset.
+ *          Segments that this does not reach are not part of it, nor is one
+ *          behind the mark whose header is all zeros.
  * Order:   prepared segment: allocate, zero, sync. Roll: header, rename, then
  *          published in the control block. Durable: sync of every segment from
  *          the durable end to the tail, then of the directory if a segment is

@@ -22,6 +22,7 @@
  * BUDGET counts cuts. A violation names its case, which CASE=n runs alone.
  */
 #include "proof.h"
+#include "reader.h"
 #include "simdisk.h"
 #include <inttypes.h>
 #include <rill.h>
@@ -31,6 +32,7 @@
 #include <sys/wait.h>
 
 enum { PARTITIONS = 2, RECORDS_MAX = 600, CUTS_MAX = 3, VALUE_MAX = 6000, WAIT = 10000 };
+enum { READER_TURN = 100 }; /* one opening in so many is compared with what reader.py says */
 
 /* What has been promised. */
 struct model {
@@ -47,6 +49,22 @@ struct model {
         int32_t epoch;
     } partitions[PARTITIONS];
 };
+
+enum { WORKERS_MAX = 16 };
+
+/* Outlives a worker that fails. */
+static struct {
+    struct {
+        _Atomic uint64_t running; /* case */
+        _Atomic uint64_t cuts;
+        _Atomic uint64_t next;
+    } workers[WORKERS_MAX];
+    _Atomic uint64_t works;  /* small ones */
+    _Atomic uint64_t events; /* of them */
+    _Atomic uint64_t cut_short;
+    _Atomic uint64_t second_opinions; /* by the reader */
+    _Atomic uint64_t trace;           /* the same whenever the seed is */
+} * shared;
 
 static struct model model;
 static struct model promised; /* the model when the power went */
@@ -300,9 +318,24 @@ static void power_goes(const char *to)
     cut = false;
 }
 
+/* By another reader, which has seen the files before rill. */
+static void compare(const char *second_opinion)
+{
+    const char *difference = second_opinion == NULL ? NULL : reader_compare(store);
+
+    if (second_opinion != NULL) atomic_fetch_add(&shared->second_opinions, 1);
+    if (difference != NULL) fail_msg("%s", difference);
+}
+
 static void open_what_is_left(const char *dir)
 {
+    const char *second_opinion = NULL;
+    char path[800];
+
+    snprintf(path, sizeof path, "%s/STORE", dir);
+    if (roll(READER_TURN) == 0 && access(path, F_OK) == 0) second_opinion = reader_ask(dir);
     open_store(dir);
+    compare(second_opinion);
     check_topics();
     open_clients();
     for (int p = 0; p < PARTITIONS; p++) check_partition(p);
@@ -441,21 +474,6 @@ static uint64_t cut_every_way(const char *steps, uint64_t n, uint64_t limit, boo
 
 /* ---- Workers ---- */
 
-enum { WORKERS_MAX = 16 };
-
-/* Outlives a worker that fails. */
-static struct {
-    struct {
-        _Atomic uint64_t running; /* case */
-        _Atomic uint64_t cuts;
-        _Atomic uint64_t next;
-    } workers[WORKERS_MAX];
-    _Atomic uint64_t works;  /* small ones */
-    _Atomic uint64_t events; /* of them */
-    _Atomic uint64_t cut_short;
-    _Atomic uint64_t trace; /* the same whenever the seed is */
-} * shared;
-
 /* Cases [1, works] and (WORKS, last] are done; of the ways to be left in at one
  * event, so many at most. */
 static struct {
@@ -571,6 +589,7 @@ int main(void)
            (unsigned long long)atomic_load(&shared->events),
            (unsigned long long)(atomic_load(&shared->events) - atomic_load(&shared->cut_short)),
            (unsigned long long)plan.ways);
+    printf("%llu second opinions\n", (unsigned long long)atomic_load(&shared->second_opinions));
     printf("trace %016llx\n", (unsigned long long)atomic_load(&shared->trace));
     return proof_end("powercut", cuts);
 }
