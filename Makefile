@@ -74,6 +74,8 @@ support := $(B)/libtesting.a
 unit := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/*.c tests/unit/*/*.c)))
 api := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/api/*.c)))
 proofs := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/proof/*.c)))
+fuzz_targets := batch segment index control values names calls
+fuzz := $(addprefix $(B)/tests/fuzz/,$(fuzz_targets))
 proof_scripts := $(sort $(wildcard tests/proof/*.sh))
 system_programs := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/system/*.c)))
 system_scripts := $(sort $(wildcard tests/system/*.sh))
@@ -89,7 +91,7 @@ bench_program := $(if $(bench_src),$(B)/bench/bench)
 amalgamation := $(B)/amalgamation
 
 .PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
-    all lib examples test coverage run-tests test-programs check layers symbols format-check header \
+    all lib examples test fuzz-programs coverage run-tests test-programs check layers symbols format-check header \
     readme format bench demo install uninstall amalgamation deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -180,6 +182,18 @@ $(proofs): $(B)/tests/proof/%: tests/proof/%.c $(support) $(B)/librill-test.a
 	@echo '  LINK $@'
 	$(Q)$(test_program)
 
+# libFuzzer has a main of its own.
+fuzz_shared := $(addprefix $(B)/obj-test/tests/fuzz/,fuzz.o partition.o \
+    $(if $(findstring fuzzer,$(SAN)),,driver.o))
+$(fuzz): $(B)/tests/fuzz/%: $(B)/obj-test/tests/fuzz/%.o $(fuzz_shared) $(support) \
+    $(B)/librill-test.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(compile) $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer) -o $@ $< $(fuzz_shared) \
+	    $(support) $(B)/librill-test.a $(LDFLAGS) $(cmocka_libs) $(LIBS)
+
+fuzz-programs: $(fuzz)
+
 $(system_programs): $(B)/tests/system/%: tests/system/%.c $(B)/librill.a $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
@@ -227,7 +241,7 @@ all_packaging = $(sort $(wildcard tests/packaging/*.sh))
 
 build_unit = $(unit)
 build_api = $(api)
-build_proof = $(proofs) lib
+build_proof = $(proofs) $(fuzz) lib
 build_system = $(system_programs) lib examples $(bench_program)
 build_examples = lib examples
 build_readme = lib

@@ -221,7 +221,8 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
     uint32_t value_size;
     uint32_t key_field;
     uint32_t key_size;
-    uint64_t need; /* cannot wrap, whatever the sizes say */
+    uint32_t delta = walk->index; /* to the batch's base offset */
+    uint64_t need;                /* cannot wrap, whatever the sizes say */
 
     *bad = false;
     if (walk->index == view->record_count) {
@@ -255,7 +256,9 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
         if (need + 4 <= size && size <= left) record->header_count = rill__get32(at + need);
         need += 4;
     }
+    if (sparse) delta = rill__get32(at + RECORD_SPARSE_AT);
     if (size % 8 != 0 || size > left || need > size ||
+        delta >= view->end_offset - view->base_offset ||
         (sparse && rill__get32(at + RECORD_SPARSE_AT + 4) != 0)) {
         *bad = true;
         return false;
@@ -265,8 +268,7 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
     record->timestamp_ms =
         (int64_t)((uint64_t)view->base_time +
                   (uint64_t)(int64_t)(int32_t)rill__get32(at + RECORD_TIME_AT));
-    record->offset =
-        view->base_offset + (sparse ? (int64_t)rill__get32(at + RECORD_SPARSE_AT) : walk->index);
+    record->offset = view->base_offset + delta;
     record->leader_epoch = view->epoch;
     record->headers = NULL;
     record->raw = at + (sparse ? RAW_SPARSE : 0);

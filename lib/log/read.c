@@ -210,9 +210,10 @@ static int find_time(struct log_cursor *cursor, int64_t end, int64_t time_ms, in
                              segment->size - cursor->position, &view, &why) != BATCH_VALID ||
             view.base_offset != cursor->offset)
             return damaged(cursor, why != NULL ? why : "no batch where one must be");
+        /* Also of those that are passed by: their times may be what is damaged. */
+        if (!rill__batch_verify(&view, segment->salt))
+            return damaged(cursor, "checksum does not match");
         if (view.max_time >= time_ms) {
-            if (!rill__batch_verify(&view, segment->salt))
-                return damaged(cursor, "checksum does not match");
             walk = (struct record_walk){BATCH_HEADER_SIZE, 0};
             while (rill__record_next(&view, &walk, &record, &bad)) {
                 if (record.timestamp_ms < time_ms) continue;

@@ -130,6 +130,7 @@ static void skip_damage(struct scan *s, const char *why)
                   why != NULL ? why : "out of sequence", s->mark->durable_end);
     s->tail.position = s->mark->position;
     s->tail.end_offset = s->mark->durable_end;
+    s->tail.max_time = INT64_MAX; /* not known: a search by time must meet the damage */
 }
 
 /* From the tail that is known in the segment to its last good batch. */
@@ -166,7 +167,8 @@ static int scan_segment(struct scan *s)
                 s->tail.index_count++;
             s->tail.index_position = s->tail.position;
         }
-        if (view.max_time > s->tail.max_time) s->tail.max_time = view.max_time;
+        if (below && !rill__batch_verify(&view, segment->salt)) s->tail.max_time = INT64_MAX;
+        else if (view.max_time > s->tail.max_time) s->tail.max_time = view.max_time;
         s->tail.position += view.length;
         s->tail.end_offset = view.end_offset;
         s->tail.epoch = view.epoch;
@@ -300,6 +302,33 @@ static bool trust_control(const struct log *log)
            memcmp(c->boot_id, log->config.boot_id, 16) == 0;
 }
 
+/* Batches lead to the tail, from the mark if that is in the segment. What lies
+ * behind the tail will be zeroed, so a word that rotted must not say where. */
+static bool batches_lead_to(struct log *log, const struct mark *mark,
+                            const struct tail_copy *tail)
+{
+    struct batch_view view = {.end_offset = tail->base};
+    struct segment *segment;
+    const char *why;
+    uint32_t at = SEGMENT_HEADER_SIZE;
+
+    if (rill__log_pin(log, tail->base, true, &segment) != 0) return false;
+    if (mark->segment == tail->base && mark->position <= tail->position) {
+        at = mark->position;
+        view.end_offset = mark->durable_end;
+    }
+    while (at < tail->position && tail->position <= segment->size) {
+        int64_t next = view.end_offset;
+        if (rill__batch_view(segment->map.data + at, segment->size - at, &view, &why) !=
+                BATCH_VALID ||
+            view.base_offset != next)
+            break;
+        at += view.length;
+    }
+    rill__log_unpin(log, segment);
+    return at == tail->position && view.end_offset == tail->end_offset;
+}
+
 /* The tail that the control block holds, if the files agree with it. */
 static bool tail_from_control(struct log *log, const struct mark *mark, struct tail_copy *tail)
 {
@@ -311,7 +340,7 @@ static bool tail_from_control(struct log *log, const struct mark *mark, struct t
     return tail->end_offset >= mark->durable_end && tail->end_offset >= tail->base &&
            tail->position >= SEGMENT_HEADER_SIZE && tail->position <= log->config.segment_bytes &&
            tail->epoch >= 0 && is_base(log, tail->base) &&
-           atomic_load(&c->durable_end) <= tail->end_offset;
+           atomic_load(&c->durable_end) <= tail->end_offset && batches_lead_to(log, mark, tail);
 }
 
 static int fill_control(struct log *log, const struct tail_copy *tail, const struct mark *mark,

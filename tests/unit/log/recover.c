@@ -143,6 +143,16 @@ static void position_behind_the_end(struct control *c)
     spoil_tail(c, 0, 0, 4104);
 }
 
+static void end_that_no_batch_has(struct control *c)
+{
+    spoil_tail(c, 0, INT64_C(1) << 40, 0);
+}
+
+static void position_inside_a_batch(struct control *c)
+{
+    spoil_tail(c, 0, 0, SEGMENT_HEADER_SIZE + 64);
+}
+
 static void durable_behind_the_end(struct control *c)
 {
     atomic_store(&c->durable_end, INT64_MAX);
@@ -164,6 +174,8 @@ static void insane_control_block_is_not_trusted(void **state)
                                                 segment_that_is_not_there,
                                                 position_in_the_header,
                                                 position_behind_the_end,
+                                                end_that_no_batch_has,
+                                                position_inside_a_batch,
                                                 durable_behind_the_end,
                                                 all_zero};
     test_append_segments(t->log, 2);
@@ -507,6 +519,19 @@ static void damaged_header_before_the_mark_is_not_cut(void **state)
     test_check(t->log, 6, 9);
     test_append_ok(t->log, 1, 200);
     test_check(t->log, 6, 10);
+}
+
+/* A record there may be the first at or after the time. */
+static void search_by_time_meets_damage(void **state)
+{
+    struct test_log *t = *state;
+    int64_t offset;
+
+    damage_durable(t, BATCH_MAX_TIME_AT, 2); /* its times are what is damaged */
+    for (int64_t o = 2; o < 9; o++)
+        FAILS(RILL_ERR_CORRUPT, rill__log_offset_for_time(t->log, test_time(o), &offset));
+    OK(rill__log_offset_for_time(t->log, test_time(1), &offset));
+    assert_int_equal(offset, 1);
 }
 
 /* The length of the last batch before the mark is damaged, and nothing verifies
@@ -982,6 +1007,7 @@ int main(void)
         WITH_LOG(short_control_file_is_corrupt),
         WITH_LOG(damage_before_the_mark_is_not_cut),
         WITH_LOG(damaged_header_before_the_mark_is_not_cut),
+        WITH_LOG(search_by_time_meets_damage),
         WITH_LOG(short_length_before_the_mark_cuts_nothing),
         WITH_LOG(long_length_before_the_mark_cuts_nothing),
         WITH_LOG(damaged_segment_header_is_corrupt),
