@@ -53,6 +53,9 @@ pkg = $(or $(if $(CROSS),,$(shell $(PKG_CONFIG) $(1) 2>/dev/null)),$(2))
 lib_cflags := $(call pkg,--cflags lmdb libxxhash,)
 LIBS ?= $(call pkg,--libs lmdb libxxhash,-llmdb -lxxhash) -lpthread
 cmocka_libs := $(call pkg,--libs cmocka,-lcmocka)
+# Only the proof on real file systems uses it, if it is there.
+fuse_flags := $(if $(CROSS),,$(shell $(PKG_CONFIG) --exists fuse3 2>/dev/null && \
+    echo "-DHAVE_FUSE3 $$($(PKG_CONFIG) --cflags --libs fuse3)"))
 
 # One line per file; V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -180,7 +183,7 @@ $(api): $(B)/tests/api/%: tests/api/%.c $(support) $(B)/librill-test.a
 $(proofs): $(B)/tests/proof/%: tests/proof/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(test_program)
+	$(Q)$(test_program) $(if $(filter realfs,$*),$(fuse_flags))
 
 # libFuzzer has a main of its own.
 fuzz_shared := $(addprefix $(B)/obj-test/tests/fuzz/,fuzz.o partition.o \

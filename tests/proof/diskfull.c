@@ -240,6 +240,14 @@ int main(int argc, char **argv)
                  "mkdir \"$1\" && truncate -s 32M \"$1.img\" &&\n"
                  "mkfs.ext4 -q -F \"$1.img\" && mount -o loop \"$1.img\" \"$1\" || exit 77\n"
                  "\"$0\" \"$1\"; rc=$?; umount \"$1\"; rm -f \"$1.img\"; exit $rc"},
+        {"xfs", "PATH=$PATH:/sbin:/usr/sbin\n"
+                "mkdir \"$1\" && truncate -s 304M \"$1.img\" &&\n"
+                "mkfs.xfs -q -f -K \"$1.img\" && mount -o loop \"$1.img\" \"$1\" || exit 77\n"
+                "\"$0\" \"$1\"; rc=$?; umount \"$1\"; rm -f \"$1.img\"; exit $rc"},
+        {"btrfs", "PATH=$PATH:/sbin:/usr/sbin\n"
+                  "mkdir \"$1\" && truncate -s 128M \"$1.img\" &&\n"
+                  "mkfs.btrfs -q -f -K \"$1.img\" && mount -o loop \"$1.img\" \"$1\" || exit 77\n"
+                  "\"$0\" \"$1\"; rc=$?; umount \"$1\"; rm -f \"$1.img\"; exit $rc"},
     };
     uint64_t cases = 0;
     uint64_t rounds;
