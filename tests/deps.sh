@@ -36,6 +36,7 @@ if [ "${1:-}" = ci ]; then
     want_tool qemu-aarch64 qemu-user
     if command -v dpkg-query >/dev/null; then
         want_package libc6-dev-arm64-cross
+        for package in libfuse3-dev xfsprogs btrfs-progs; do want_package "$package"; done
         for package in liblmdb-dev libxxhash-dev libcmocka-dev; do want_package "$package:arm64"; done
         arm64=1
     fi

@@ -29,6 +29,7 @@
 #define PRESENCE_BYTE 0
 #define SLOTS_BYTE 1
 #define STORE_SIZE 64
+#define READERS_SIZE (48u << 10) /* more than LMDB's table of readers needs */
 #define STORE_VERSION 1
 
 static struct mutex registry_lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards registry */
@@ -195,15 +196,32 @@ static int map_shared(struct store *store)
     return rc;
 }
 
+/* LMDB maps its table of readers, and does not ask for the disk's blocks: when
+ * the disk is full, the first reader in a page would end by a signal. Alone
+ * only: closing the file would free the locks of an LMDB that has it open. */
+static int prepare_catalogue(struct store *store, bool create)
+{
+    struct file dir = FILE_NONE;
+    struct file table = FILE_NONE;
+    uint64_t size = 0;
+    int rc = create ? rill__dir_make_at(&store->dir, "meta") : 0;
+
+    if (rc == 0) rc = rill__dir_open_at(&store->dir, "meta", &dir);
+    if (rc == 0 && create && store->file_system.copy_on_write) rc = rill__dir_set_nocow(&dir);
+    if (rc == 0) rc = rill__file_open(&dir, "lock.mdb", FILE_WRITE | FILE_CREATE, &table);
+    if (rc == 0) rc = rill__file_size(&table, &size);
+    if (rc == 0 && size < READERS_SIZE) rc = rill__file_allocate(&table, READERS_SIZE);
+    rill__file_close(&table);
+    rill__file_close(&dir);
+    return rc;
+}
+
 static int open_catalogue(struct store *store, bool create)
 {
-    char path[600];
-    int rc = 0;
-
     struct file dir = FILE_NONE;
+    char path[600];
+    int rc;
 
-    if (create) rc = rill__dir_make_at(&store->dir, "meta");
-    if (rc != 0) return rc;
     snprintf(path, sizeof path, "%s/meta", store->path);
     rc = rill__meta_open(&store->heap, path, create, &store->meta);
     if (rc != 0 || !create) return rc;
@@ -260,6 +278,7 @@ static int enter_alone(struct store *store, bool exists)
 
     if (rc == 0) rc = map_shared(store);
     if (rc == 0) atomic_store(&store->shared->incarnation, 0);
+    if (rc == 0) rc = prepare_catalogue(store, !exists);
     if (rc == 0) rc = open_catalogue(store, !exists);
     if (rc == 0 && !exists) rc = write_store_file(store);
     if (rc == 0 && !exists) rc = sync_parent(store->path);
@@ -418,7 +437,10 @@ static int open_new(const char *path, const rill_options *options, struct store 
                         path);
     else rc = rill__dir_list(&store->dir, refuse_foreign, store);
     if (rc != 0) goto out;
-    rc = rill__file_open(&store->dir, "shared", FILE_WRITE | FILE_CREATE, &store->shared_file);
+    if (!exists && store->file_system.copy_on_write) rc = rill__dir_set_nocow(&store->dir);
+    if (rc == 0)
+        rc =
+            rill__file_open(&store->dir, "shared", FILE_WRITE | FILE_CREATE, &store->shared_file);
     if (rc == 0) rc = rill__fork_close_on(store->shared_file.fd);
     if (rc == 0) rc = enter_store(store, exists);
     if (rc == 0) rc = claim_slot(store);

@@ -744,9 +744,23 @@ static void a_message_belongs_to_its_thread(void **state)
 #define WITHOUT_STORE(test)                                                                      \
     cmocka_unit_test_setup_teardown(test, directory_set_up, store_tear_down)
 
+/* What is mapped has its blocks: a full disk is no signal. */
+static void shared_files_have_their_blocks(void **state)
+{
+    static const char *const names[] = {"store/shared", "store/meta/lock.mdb"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct stat st;
+        assert_int_equal(stat(test_path(names[i]), &st), 0);
+        assert_true(st.st_size > 0 && (st.st_blocks + 8) * 512 >= st.st_size);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_STORE(shared_files_have_their_blocks),
         WITHOUT_STORE(a_store_is_made_only_on_request),
         WITHOUT_STORE(a_directory_of_somebody_else_is_left_alone),
         WITH_STORE(a_store_opened_twice_is_shared),

@@ -581,7 +581,8 @@ static bool may_poison(void)
 /* LMDB looks at what it has read or locked, and says what is wrong with that. */
 static bool is_lmdb_code(int rc)
 {
-    if (run.plan.call == LMDB_FCNTL) return rc == RILL_ERR_INVALID;
+    if (run.plan.call == LMDB_FCNTL) /* it thinks that others have made its table */
+        return rc == RILL_ERR_INVALID || rc == RILL_ERR_CORRUPT;
     if (run.error != SHORT) return false;
     return (run.plan.call == LMDB_PREAD && rc == RILL_ERR_CORRUPT) ||
            (run.plan.call == LMDB_PWRITE && rc == RILL_ERR_NO_SPACE);
