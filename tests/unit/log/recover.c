@@ -862,6 +862,29 @@ static bool check_interrupted(struct test_log *t, uint64_t n, enum fault_after a
     return interrupted;
 }
 
+/* What the cache shows need not be on the disk: whoever comes next must know. */
+static void failed_sync_in_recovery_is_remembered(void **state)
+{
+    struct test_log *t = *state;
+    struct control *control;
+    int64_t end;
+    size_t size;
+
+    test_append_ok(t->log, 3, 100);
+    end = rill__log_end(t->log);
+    faults_fail(FAULT_FDATASYNC, NULL, 1, EIO, FAULT_ONCE);
+    FAILS(RILL_ERR_IO, test_log_reboot(t));
+    faults_clear();
+    control = (struct control *)(void *)test_read_file(test_path("control"), &size);
+    assert_int_not_equal(atomic_load(&control->poison), 0);
+    assert_true(control->magic == CONTROL_MAGIC);
+    free(control);
+    OK(test_log_open(t));
+    assert_int_equal(rill__log_end(t->log), end);
+    assert_int_equal(atomic_load(&t->log->control->poison), 0);
+    test_check(t->log, 0, end);
+}
+
 static void recovery_may_fail_at_any_call(void **state)
 {
     struct test_log *t = *state;
@@ -1019,6 +1042,7 @@ int main(void)
         WITH_LOG(batch_of_an_earlier_epoch_is_refused_behind_a_later_one),
         WITH_LOG(lost_index_is_made_anew),
         WITH_LOG(store_may_refuse_what_was_recovered),
+        WITH_LOG(failed_sync_in_recovery_is_remembered),
         WITH_LOG(recovery_may_fail_at_any_call),
         WITH_LOG(recovery_of_the_same_boot_may_fail_at_any_call),
         WITH_LOG(survivor_of_a_dead_appender_goes_on)};
