@@ -281,8 +281,11 @@ $(addprefix proof-,$(proof_names)): proof-%: deps
 # Lines and branches that the tests run; COVERAGE_SHOW=1 lists the others.
 coverage: deps
 	@find build/coverage -name '*.gcda' -delete 2>/dev/null || true
-	@$(MAKE) --no-print-directory B=build/coverage OPT='-O0 -g --coverage' \
-	    TESTS='unit api proof' test
+	@$(MAKE) --no-print-directory B=build/coverage TESTS='unit api proof' \
+	    OPT='-O0 -g --coverage -include tests/lib/coverage.h' test
+	@mkdir -p build/coverage/tests/tmp
+	@RILL_ROOT='$(CURDIR)' TMPDIR='$(CURDIR)/build/coverage/tests/tmp' SEED=1 \
+	    build/coverage/tests/proof/nth
 	@tests/coverage.sh build/coverage/obj-test
 
 deps:
