@@ -170,7 +170,7 @@ int rill__log_state(const struct log *log)
     if (poison != 0)
         return rill__fail(
             RILL_ERR_POISONED,
-            "%s: an earlier sync failed (%s); what is durable ends at offset %" PRId64
+            "%s: an earlier sync or repair failed (%s); what is durable ends at offset %" PRId64
             ". Close the store in every process and open it again",
             log->dir.name, rill__error_text(-(int)poison), rill__log_durable(log));
     return 0;

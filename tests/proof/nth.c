@@ -572,10 +572,13 @@ static int code_of_fault(void)
     }
 }
 
+/* A failed sync does, and a failed repair after a death. */
+static bool repairs; /* what a dead process left */
+
 static bool may_poison(void)
 {
-    return (run.plan.call >= PWRITE && run.plan.call <= FSYNC) || run.plan.call >= LMDB_OPEN ||
-           run.plan.call == OPENAT;
+    return repairs || (run.plan.call >= PWRITE && run.plan.call <= FSYNC) ||
+           run.plan.call >= LMDB_OPEN || run.plan.call == OPENAT;
 }
 
 /* LMDB looks at what it has read or locked, and says what is wrong with that. */
@@ -761,10 +764,9 @@ static void on_delivery(void *arg, const rill_delivery *delivery)
     settle((int)(intptr_t)delivery->opaque, delivery->status, delivery->offset, w->durable);
 }
 
-static void send(struct writer *w, int count)
+static void send_unflushed(struct writer *w, int count)
 {
     uint8_t value[VALUE_SIZE];
-    uint64_t fired_before = run.fired;
     rill_record record;
 
     for (int i = 0; i < count; i++) {
@@ -772,6 +774,13 @@ static void send(struct writer *w, int count)
         if (!TRY(rill_producer_send(w->producer, &record, (void *)(intptr_t)number, WAIT_MS)))
             refuse(number);
     }
+}
+
+static void send(struct writer *w, int count)
+{
+    uint64_t fired_before = run.fired;
+
+    send_unflushed(w, count);
     TRY(rill_producer_poll(w->producer));
     begin("flush");
     run.fired_before = fired_before; /* it tells what befell any of them */
@@ -1101,6 +1110,125 @@ static void work_delete(void)
     if (model->topic_known) make_topic();
 }
 
+/* Batches wait in a buffer that is too small for them, and are sent when room is
+ * needed, when they are full, when they have waited, and at the close. */
+static void work_narrow(void)
+{
+    rill_producer_options options = {.size = sizeof options,
+                                     .topic = "t",
+                                     .linger_ms = 3600 * 1000,
+                                     .batch_bytes = 3 * VALUE_SIZE,
+                                     .buffer_bytes = 4 * VALUE_SIZE,
+                                     .delivery = on_delivery};
+
+    for (int durable = 0; durable < 2; durable++) {
+        struct writer w = {.durable = durable == 1};
+        options.acks = durable == 1 ? RILL_ACKS_DURABLE : RILL_ACKS_WRITTEN;
+        options.delivery_arg = &w;
+        if (!TRY(rill_producer_open(store, &options, &w.producer))) continue;
+        send(&w, 6);
+        send_unflushed(&w, 4);
+        TRY(rill_maintain(store, NULL));
+        begin("close with records unsent");
+        run.fired_before = 0;
+        run.durable = w.durable;
+        verdict(rill_producer_close(w.producer, WAIT_MS), w.durable);
+    }
+}
+
+static int visit_topic(void *arg, const rill_topic_info *info)
+{
+    (void)arg, (void)info;
+    return 0;
+}
+
+static int visit_group(void *arg, const rill_group_info *info)
+{
+    (void)arg, (void)info;
+    return 0;
+}
+
+static void work_look(void)
+{
+    rill_stats stats = {.size = sizeof stats};
+
+    TRY(rill_topic_list(store, visit_topic, NULL));
+    TRY(rill_group_list(store, visit_group, NULL));
+    TRY(rill_stats_get(store, &stats));
+    TRY(rill_maintain(store, NULL));
+    TRY(rill_topic_list(store, visit_topic, NULL));
+}
+
+/* A little; that partitions come and go is no error. */
+static void wait_for_some(rill_consumer *consumer)
+{
+    rill_record records[10];
+    size_t count;
+    int rc;
+
+    begin("poll that waits");
+    rc = rill_consumer_poll(consumer, 2, records, 10, &count);
+    if (rc != RILL_ERR_REBALANCE) verdict(rc, false);
+}
+
+/* A member with a pattern, that commits by itself, while topics come and go. */
+static void work_wait(void)
+{
+    rill_consumer_options options = {.size = sizeof options,
+                                     .group = "waits",
+                                     .auto_commit_interval_ms = 1,
+                                     .spin_us = 1,
+                                     .auto_offset_reset = RILL_RESET_EARLIEST};
+    const char *topics[] = {"^t", "more"};
+    bool made = false;
+    rill_consumer *consumer;
+
+    if (!TRY(rill_consumer_open(store, &options, &consumer))) return;
+    if (TRY(rill_consumer_subscribe(consumer, topics, 2))) {
+        for (int i = 0; i < 10; i++) {
+            wait_for_some(consumer);
+            if (i == 5) made = TRY(rill_topic_create(store, "more", NULL));
+        }
+        if (made) TRY(rill_topic_delete(store, "more"));
+        wait_for_some(consumer);
+    }
+    TRY(rill_consumer_close(consumer, WAIT_MS));
+}
+
+/* Whoever takes the lock next repairs what a process left that died with it. */
+static void work_widowed(void)
+{
+    int status;
+    pid_t pid;
+
+    repairs = true;
+    for (int i = 0; i < 2; i++) {
+        bool armed = run.armed;
+        run.armed = false;
+        pid = fork();
+        if (pid == 0) {
+            rill_reservation room;
+            rill_record shape = RILL_RECORD_INIT;
+            rill_producer_options options = {.size = sizeof options, .topic = "t"};
+            rill_producer *producer;
+            rill *mine;
+
+            shape.partition = 0;
+            shape.value.size = 3000;
+            if (rill_open(dir, NULL, &mine) == 0 &&
+                rill_producer_open(mine, &options, &producer) == 0 &&
+                rill_producer_reserve(producer, &shape, WAIT_MS, &room) == 0)
+                _exit(0);
+            _exit(1);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid) broken("no child");
+        if (status != 0 && run.fired == 0) broken("a child fails");
+        if (status != 0) return; /* the partition is poisoned by what failed before */
+        run.armed = armed;
+        append_many(2, i == 1);
+    }
+}
+
 static const struct {
     const char *name;
     void (*prepare)(void);
@@ -1121,6 +1249,10 @@ static const struct {
     {"after a boot", prepare_boot, work_open},
     {"after a boot, without indexes", prepare_boot_without_indexes, work_open},
     {"delete", prepare_reopened, work_delete},
+    {"narrow", prepare_topic, work_narrow},
+    {"look", prepare_reopened, work_look},
+    {"wait", prepare_reopened, work_wait},
+    {"widowed", prepare_topic, work_widowed},
 };
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
@@ -1296,7 +1428,7 @@ static void check_topic(void)
 }
 
 /* One topic, one directory. */
-static void check_directories(void)
+static void check_directories(int expected)
 {
     DIR *stream = opendir(dir);
     struct dirent *entry;
@@ -1306,12 +1438,14 @@ static void check_directories(void)
     while ((entry = readdir(stream)) != NULL)
         if (strlen(entry->d_name) == 32) count++;
     closedir(stream);
-    if (count != 1) broken("%d directories of topics are there", count);
+    if (count != expected) broken("%d directories of topics are there", count);
 }
 
 /* Everything works, and all that should be there is. */
 static void check_store(void)
 {
+    rill_topic_info info;
+    int directories = 1;
     struct writer w;
     int64_t end;
 
@@ -1329,8 +1463,9 @@ static void check_store(void)
     if (check_records() != end + 6) broken("appending does not go on");
     MUST(rill_sync(store, WAIT_MS));
     MUST(rill_maintain(store, NULL));
+    if (rill_topic_describe(store, "more", &info) == 0) directories++;
     close_store();
-    check_directories();
+    check_directories(directories);
     note_durable();
 }
 
