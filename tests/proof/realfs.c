@@ -84,7 +84,7 @@ static const struct file_system_kind {
     uint32_t share;    /* of the budget, in a hundred */
 } kinds[] = {
     {"ext4", "mkfs.ext4 -q -F -b 4096 -E lazy_itable_init=0,nodiscard", "", 32 << 20, 1024, 40,
-     70},
+     50},
     {"xfs", "mkfs.xfs -q -f -K", "", 320 << 20, 0, 20, 25},
     {"btrfs", "mkfs.btrfs -q -f -K", "nodiscard", 128 << 20, 65536, 20, 25},
 };
