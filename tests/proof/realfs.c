@@ -927,7 +927,7 @@ int main(void)
     setenv("TMPDIR", test_directory(), 1);
     if (log != NULL) return run_log(log);
     seed = proof_seed();
-    cases = run_all(proof_budget(25000, getenv("RILL_TEST_SLOW") != NULL ? 100 : 400));
+    cases = run_all(proof_budget(16000, getenv("RILL_TEST_SLOW") != NULL ? 100 : 400));
     test_directory_remove();
     if (cases == 0 && proof_violations() == 0) {
         printf("no file system can be made and mounted here\n");
