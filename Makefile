@@ -53,9 +53,10 @@ pkg = $(or $(if $(CROSS),,$(shell $(PKG_CONFIG) $(1) 2>/dev/null)),$(2))
 lib_cflags := $(call pkg,--cflags lmdb libxxhash,)
 LIBS ?= $(call pkg,--libs lmdb libxxhash,-llmdb -lxxhash) -lpthread
 cmocka_libs := $(call pkg,--libs cmocka,-lcmocka)
-# Only the proof on real file systems uses it, if it is there.
-fuse_flags := $(if $(CROSS),,$(shell $(PKG_CONFIG) --exists fuse3 2>/dev/null && \
-    echo "-DHAVE_FUSE3 $$($(PKG_CONFIG) --cflags --libs fuse3)"))
+# Without it tests that need a device in user space say so and are skipped.
+fuse := $(if $(CROSS),,$(shell $(PKG_CONFIG) --exists fuse3 2>/dev/null && echo fuse3))
+fuse_cflags := $(if $(fuse),-DHAVE_FUSE3 $(call pkg,--cflags fuse3,))
+fuse_libs := $(if $(fuse),$(call pkg,--libs fuse3,))
 
 # One line per file; V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -112,7 +113,7 @@ help:
 
 # ---- Objects: rebuilt when the flags change, too ---------------------------
 
-flags_now := $(compile)
+flags_now := $(compile) $(fuse)
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(flags_now)' | cmp -s - $@ || printf '%s\n' '$(flags_now)' >$@
@@ -126,7 +127,8 @@ $(B)/obj/lib/%.o: lib/%.c $(B)/flags
 $(B)/obj-test/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  CC   $@'
-	$(Q)$(compile) -DRILL_TEST=1 $(lib_include) -Itests -Itests/lib $(depend) -c -o $@ $<
+	$(Q)$(compile) -DRILL_TEST=1 $(lib_include) -Itests -Itests/lib \
+	    $(if $(filter tests/lib/blockdev,$*),$(fuse_cflags)) $(depend) -c -o $@ $<
 
 $(B)/obj/examples/%.o: examples/%.c $(B)/flags
 	@mkdir -p $(@D)
@@ -183,7 +185,7 @@ $(api): $(B)/tests/api/%: tests/api/%.c $(support) $(B)/librill-test.a
 $(proofs): $(B)/tests/proof/%: tests/proof/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(test_program) $(if $(filter realfs,$*),$(fuse_flags))
+	$(Q)$(test_program) $(if $(filter realfs,$*),$(fuse_libs))
 
 # libFuzzer has a main of its own.
 fuzz_shared := $(addprefix $(B)/obj-test/tests/fuzz/,fuzz.o partition.o \
