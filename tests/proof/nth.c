@@ -42,6 +42,14 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#ifdef __SANITIZE_THREAD__
+int main(void)
+{
+    printf("this sanitizer needs the functions that fail here for itself\n");
+    return 77;
+}
+#else
+
 /* ---- What fails ---- */
 
 enum call {
@@ -1721,3 +1729,4 @@ int main(void)
     free(cases);
     return proof_end("nth", case_count);
 }
+#endif
