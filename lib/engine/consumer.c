@@ -487,11 +487,7 @@ int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_c
     c->store = store;
     c->fork_generation = rill__fork_generation();
     c->event_fd = -1;
-    rc = rill__mutex_init(&c->parts_lock);
-    if (rc != 0) {
-        rill__free(&store->heap, c);
-        return rc;
-    }
+    rill__mutex_init(&c->parts_lock);
     rc = rill__options_take(OPTIONS_CONSUMER, given, &c->options);
     if (rc != 0) goto out;
     if (c->options.isolation == RILL_READ_DURABLE && store->file_system.volatile_memory) {

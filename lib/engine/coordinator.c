@@ -47,14 +47,14 @@ int rill__coordinator_get(struct store *store, const char *name, struct coordina
         if (strcmp(c->name, name) == 0) break;
     if (c == NULL) {
         c = rill__alloc(&store->heap, sizeof *c);
-        rc = c == NULL ? RILL_ERR_NO_MEMORY : rill__mutex_init(&c->lock);
-        if (rc == 0) {
+        if (c == NULL) {
+            rc = RILL_ERR_NO_MEMORY;
+        } else {
+            rill__mutex_init(&c->lock);
             c->store = store;
             memcpy(c->name, name, strlen(name) + 1);
             c->next = store->coordinators;
             store->coordinators = c;
-        } else {
-            rill__free(&store->heap, c);
         }
     }
     rill__mutex_unlock(&store->lock);

@@ -307,11 +307,11 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
     rill__flights_init(&p->ready);
     rc = rill__options_take(OPTIONS_PRODUCER, given, &p->options);
     if (rc == 0) rc = rill__random(&p->random, sizeof p->random);
-    if (rc == 0) rc = rill__mutex_init(&p->lock);
     if (rc != 0) {
         rill__free(&store->heap, p);
         return rc;
     }
+    rill__mutex_init(&p->lock);
     p->durable = p->options.acks == RILL_ACKS_DURABLE;
     if (p->durable && store->file_system.volatile_memory)
         rc = rill__fail(RILL_ERR_UNSUPPORTED,

@@ -384,7 +384,6 @@ static int store_new(const char *path, const rill_options *options, struct store
 {
     struct heap heap;
     struct store *store;
-    int rc;
 
     if (strlen(path) >= sizeof store->path)
         return rill__fail(RILL_ERR_INVALID, "a path of %zu bytes; at most %zu", strlen(path),
@@ -399,13 +398,9 @@ static int store_new(const char *path, const rill_options *options, struct store
     store->dir = FILE_NONE;
     store->shared_file = FILE_NONE;
     store->process_slot = -1;
-    rc = rill__mutex_init(&store->lock);
-    if (rc == 0) rc = rill__mutex_init(&store->clients_lock);
-    if (rc == 0) rc = rill__mutex_init(&store->maintain_lock);
-    if (rc != 0) {
-        rill__free(&heap, store);
-        return rc;
-    }
+    rill__mutex_init(&store->lock);
+    rill__mutex_init(&store->clients_lock);
+    rill__mutex_init(&store->maintain_lock);
     *out = store;
     return 0;
 }

@@ -40,7 +40,6 @@ uint64_t rill__catalogue_version(const struct store *store)
 static int topic_new(struct store *store, const struct meta_topic *info, struct topic **out)
 {
     struct topic *topic = rill__alloc(&store->heap, sizeof *topic);
-    int rc;
 
     if (topic == NULL) return RILL_ERR_NO_MEMORY;
     topic->store = store;
@@ -48,12 +47,11 @@ static int topic_new(struct store *store, const struct meta_topic *info, struct 
     topic->number = rill__get64(info->id);
     topic->partitions =
         rill__alloc(&store->heap, info->partition_count * sizeof *topic->partitions);
-    rc = topic->partitions == NULL ? RILL_ERR_NO_MEMORY : rill__mutex_init(&topic->lock);
-    if (rc != 0) {
-        rill__free(&store->heap, topic->partitions);
+    if (topic->partitions == NULL) {
         rill__free(&store->heap, topic);
-        return rc;
+        return RILL_ERR_NO_MEMORY;
     }
+    rill__mutex_init(&topic->lock);
     for (uint32_t p = 0; p < info->partition_count; p++) {
         topic->partitions[p].topic = topic;
         topic->partitions[p].number = (int32_t)p;

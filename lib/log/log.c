@@ -66,12 +66,7 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
     log->writer_file_base = -1;
     log->sync_file_base = -1;
     atomic_init(&log->populated_base, -1);
-    rc = rill__mutex_init(&log->lock);
-    if (rc != 0) {
-        rill__file_close(&log->dir);
-        rill__free(config->heap, log);
-        return rc;
-    }
+    rill__mutex_init(&log->lock);
     rc = rill__file_open(&log->dir, "control", FILE_WRITE, &log->control_file);
     if (rc != 0) {
         if (rc == RILL_ERR_NOT_FOUND)

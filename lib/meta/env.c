@@ -78,9 +78,10 @@ static int resize_map(struct meta *meta, bool grow)
 
 static int run(struct meta *meta, meta_work work, void *arg, unsigned flags)
 {
-    for (int attempt = 0;; attempt++) {
+    int rc = 0;
+
+    for (int attempt = 0; attempt < 40; attempt++) {
         MDB_txn *txn = NULL;
-        int rc;
 
         enter(meta);
         rc = mdb_txn_begin(meta->env, NULL, flags, &txn);
@@ -93,12 +94,9 @@ static int run(struct meta *meta, meta_work work, void *arg, unsigned flags)
             rc = rill__meta_failed(meta, rc, "beginning a transaction");
         }
         leave(meta);
-        if (attempt == 40 &&
-            (rc == MDB_MAP_FULL || rc == MDB_MAP_RESIZED || rc == MDB_READERS_FULL))
-            return rill__fail(RILL_ERR_IO, "%s: %s", meta->path, mdb_strerror(rc));
         if (rc == MDB_READERS_FULL) {
             rc = rill__meta_check_readers(meta);
-            if (rc == 0) rill__sleep_ns(1000000);
+            rill__sleep_ns(1000000);
         } else if (rc == MDB_MAP_FULL || rc == MDB_MAP_RESIZED) {
             rc = resize_map(meta, rc == MDB_MAP_FULL);
         } else {
@@ -106,6 +104,8 @@ static int run(struct meta *meta, meta_work work, void *arg, unsigned flags)
         }
         if (rc != 0) return rc;
     }
+    return rill__fail(RILL_ERR_BUSY, "%s: others keep its map or its readers changing",
+                      meta->path);
 }
 
 int rill__meta_read(struct meta *meta, meta_work work, void *arg)
@@ -312,12 +312,8 @@ int rill__meta_open(struct heap *heap, const char *path, bool create, struct met
     meta->heap = heap;
     if (size >= sizeof meta->path) size = sizeof meta->path - 1;
     memcpy(meta->path, path, size);
-    rc = rill__mutex_init(&meta->lock);
-    if (rc == 0) rc = rill__condition_init(&meta->changed);
-    if (rc != 0) {
-        rill__free(heap, meta);
-        return rc;
-    }
+    rill__mutex_init(&meta->lock);
+    rill__condition_init(&meta->changed);
     rc = rill__meta_failed(meta, mdb_env_create(&meta->env), "environment");
     if (rc != 0) goto out;
     mdb_env_set_mapsize(meta->env, MAP_FIRST_BYTES);

@@ -15,7 +15,7 @@
 struct mutex {
     pthread_mutex_t m;
 };
-int rill__mutex_init(struct mutex *mutex);
+void rill__mutex_init(struct mutex *mutex);
 void rill__mutex_deinit(struct mutex *mutex);
 void rill__mutex_lock(struct mutex *mutex);
 bool rill__mutex_trylock(struct mutex *mutex);
@@ -25,7 +25,7 @@ void rill__mutex_unlock(struct mutex *mutex);
 struct condition {
     pthread_cond_t c;
 };
-int rill__condition_init(struct condition *condition);
+void rill__condition_init(struct condition *condition);
 void rill__condition_deinit(struct condition *condition);
 void rill__condition_wait(struct condition *condition, struct mutex *mutex);
 void rill__condition_signal_all(struct condition *condition);

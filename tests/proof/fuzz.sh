@@ -38,7 +38,7 @@ if [ -n "${PROOF_SHARE:-}" ] || ! command -v clang >/dev/null ||
         cases=$((cases + share + $(find "$corpus/$target" -type f | wc -l)))
     done
 else
-    budget=${BUDGET:-300000}
+    budget=${BUDGET:-200000}
     found=$root/build/fuzz/found
     make -C "$root" --no-print-directory -j"$(nproc)" CC=clang B=build/fuzz \
         SAN=fuzzer-no-link,address,undefined fuzz-programs
