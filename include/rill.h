@@ -442,8 +442,52 @@ RILL_API int rill_producer_abandon(rill_producer *producer);
 
 typedef struct rill_consumer rill_consumer;
 
-/* How a group shares partitions out. */
-enum rill_assignor { RILL_ASSIGN_RANGE = 0, RILL_ASSIGN_ROUND_ROBIN = 1 };
+/* How a group shares partitions out. Members are in the order of their
+ * group_instance_id, then those without in the order of their member id. */
+enum rill_assignor {
+    RILL_ASSIGN_RANGE = 0,       /* topic by topic in contiguous ranges: Kafka's RangeAssignor */
+    RILL_ASSIGN_ROUND_ROBIN = 1, /* all partitions dealt in a circle: RoundRobinAssignor */
+    RILL_ASSIGN_STICKY = 2,      /* as balanced as can be, and then the fewest moves */
+    RILL_ASSIGN_COOPERATIVE_STICKY = 3, /* the same: every assignor here is cooperative */
+    RILL_ASSIGN_OWN = 4                 /* the application's: own_assignor */
+};
+
+typedef struct rill_assignor_member {
+    const char *member_id;
+    const uint8_t *subscribed; /* by index of the topic: nonzero if it is subscribed to */
+} rill_assignor_member;
+
+typedef struct rill_assignor_topic {
+    const char *topic;
+    uint32_t partition_count;
+    int32_t *owners; /* by partition: index of the member that has it now, -1 nobody;
+                        to be overwritten with who shall have it */
+} rill_assignor_topic;
+
+/* An assignor of the application's own. Called in a poll of one of the members,
+ * with no lock held, while the group goes on as before. Must not call into the
+ * library. Nonzero fails: that poll returns it, the member leaves, another one is
+ * asked. */
+typedef int (*rill_assignor_fn)(void *arg, const rill_assignor_member *members,
+                                size_t member_count, const rill_assignor_topic *topics,
+                                size_t topic_count);
+
+/* What happens to partitions of a group's member. */
+enum rill_rebalance {
+    RILL_REBALANCE_ASSIGNED = 0, /* they are read from now on: positions are where */
+    RILL_REBALANCE_REVOKED = 1,  /* they move to another member when the callback
+                                    returns; until then they can be committed */
+    RILL_REBALANCE_LOST = 2      /* they have moved: the member was expelled */
+};
+
+/* Called from polls, and from unsubscribe and close, with no lock held, with those
+ * partitions that come or go; all others are read on. It may call commit,
+ * committed, seek, pause, resume, position, lag and assignment on this consumer,
+ * other functions of it fail with RILL_ERR_STATE. The member has
+ * max_poll_interval_ms. Nonzero is returned by the poll; the partitions come or go
+ * all the same. */
+typedef int (*rill_rebalance_fn)(void *arg, rill_consumer *consumer, int event,
+                                 const rill_position *positions, size_t position_count);
 
 typedef struct rill_consumer_options {
     size_t size;                      /* sizeof(rill_consumer_options) */
@@ -451,13 +495,29 @@ typedef struct rill_consumer_options {
     const char *client_id;            /* for people and logs; NULL = "rill" */
     int32_t auto_offset_reset;        /* enum rill_reset */
     int32_t isolation;                /* enum rill_isolation */
-    int32_t assignor;                 /* enum rill_assignor */
+    int32_t assignor;                 /* enum rill_assignor that it prefers */
     uint32_t flags;                   /* RILL_CONSUMER_* */
     uint32_t auto_commit_interval_ms; /* 0 = commit only when told to */
-    uint32_t session_timeout_ms;      /* 0 = 45,000 */
+    uint32_t session_timeout_ms;      /* a member whose process gives no sign of life for
+                                         so long loses its partitions: no call, no
+                                         maintenance, and stopped or out of the kernel's
+                                         sight; 0 = 45,000. A dead one loses them within
+                                         a second, unless it is static */
     uint32_t max_poll_interval_ms;    /* a member that does not poll for so long
                                          loses its partitions; 0 = 300,000 */
     uint32_t spin_us;                 /* spin so long before sleeping; 0 = sleep at once */
+    uint32_t assignors;               /* all that it can do with: bits 1 << enum
+                                         rill_assignor; 0 = only assignor. The group takes
+                                         what all can and most prefer */
+    uint32_t max_poll_records;        /* a poll gives no more; 0 = as many as there is room */
+    const char *group_instance_id;    /* static member: when it goes away, its partitions
+                                         wait for session_timeout_ms that it comes back;
+                                         NULL = dynamic */
+    const char *own_assignor_name;    /* for RILL_ASSIGN_OWN: equal in all members */
+    rill_assignor_fn own_assignor;
+    void *own_assignor_arg;
+    rill_rebalance_fn rebalance; /* NULL = polls return RILL_ERR_REBALANCE instead */
+    void *rebalance_arg;
 } rill_consumer_options;
 #define RILL_CONSUMER_NO_CHECKSUMS (1u << 0) /* do not verify batches when reading */
 
@@ -467,17 +527,20 @@ typedef struct rill_consumer_options {
 RILL_API int rill_consumer_open(rill *store, const rill_consumer_options *options,
                                 rill_consumer **consumer);
 
-/* Joins the group for these topics, in place of the earlier subscription. A
- * name that begins with '^' is a POSIX extended regular expression, matched
- * against all topics, also those created later. The partitions come with the
- * following polls. A named topic need not exist yet.
+/* Joins the group for these topics, in place of the earlier subscription. Its
+ * members may be in any threads of any processes that have the store open. A
+ * name that begins with '^' is a POSIX extended regular expression on one line, matched
+ * against all topics, also those created later, but not internal ones, whose
+ * names begin with "__". The partitions come with the following polls. A named
+ * topic need not exist yet.
  * Errors: RILL_ERR_STATE without a group or with assigned partitions;
- *         RILL_ERR_BUSY the group has members in another process. */
+ *         RILL_ERR_INVALID a name or an expression, or the other members share no
+ *         assignor with this one; RILL_ERR_BUSY too many members in the store. */
 RILL_API int rill_consumer_subscribe(rill_consumer *consumer, const char *const *topics,
                                      size_t topic_count);
 
 /* Leaves the group, or drops the assigned partitions; commits first if
- * auto-commit is on. */
+ * auto-commit is on. A static member is away: its partitions wait for it. */
 RILL_API int rill_consumer_unsubscribe(rill_consumer *consumer);
 
 /* Reads these partitions, in place of the earlier ones, without any sharing.
@@ -485,6 +548,17 @@ RILL_API int rill_consumer_unsubscribe(rill_consumer *consumer);
  * RILL_OFFSET_NONE for the group's committed offset, else the reset policy. */
 RILL_API int rill_consumer_assign(rill_consumer *consumer, const rill_position *positions,
                                   size_t position_count);
+
+/* Reads these partitions too, or no longer; the others go on. All or none. A
+ * partition that is no longer read is committed first if auto-commit is on.
+ * Errors: RILL_ERR_STATE subscribed, or not assigned; RILL_ERR_INVALID assigned
+ *         already. */
+RILL_API int rill_consumer_incremental_assign(rill_consumer *consumer,
+                                              const rill_position *positions,
+                                              size_t position_count);
+RILL_API int rill_consumer_incremental_unassign(rill_consumer *consumer,
+                                                const rill_position *positions,
+                                                size_t position_count);
 
 /* What is read now, with the current positions. At most position_max are
  * written; position_count gets how many there are.
@@ -497,9 +571,12 @@ RILL_API int rill_consumer_assignment(rill_consumer *consumer, rill_position *po
  * least one.
  *
  * record_count becomes 0 when timeout_ms passes or rill_consumer_wakeup was
- * called: no error. RILL_ERR_REBALANCE: the group moves partitions; those of
- * the old assignment are gone (offsets up to the last poll were committed if
- * auto-commit is on): drop what belongs to them and poll again.
+ * called: no error. RILL_ERR_REBALANCE, unless options have a callback for it:
+ * the group has moved partitions away (offsets up to the last poll were committed
+ * if auto-commit is on); rill_consumer_assignment tells which are left; those
+ * are read on. Drop what belongs to the others and poll again.
+ * RILL_ERR_FENCED: another consumer with this group_instance_id has taken its
+ * place; subscribe again to take it back.
  *
  * Lifetime: the records point into mapped segments and stay until the next
  * poll, seek, assign, subscribe or close on this consumer.
@@ -542,8 +619,10 @@ RILL_API int rill_consumer_lag(rill_consumer *consumer, const char *topic, int32
  * partitions. With them: these; an offset is that of the next record to read.
  * All in one commit.
  * Durable:  on return.
- * Errors:   RILL_ERR_FENCED the partition is no longer this member's;
- *           RILL_ERR_RANGE beyond the log end; RILL_ERR_STATE no group. */
+ * Errors:   RILL_ERR_FENCED the partition is no longer this member's, or it is not
+ *           subscribed and the group has members; RILL_ERR_RANGE beyond the log
+ *           end; RILL_ERR_STATE no group; RILL_ERR_TIMEOUT another process is
+ *           stopped in a commit (open_timeout_ms). */
 RILL_API int rill_consumer_commit(rill_consumer *consumer, const rill_position *positions,
                                   size_t position_count);
 
@@ -573,10 +652,19 @@ RILL_API int rill_consumer_close(rill_consumer *consumer, int timeout_ms);
 
 /* ---- Groups ----------------------------------------------------------- */
 
+enum rill_group_state {
+    RILL_GROUP_EMPTY = 0,    /* no members */
+    RILL_GROUP_PLANNING = 1, /* a member makes a plan, with the application's assignor */
+    RILL_GROUP_MOVING = 2,   /* partitions are on their way to other members */
+    RILL_GROUP_STABLE = 3    /* every partition is where it should be */
+};
+
 typedef struct rill_group_info {
     char name[RILL_TOPIC_NAME_MAX + 1];
     int32_t generation;    /* goes up with every new assignment */
-    uint32_t member_count; /* in this process */
+    uint32_t member_count; /* in all processes */
+    int32_t state;         /* enum rill_group_state */
+    int32_t assignor;      /* enum rill_assignor that was elected last */
 } rill_group_info;
 
 /* Errors: RILL_ERR_NOT_FOUND the group never committed and has no member. */
@@ -588,7 +676,7 @@ RILL_API int rill_group_list(rill *store, int (*visit)(void *arg, const rill_gro
                              void *arg);
 
 /* Forgets a group and its committed offsets. RILL_ERR_STATE while it has
- * members here, RILL_ERR_BUSY in another process; RILL_ERR_NOT_FOUND. */
+ * members; RILL_ERR_NOT_FOUND. */
 RILL_API int rill_group_delete(rill *store, const char *group);
 
 /* ---- Observing -------------------------------------------------------- */

@@ -63,6 +63,33 @@ int rill_consumer_assign(rill_consumer *consumer, const rill_position *positions
     return rc;
 }
 
+int rill_consumer_incremental_assign(rill_consumer *consumer, const rill_position *positions,
+                                     size_t position_count)
+{
+    int rc;
+
+    if (positions == NULL) return rill__missing("rill_consumer_incremental_assign", "positions");
+    rc = begin("rill_consumer_incremental_assign", consumer);
+    if (rc != 0) return rc;
+    rc = rill__consumer_incremental_assign(consumer, positions, position_count);
+    rill__consumer_leave(consumer);
+    return rc;
+}
+
+int rill_consumer_incremental_unassign(rill_consumer *consumer, const rill_position *positions,
+                                       size_t position_count)
+{
+    int rc;
+
+    if (positions == NULL)
+        return rill__missing("rill_consumer_incremental_unassign", "positions");
+    rc = begin("rill_consumer_incremental_unassign", consumer);
+    if (rc != 0) return rc;
+    rc = rill__consumer_incremental_unassign(consumer, positions, position_count);
+    rill__consumer_leave(consumer);
+    return rc;
+}
+
 int rill_consumer_assignment(rill_consumer *consumer, rill_position *positions,
                              size_t position_max, size_t *position_count)
 {
@@ -217,9 +244,12 @@ int rill_consumer_close(rill_consumer *consumer, int timeout_ms)
     int rc;
 
     if (consumer == NULL) return 0;
-    rc = rill__consumer_check(consumer);
-    if (rc == 0) rc = rill__consumer_enter(consumer);
-    return rc != 0 ? rc : rill__consumer_close(consumer, timeout_ms);
+    rc = begin("rill_consumer_close", consumer);
+    if (rc != 0) return rc;
+    rc = rill__consumer_alone(consumer, "rill_consumer_close");
+    if (rc == 0) return rill__consumer_close(consumer, timeout_ms);
+    rill__consumer_leave(consumer);
+    return rc;
 }
 
 int rill_record_header(const rill_record *record, size_t index, rill_header *header)

@@ -7,6 +7,7 @@
  * readable for which there is something to read.
  */
 #include "engine/consumer.h"
+#include "engine/members.h"
 
 #define LOOK_MS 500 /* how often it looks for members that must poll */
 
@@ -17,18 +18,21 @@ struct bridge {
     _Atomic bool stop;
 };
 
-/* A member's polls are its heartbeat, also when there is nothing to read. */
-static bool is_due(struct rill_consumer *c)
+/* A member must poll, also when there is nothing to read, and hear news. */
+static bool member_must_poll(struct rill_consumer *c)
 {
-    int64_t polled_ms = atomic_load_explicit(&c->membership.polled_ms, memory_order_relaxed);
+    struct member_slot *slot = atomic_load(&c->membership.slot);
+    int64_t polled_ms;
 
-    return polled_ms != 0 &&
+    if (slot == NULL) return false;
+    polled_ms = atomic_load_explicit(&slot->polled_ms, memory_order_relaxed);
+    return atomic_load(&slot->news) != atomic_load(&c->membership.seen) ||
            rill__monotonic_ns() / 1000000 - polled_ms > c->options.max_poll_interval_ms / 3;
 }
 
 static void look_at(struct bridge *b, struct rill_consumer *c)
 {
-    bool ready = atomic_load(&c->membership.pending) || atomic_load(&c->woken) || is_due(c);
+    bool ready = atomic_load(&c->woken) || member_must_poll(c);
 
     rill__mutex_lock(&c->parts_lock);
     for (size_t i = 0; i < c->part_count; i++) {
@@ -79,6 +83,12 @@ int rill__bridge_start(struct store *store)
     }
     rill__mutex_unlock(&store->clients_lock);
     return rc;
+}
+
+uint64_t rill__bridge_bit(struct store *store)
+{
+    struct bridge *b = atomic_load(&store->bridge);
+    return b == NULL ? 0 : UINT64_C(1) << b->slot;
 }
 
 void rill__bridge_kick(struct store *store)

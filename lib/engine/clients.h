@@ -4,6 +4,7 @@
 #ifndef RILL_ENGINE_CLIENTS_H
 #define RILL_ENGINE_CLIENTS_H
 #include "engine/store.h"
+#include "engine/subscription.h"
 #include "group/group.h"
 
 #define BATCH_HEAD ((size_t)64) /* stored bytes of a batch beside its records */
@@ -11,48 +12,58 @@
 
 /* ---- A consumer as its group sees it ---------------------------------- */
 
-/* What the coordinator tells a member; guarded by coordinator->lock, but for
- * pending, which the member polls without it. */
+struct member_slot;
+
 struct membership {
-    struct membership *next;
     uint64_t id;
-    _Atomic bool pending;      /* something below waits for the member */
-    _Atomic int64_t polled_ms; /* monotonic; relaxed: stored by its polls */
-    _Atomic bool in_poll;      /* sleeping in a poll is being alive */
-    _Atomic uint32_t *wake;    /* futex word to wake it by */
-    bool revoke;
-    bool expelled;
-    bool assigned;
-    int32_t generation;
-    struct group_partition *partitions;
-    size_t partition_count;
+    _Atomic(struct member_slot *) slot; /* NULL: not in the group; set by its own thread */
+    _Atomic uint32_t seen;              /* of slot->news; by its own thread */
+    uint64_t version_seen;              /* of the group */
 };
 
-/* Finds or makes the group and takes it for this process. */
+/* Finds or makes it. Lives as long as the store. */
 int rill__coordinator_get(struct store *store, const char *name, struct coordinator **out);
-int rill__coordinator_join(struct coordinator *c, struct membership *m,
-                           const struct group_topic *topics, size_t topic_count,
+/* Takes a slot and joins; wake_mask: the wake slots to wake for news. */
+int rill__coordinator_join(struct coordinator *c, struct membership *m, const char *text,
+                           const rill_consumer_options *options, uint64_t wake_mask);
+/* Whatever it returns, the slot is gone, and the group will see that. */
+int rill__coordinator_leave(struct coordinator *c, struct membership *m, int timeout_ms);
+int rill__coordinator_subscribe(struct coordinator *c, struct membership *m, const char *text);
+/* The catalogue has changed: what do the group's subscriptions mean now? */
+int rill__coordinator_topics(struct coordinator *c);
+/* The member has given up what was leaving at `round`. */
+int rill__coordinator_ready(struct coordinator *c, struct membership *m, uint32_t round);
+/* Calls the application's assignor and hands its plan in. */
+int rill__coordinator_plan(struct coordinator *c, struct membership *m, uint32_t round,
                            const rill_consumer_options *options);
-int rill__coordinator_topics(struct coordinator *c, struct membership *m,
-                             const struct group_topic *topics, size_t topic_count);
-int rill__coordinator_ready(struct coordinator *c, struct membership *m);
-void rill__coordinator_leave(struct coordinator *c, struct membership *m);
-void rill__coordinator_tick(struct coordinator *c, uint32_t *next_ms);
-/* Takes what is pending; *partitions is the caller's to free. */
+/* Looks at the group's clock if that is due; returns the version of the group
+ * as it was last seen here, 0 if that is not known. */
+uint64_t rill__coordinator_tick(struct coordinator *c, uint32_t *next_ms);
+
+/* The group from a member's point of view. */
 struct news {
-    bool revoke;
-    bool expelled;
-    bool assigned;
-    struct group_partition *partitions;
-    size_t partition_count;
+    uint64_t version;
+    int32_t generation;
+    bool gone;     /* it was expelled */
+    bool fenced;   /* another one has its group_instance_id */
+    bool asked;    /* to give up what is leaving: READY with round */
+    bool planning; /* to make a plan, for round */
+    uint32_t round;
+    struct group_holding *holdings; /* the caller's to free */
+    size_t holding_count;
 };
-void rill__coordinator_news(struct coordinator *c, struct membership *m, struct news *news);
-/* Commits, after checking that m (NULL: no member) owns what it commits. */
+int rill__coordinator_news(struct coordinator *c, const struct membership *m,
+                           const char *instance, struct news *news);
+/* Commits, after checking that m owns what it commits since that generation. m
+ * NULL: no member; then the group must have none. */
 int rill__coordinator_commit(struct coordinator *c, struct membership *m,
-                             const struct meta_offset *offsets, size_t count);
+                             const struct meta_offset *offsets, const int32_t *since,
+                             size_t count);
 
 /* Lets the thread behind the consumers' descriptors look again. Any thread,
  * signal handlers too. */
 void rill__bridge_kick(struct store *store);
+/* Bit of the wake slot that it sleeps on; 0 if there is none. */
+uint64_t rill__bridge_bit(struct store *store);
 
 #endif

@@ -11,30 +11,17 @@
  * closes the gap in which an append could be missed.
  */
 #include "engine/consumer.h"
+#include "engine/members.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define GROUP_LOOK_MS 500 /* a member looks at the group's clock so often */
+#define LOOK_MS 500 /* the longest that a member sleeps */
 
 int rill__consumer_check(const rill_consumer *consumer)
 {
     if (consumer->fork_generation == rill__fork_generation()) return 0;
     return rill__fail(RILL_ERR_FORKED, "this consumer was opened before fork()");
-}
-
-int rill__consumer_enter(struct rill_consumer *c)
-{
-    if (!atomic_exchange_explicit(&c->busy, true, memory_order_acquire)) return 0;
-    return rill__fail(
-        RILL_ERR_STATE,
-        "another call on this consumer is running; a consumer is for one thread at a "
-        "time, only rill_consumer_wakeup may come from elsewhere");
-}
-
-void rill__consumer_leave(struct rill_consumer *c)
-{
-    atomic_store_explicit(&c->busy, false, memory_order_release);
 }
 
 static _Atomic uint32_t *wake_word(const struct rill_consumer *c)
@@ -50,7 +37,7 @@ int64_t rill__assigned_end(const struct rill_consumer *c, const struct assigned 
                                                      : rill__log_end(part->log);
 }
 
-static int64_t position_of(const struct assigned *part)
+int64_t rill__assigned_position(const struct assigned *part)
 {
     return atomic_load_explicit(&part->position, memory_order_relaxed);
 }
@@ -69,7 +56,7 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
 {
     bool verify = (c->options.flags & RILL_CONSUMER_NO_CHECKSUMS) == 0;
     int64_t end = rill__assigned_end(c, part);
-    int64_t position = position_of(part);
+    int64_t position = rill__assigned_position(part);
     size_t n = 0;
     bool bad = false;
     int rc = 0;
@@ -177,7 +164,7 @@ static int gather(struct rill_consumer *c, rill_record *records, size_t max, siz
 static int deleted_topic(struct rill_consumer *c)
 {
     for (size_t i = 0; i < c->part_count; i++)
-        if (!c->subscribed && rill__log_is_deleted(c->parts[i]->log))
+        if (c->subscription == NULL && rill__log_is_deleted(c->parts[i]->log))
             return rill__log_state(c->parts[i]->log);
     return 0;
 }
@@ -190,43 +177,46 @@ static int64_t milliseconds(void)
 /* The group's clock and the automatic commit; returns ms until the next. */
 static int duties(struct rill_consumer *c, int64_t *next_ms)
 {
-    int64_t now = milliseconds();
-    uint32_t tick_ms = GROUP_LOOK_MS;
+    struct member_slot *slot = atomic_load(&c->membership.slot);
+    int64_t now;
+    uint32_t tick_ms = LOOK_MS;
     int rc = 0;
 
     *next_ms = INT32_MAX;
     if (c->coordinator == NULL) return 0;
-    atomic_store_explicit(&c->membership.polled_ms, now, memory_order_relaxed);
-    if (c->subscribed) {
-        if (now - c->tick_ms >= GROUP_LOOK_MS) {
-            rill__coordinator_tick(c->coordinator, &tick_ms);
-            c->tick_ms = now;
+    now = milliseconds();
+    if (slot != NULL) atomic_store_explicit(&slot->polled_ms, now, memory_order_relaxed);
+    if (c->subscription != NULL) {
+        if (now >= c->tick_ms) {
+            c->version_heard = rill__coordinator_tick(c->coordinator, &tick_ms);
+            c->tick_ms = now + tick_ms;
         }
-        *next_ms = tick_ms;
+        *next_ms = c->tick_ms - now;
     }
     if (c->options.auto_commit_interval_ms != 0) {
         int64_t left = c->commit_ms + c->options.auto_commit_interval_ms - now;
         if (left <= 0) {
-            rc = rill__commit_positions(c);
+            rc = rill__commit_positions(c, false);
             c->commit_ms = now;
             left = c->options.auto_commit_interval_ms;
         }
         if (left < *next_ms) *next_ms = left;
     }
-    return rc == RILL_ERR_FENCED ? 0 : rc;
+    /* Of what it has lost the news tell; a busy catalogue is busy now. */
+    return rc == RILL_ERR_FENCED || rc == RILL_ERR_TIMEOUT ? 0 : rc;
 }
 
 static bool has_news(const struct rill_consumer *c)
 {
-    return atomic_load(&c->woken) || atomic_load(&c->membership.pending) ||
-           (c->subscribed && c->catalogue_seen != rill__catalogue_version(c->store));
+    return atomic_load(&c->woken) || rill__consumer_has_news(c);
 }
 
 static bool has_records(const struct rill_consumer *c)
 {
     for (size_t i = 0; i < c->part_count; i++) {
         const struct assigned *part = c->parts[i];
-        if (!part->paused && !part->failed && rill__assigned_end(c, part) > position_of(part))
+        if (!part->paused && !part->failed &&
+            rill__assigned_end(c, part) > rill__assigned_position(part))
             return true;
     }
     return false;
@@ -234,6 +224,7 @@ static bool has_records(const struct rill_consumer *c)
 
 static void sleep_until(struct rill_consumer *c, int64_t deadline)
 {
+    struct member_slot *slot;
     _Atomic uint32_t *word = wake_word(c);
     uint32_t sequence = atomic_load(word);
     int64_t spin_end =
@@ -250,28 +241,29 @@ static void sleep_until(struct rill_consumer *c, int64_t deadline)
     for (size_t i = 0; i < c->part_count; i++)
         if (!c->parts[i]->paused) rill__log_arm(c->parts[i]->log, c->slot);
     if (has_records(c) || has_news(c)) return;
-    atomic_store(&c->membership.in_poll, true);
+    slot = atomic_load(&c->membership.slot);
+    if (slot != NULL) rill__member_does(slot, DOING_WAIT);
     rill__futex_wait(word, sequence, deadline);
-    atomic_store(&c->membership.in_poll, false);
+    if (slot == NULL) return;
+    atomic_store_explicit(&slot->polled_ms, milliseconds(), memory_order_relaxed);
+    rill__member_does(slot, DOING_POLL);
 }
 
-int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
+static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
                         size_t *count)
 {
     int64_t deadline = 0;
     int64_t next_ms;
     int rc;
 
-    if (max == 0) return rill__fail(RILL_ERR_INVALID, "room for no record");
-    for (size_t i = 0; i < c->part_count; i++) rill__cursor_release(&c->parts[i]->cursor);
     for (;;) {
         rc = duties(c, &next_ms);
         if (rc == 0) rc = rill__consumer_follow(c);
+        if (rc == RILL_ERR_TIMEOUT) rc = 0; /* the next look tries again */
         if (rc == 0) rc = gather(c, records, max, count);
         if (rc != 0) return rc;
         if (*count > 0) {
             if (atomic_load(&c->woken)) atomic_store(&c->woken, false); /* at once, as asked */
-            atomic_fetch_add_explicit(&c->store->records_polled, *count, memory_order_relaxed);
             return 0;
         }
         rc = deleted_topic(c);
@@ -290,6 +282,26 @@ int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *re
             sleep_until(c, until < deadline ? until : deadline);
         }
     }
+}
+
+int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
+                        size_t *count)
+{
+    struct member_slot *slot;
+    int rc = rill__consumer_alone(c, "rill_consumer_poll");
+
+    if (rc != 0) return rc;
+    if (max == 0) return rill__fail(RILL_ERR_INVALID, "room for no record");
+    if (c->options.max_poll_records != 0 && max > c->options.max_poll_records)
+        max = c->options.max_poll_records;
+    for (size_t i = 0; i < c->part_count; i++) rill__cursor_release(&c->parts[i]->cursor);
+    rc = poll_records(c, timeout_ms, records, max, count);
+    if (rc == 0 && *count > 0)
+        atomic_fetch_add_explicit(&c->store->records_polled, *count, memory_order_relaxed);
+    slot = atomic_load(&c->membership.slot);
+    if (slot == NULL) return rc;
+    rill__member_handed(slot, c->part_count, rc == 0 ? *count : 0);
+    return rc;
 }
 
 void rill__consumer_wakeup(struct rill_consumer *c)
@@ -364,9 +376,10 @@ int rill__consumer_position(struct rill_consumer *c, const char *topic, int32_t 
     int rc = find_part(c, topic, partition, &part);
 
     if (rc != 0) return rc;
-    if (offset != NULL) *offset = position_of(part);
+    if (offset != NULL) *offset = rill__assigned_position(part);
     if (lag != NULL) {
-        int64_t from = part->unresolved ? rill__log_start(part->log) : position_of(part);
+        int64_t from =
+            part->unresolved ? rill__log_start(part->log) : rill__assigned_position(part);
         *lag = rill__assigned_end(c, part) - from;
         if (*lag < 0) *lag = 0; /* read up to the end, and durable is behind */
     }
@@ -380,7 +393,7 @@ int rill__consumer_assignment(struct rill_consumer *c, rill_position *positions,
         positions[i].topic = c->parts[i]->topic->info.name;
         positions[i].partition = c->parts[i]->partition;
         positions[i].leader_epoch = c->parts[i]->epoch;
-        positions[i].offset = position_of(c->parts[i]);
+        positions[i].offset = rill__assigned_position(c->parts[i]);
         positions[i].metadata = NULL;
     }
     *count = c->part_count;
@@ -390,8 +403,9 @@ int rill__consumer_assignment(struct rill_consumer *c, rill_position *positions,
 /* ---- Commits ---------------------------------------------------------- */
 
 static int commit_one(struct rill_consumer *c, const rill_position *position,
-                      struct meta_offset *offset)
+                      struct meta_offset *offset, int32_t *since)
 {
+    const struct assigned *part;
     struct topic *topic;
     struct log *log;
     int rc;
@@ -413,24 +427,30 @@ static int commit_one(struct rill_consumer *c, const rill_position *position,
     offset->offset = position->offset;
     offset->committed_ms = rill__now_ms();
     offset->metadata = position->metadata;
+    part = rill__assigned_find(c, position->topic, position->partition);
+    *since = part == NULL ? -1 : part->since; /* of one that it has not, nobody is owner */
     return 0;
 }
 
 int rill__consumer_commit(struct rill_consumer *c, const rill_position *positions, size_t count)
 {
     struct meta_offset *offsets;
+    int32_t *since;
     int rc = 0;
 
     if (c->coordinator == NULL)
         return rill__fail(RILL_ERR_STATE, "a consumer without a group has nothing to commit to; "
                                           "name a group in its options");
-    if (positions == NULL) return rill__commit_positions(c);
-    offsets = rill__alloc(&c->store->heap, count * sizeof *offsets);
+    if (positions == NULL) return rill__commit_positions(c, false);
+    offsets = rill__alloc(&c->store->heap, count * (sizeof *offsets + sizeof *since));
     if (offsets == NULL) return RILL_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count && rc == 0; i++) rc = commit_one(c, &positions[i], &offsets[i]);
+    since = (int32_t *)(offsets + count);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = commit_one(c, &positions[i], &offsets[i], &since[i]);
     if (rc == 0)
-        rc = rill__coordinator_commit(c->coordinator, c->subscribed ? &c->membership : NULL,
-                                      offsets, count);
+        rc = rill__coordinator_commit(c->coordinator,
+                                      c->subscription != NULL ? &c->membership : NULL, offsets,
+                                      since, count);
     for (size_t i = 0; i < count && rc == 0; i++) {
         struct assigned *part =
             rill__assigned_find(c, positions[i].topic, positions[i].partition);
@@ -473,7 +493,43 @@ static void consumer_free(struct rill_consumer *c)
     rill__mutex_deinit(&c->parts_lock);
     rill__free(heap, c->group);
     rill__free(heap, c->client_id);
+    rill__free(heap, c->instance);
+    rill__free(heap, c->assignor_name);
     rill__free(heap, c);
+}
+
+static int check_group_options(const rill_consumer_options *o)
+{
+    bool own = o->assignor == RILL_ASSIGN_OWN || (o->assignors >> RILL_ASSIGN_OWN & 1) != 0;
+
+    if (own && (o->own_assignor == NULL || o->own_assignor_name == NULL))
+        return rill__fail(RILL_ERR_INVALID,
+                          "RILL_ASSIGN_OWN needs own_assignor and own_assignor_name");
+    if (o->group_instance_id == NULL) return 0;
+    if (o->group == NULL)
+        return rill__fail(RILL_ERR_INVALID, "group_instance_id %s, but no group",
+                          o->group_instance_id);
+    return rill__check_name("group instance", o->group_instance_id);
+}
+
+static int keep_text(struct heap *heap, const char *text, char **copy)
+{
+    if (text == NULL) return 0;
+    *copy = rill__strdup(heap, text);
+    return *copy == NULL ? RILL_ERR_NO_MEMORY : 0;
+}
+
+/* The options' texts are the caller's only during the call. */
+static int keep_texts(struct rill_consumer *c)
+{
+    struct heap *heap = &c->store->heap;
+    const rill_consumer_options *o = &c->options;
+    int rc = keep_text(heap, o->client_id != NULL ? o->client_id : "rill", &c->client_id);
+
+    if (rc == 0) rc = keep_text(heap, o->group, &c->group);
+    if (rc == 0) rc = keep_text(heap, o->group_instance_id, &c->instance);
+    if (rc == 0) rc = keep_text(heap, o->own_assignor_name, &c->assignor_name);
+    return rc;
 }
 
 int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_consumer **out)
@@ -490,21 +546,16 @@ int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_c
     rill__mutex_init(&c->parts_lock);
     rc = rill__options_take(OPTIONS_CONSUMER, given, &c->options);
     if (rc != 0) goto out;
+    rc = check_group_options(&c->options);
+    if (rc != 0) goto out;
     if (c->options.isolation == RILL_READ_DURABLE && store->file_system.volatile_memory) {
         rc = rill__fail(RILL_ERR_UNSUPPORTED, "%s is on %s, where nothing is durable",
                         store->path, store->file_system.name);
         goto out;
     }
     c->slot = atomic_fetch_add(&store->shared->next_slot, 1) % WAKE_SLOTS;
-    c->membership.wake = wake_word(c);
-    c->client_id =
-        rill__strdup(&store->heap, c->options.client_id != NULL ? c->options.client_id : "rill");
-    if (c->client_id == NULL) rc = RILL_ERR_NO_MEMORY;
-    if (rc == 0 && c->options.group != NULL) {
-        c->group = rill__strdup(&store->heap, c->options.group);
-        if (c->group == NULL) rc = RILL_ERR_NO_MEMORY;
-        if (rc == 0) rc = rill__coordinator_get(store, c->options.group, &c->coordinator);
-    }
+    rc = keep_texts(c);
+    if (rc == 0 && c->group != NULL) rc = rill__coordinator_get(store, c->group, &c->coordinator);
     if (rc != 0) goto out;
     c->commit_ms = milliseconds();
     rill__mutex_lock(&store->clients_lock);
@@ -521,6 +572,7 @@ out:
 
 int rill__consumer_fd(struct rill_consumer *c, int *fd)
 {
+    struct member_slot *slot;
     int rc = 0;
 
     if (c->event_fd < 0) {
@@ -533,6 +585,8 @@ int rill__consumer_fd(struct rill_consumer *c, int *fd)
         rc = rill__bridge_start(c->store);
         if (rc != 0) return rc;
     }
+    slot = atomic_load(&c->membership.slot);
+    if (slot != NULL) atomic_fetch_or(&slot->wake_mask, rill__bridge_bit(c->store));
     rill__bridge_kick(c->store);
     *fd = c->event_fd;
     return 0;
@@ -546,8 +600,9 @@ int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
     struct saved_message why;
     int rc;
 
-    (void)timeout_ms; /* leaving and committing wait for nobody but the disk */
-    rc = rill__consumer_unsubscribe(c);
+    if (timeout_ms < 0 || timeout_ms > (int)store->options.open_timeout_ms)
+        timeout_ms = (int)store->options.open_timeout_ms;
+    rc = rill__consumer_leave_group(c, timeout_ms);
     if (rc != 0) rill__message_save(&why);
     rill__mutex_lock(&store->clients_lock);
     for (at = &store->consumers; *at != c; at = &(*at)->next) {}

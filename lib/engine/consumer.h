@@ -5,7 +5,6 @@
 #ifndef RILL_ENGINE_CONSUMER_H
 #define RILL_ENGINE_CONSUMER_H
 #include "engine/clients.h"
-#include "os/pattern.h"
 
 /* A partition that the consumer reads. */
 struct assigned {
@@ -16,6 +15,8 @@ struct assigned {
     bool failed;              /* its error was reported; skipped while others have records */
     bool unresolved;          /* position is not known yet: RILL_OFFSET_NONE */
     bool in_batch;            /* view and walk are in the middle of a batch */
+    bool goes;                /* a rebalance takes it away */
+    int32_t since;            /* generation in which the group gave it */
     int32_t epoch;            /* of the last record handed out */
     _Atomic int64_t position; /* next record; written by the consumer's thread, read
                                  by the descriptor's thread, relaxed */
@@ -23,12 +24,6 @@ struct assigned {
     struct log_cursor cursor;
     struct batch_view view;
     struct record_walk walk;
-};
-
-struct pattern {
-    char *name;
-    bool is_regular;
-    struct regular regular;
 };
 
 struct rill_consumer {
@@ -39,9 +34,11 @@ struct rill_consumer {
     rill_consumer_options options;
     char *group;
     char *client_id;
-    _Atomic bool busy;  /* a call is running */
-    _Atomic bool woken; /* rill_consumer_wakeup */
-    uint32_t slot;      /* wake slot */
+    char *instance;      /* group_instance_id */
+    char *assignor_name; /* own_assignor_name */
+    _Atomic bool busy;   /* a call is running */
+    _Atomic bool woken;  /* rill_consumer_wakeup */
+    uint32_t slot;       /* wake slot */
 
     struct mutex parts_lock; /* guards parts against the descriptor's thread; the
                                 consumer's own thread reads without it */
@@ -51,13 +48,14 @@ struct rill_consumer {
 
     struct coordinator *coordinator; /* NULL without a group */
     struct membership membership;
-    bool subscribed;
-    struct pattern *patterns;
-    size_t pattern_count;
+    char *subscription;     /* see subscription.h; NULL: not subscribed */
+    uint64_t version_heard; /* of the group, at the last look at its clock; 0: none */
     uint64_t catalogue_seen;
-    int64_t commit_ms;    /* monotonic: last automatic commit */
-    int64_t tick_ms;      /* monotonic: last look at the group's clock */
-    _Atomic int event_fd; /* -1: none; set once */
+    const void *callback_thread; /* it runs a callback now; NULL: none does */
+    int nested;                  /* calls from within the callback that are running */
+    int64_t commit_ms;           /* monotonic: last automatic commit */
+    int64_t tick_ms;             /* monotonic: last look at the group's clock */
+    _Atomic int event_fd;        /* -1: none; set once */
 };
 
 /* ---- assignment.c ---- */
@@ -65,18 +63,28 @@ struct rill_consumer {
 struct assigned *rill__assigned_find(struct rill_consumer *c, const char *topic,
                                      int32_t partition);
 int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t partition,
-                       int64_t offset);
+                       int64_t offset, int32_t since);
+/* Those that are marked with `goes`. */
+void rill__assigned_drop(struct rill_consumer *c);
 void rill__assigned_clear(struct rill_consumer *c);
 /* Looks again for the position of an unresolved one: RILL_ERR_NO_OFFSET or
  * RILL_ERR_RANGE while the reset policy forbids to choose one. */
 int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part);
+/* All of them, or only those that go. */
+int rill__commit_positions(struct rill_consumer *c, bool only_going);
+
+/* ---- member.c ---- */
+
 /* Follows the group and the catalogue: RILL_ERR_REBALANCE when partitions were
- * taken away. */
+ * taken away and there is no callback to say it. */
 int rill__consumer_follow(struct rill_consumer *c);
-int rill__commit_positions(struct rill_consumer *c);
+bool rill__consumer_has_news(const struct rill_consumer *c);
+int rill__consumer_leave_group(struct rill_consumer *c, int timeout_ms);
 
 /* Where the records that the consumer may see end. */
 int64_t rill__assigned_end(const struct rill_consumer *c, const struct assigned *part);
+
+int64_t rill__assigned_position(const struct assigned *part);
 
 /* ---- bridge.c ---- */
 

@@ -69,11 +69,17 @@ int rill__producer_abandon(rill_producer *producer);
 int rill__consumer_open(rill *handle, const rill_consumer_options *options,
                         rill_consumer **consumer);
 /* One thread at a time: RILL_ERR_STATE if another call is running. */
+/* RILL_ERR_STATE inside of a callback. */
+int rill__consumer_alone(const rill_consumer *consumer, const char *function);
 int rill__consumer_enter(rill_consumer *consumer);
 void rill__consumer_leave(rill_consumer *consumer);
 int rill__consumer_subscribe(rill_consumer *consumer, const char *const *topics, size_t count);
 int rill__consumer_unsubscribe(rill_consumer *consumer);
 int rill__consumer_assign(rill_consumer *consumer, const rill_position *positions, size_t count);
+int rill__consumer_incremental_assign(rill_consumer *consumer, const rill_position *positions,
+                                      size_t count);
+int rill__consumer_incremental_unassign(rill_consumer *consumer, const rill_position *positions,
+                                        size_t count);
 int rill__consumer_assignment(rill_consumer *consumer, rill_position *positions, size_t max,
                               size_t *count);
 int rill__consumer_poll(rill_consumer *consumer, int timeout_ms, rill_record *records, size_t max,

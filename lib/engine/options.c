@@ -46,7 +46,9 @@ static const struct option_row producer_rows[] = {
 static const struct option_row consumer_rows[] = {
     ROW(rill_consumer_options, auto_offset_reset, 0, RILL_RESET_ERROR, 0),
     ROW(rill_consumer_options, isolation, 0, RILL_READ_DURABLE, 0),
-    ROW(rill_consumer_options, assignor, 0, RILL_ASSIGN_ROUND_ROBIN, 0),
+    ROW(rill_consumer_options, assignor, 0, RILL_ASSIGN_OWN, 0),
+    ROW(rill_consumer_options, assignors, 0, (2u << RILL_ASSIGN_OWN) - 1, 0),
+    ROW(rill_consumer_options, max_poll_records, 0, UINT32_MAX, 0),
     FLAGS(rill_consumer_options, RILL_CONSUMER_NO_CHECKSUMS),
     ROW(rill_consumer_options, auto_commit_interval_ms, 0, INT32_MAX, 0),
     ROW(rill_consumer_options, session_timeout_ms, 100, INT32_MAX, 45000),

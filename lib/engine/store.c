@@ -10,6 +10,7 @@
  *        40   16  reserved
  *        56    8  XXH3-64 of bytes 0..55
  *     shared    words of the processes that are in it, see engine/store.h
+ *     members   words of the members of groups, see engine/members.h
  *     meta/     the catalogue
  *     <32 hex digits>/   topics
  *
@@ -27,7 +28,6 @@
 #include <stdio.h>
 
 #define PRESENCE_BYTE 0
-#define SLOTS_BYTE 1
 #define STORE_SIZE 64
 #define READERS_SIZE (48u << 10) /* more than LMDB's table of readers needs */
 #define STORE_VERSION 1
@@ -98,7 +98,7 @@ static int write_store_file(struct store *store)
 /* What a creation that did not finish may have left, and nothing else. */
 static int refuse_foreign(void *arg, const char *name)
 {
-    static const char *const ours[] = {"STORE.tmp", "shared", "meta"};
+    static const char *const ours[] = {"STORE.tmp", "shared", "meta", "members"};
     struct store *store = arg;
 
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
@@ -144,40 +144,6 @@ static int write_shared(struct store *store)
     atomic_store(&s->catalogue_version, 1);
     atomic_store_explicit(&s->incarnation, incarnation, memory_order_release);
     return 0;
-}
-
-/* A slot of our own, so that another copy of this library in the same process
- * is noticed. */
-static int claim_slot(struct store *store)
-{
-    int32_t pid = rill__process_id();
-    uint64_t start = rill__process_start(pid);
-    int32_t chosen = -1;
-    int rc = rill__file_lock(&store->shared_file, SLOTS_BYTE, FILE_LOCK_EXCLUSIVE, 5000);
-
-    if (rc != 0) return rc;
-    for (int32_t i = 0; i < PROCESSES_MAX; i++) {
-        struct process_slot *slot = &store->shared->processes[i];
-        int32_t owner = atomic_load(&slot->pid);
-        if (owner == pid && atomic_load(&slot->start) == start && start != 0) {
-            rc = rill__fail(RILL_ERR_BUSY,
-                            "%s is open in this process through another copy of the library",
-                            store->path);
-            break;
-        }
-        if (chosen < 0 && (owner == 0 || rill__process_start(owner) != atomic_load(&slot->start)))
-            chosen = i;
-    }
-    if (rc == 0 && chosen < 0)
-        rc = rill__fail(RILL_ERR_BUSY, "%s is open in %d processes already", store->path,
-                        PROCESSES_MAX);
-    if (rc == 0) {
-        atomic_store(&store->shared->processes[chosen].pid, pid);
-        atomic_store(&store->shared->processes[chosen].start, start);
-        store->process_slot = chosen;
-    }
-    rill__file_lock(&store->shared_file, SLOTS_BYTE, FILE_LOCK_NONE, 0);
-    return rc;
 }
 
 /* Through a descriptor of its own: a map keeps the open file alive, and with it
@@ -333,8 +299,8 @@ static void store_free(struct store *store)
     if (store == NULL) return;
     rill__topics_close(store);
     rill__meta_close(store->meta);
-    if (store->shared != NULL && store->process_slot >= 0)
-        atomic_store(&store->shared->processes[store->process_slot].pid, 0);
+    rill__presence_release(store);
+    rill__unmap(&store->members_map);
     rill__unmap(&store->shared_map);
     if (store->shared_file.fd >= 0) rill__fork_forget(store->shared_file.fd);
     rill__file_close(&store->shared_file); /* frees the presence lock */
@@ -438,7 +404,7 @@ static int open_new(const char *path, const rill_options *options, struct store 
             rill__file_open(&store->dir, "shared", FILE_WRITE | FILE_CREATE, &store->shared_file);
     if (rc == 0) rc = rill__fork_close_on(store->shared_file.fd);
     if (rc == 0) rc = enter_store(store, exists);
-    if (rc == 0) rc = claim_slot(store);
+    if (rc == 0) rc = rill__presence_claim(store);
     if (rc != 0) goto out;
     rill__meta_take_turns(store->meta, &store->shared->catalogue_turns,
                           (int)store->options.open_timeout_ms);

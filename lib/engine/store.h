@@ -8,6 +8,7 @@
 #include "meta/meta.h"
 #include "os/os.h"
 #include "os/thread.h"
+#include <assert.h>
 
 /* ---- Words that all processes of a store share ------------------------ */
 
@@ -15,9 +16,13 @@
 #define SHARED_SIZE 16384
 #define PROCESSES_MAX 256
 
+/* A process that is in the store; see presence.c. */
 struct process_slot {
-    _Atomic int32_t pid; /* 0: free */
-    _Atomic uint64_t start;
+    _Atomic int32_t pid;        /* for people, and to ask the kernel about it */
+    _Atomic uint64_t start;     /* of the process, tells it from a later one of that pid */
+    _Atomic uint64_t pid_space; /* namespace in which pid means it */
+    _Atomic uint64_t ticket;    /* tells it from all others that had this slot; 0: never used */
+    _Atomic int64_t heard_ms;   /* monotonic: last sign that it runs; by anyone, relaxed */
 };
 
 /* The file "shared" of the store, mapped. Written anew by whoever finds nobody
@@ -32,6 +37,8 @@ struct shared {
     _Alignas(64) struct process_slot processes[PROCESSES_MAX];
     _Alignas(64) struct wake_slot wake_slots[WAKE_SLOTS];
 };
+
+static_assert(sizeof(struct shared) <= SHARED_SIZE, "the shared words fit in their file");
 
 /* ---- Topics ----------------------------------------------------------- */
 
@@ -70,10 +77,13 @@ struct store {
     struct file_system file_system;
     struct meta *meta;
     int32_t process_slot;
+    uint64_t process_ticket;
 
     struct mutex lock;    /* guards topics, coordinators */
     struct topic *topics; /* never freed before the store is closed */
     struct coordinator *coordinators;
+    struct map members_map; /* of the file "members"; none before the first group */
+    _Atomic(struct members *) members;
 
     struct mutex clients_lock; /* guards the next two */
     struct rill_producer *producers;
@@ -112,10 +122,26 @@ int rill__topic_find(struct store *store, const char *name, struct topic **topic
 int rill__check_name(const char *what, const char *name);
 /* The partition's log, opened and recovered if need be. */
 int rill__partition_log(struct topic *topic, int32_t partition, int timeout_ms, struct log **log);
+/* Tells every process that uses it that the partition is gone. */
+void rill__partition_mark_deleted(struct topic *topic, int32_t partition);
+uint64_t rill__topic_number(const uint8_t id[16]); /* its first 8 bytes */
 void rill__topics_close(struct store *store);
 /* Removes directories of topics that are not in the catalogue. */
 int rill__topics_sweep(struct store *store);
 uint64_t rill__catalogue_version(const struct store *store);
+
+/* ---- Processes in the store: presence.c ------------------------------ */
+
+/* Takes a slot for this process. RILL_ERR_BUSY: another copy of the library in
+ * this process has the store, or there are too many processes. */
+int rill__presence_claim(struct store *store);
+void rill__presence_release(struct store *store);
+/* Is the process that had the slot under this ticket gone? False in doubt. */
+bool rill__process_is_gone(struct store *store, uint32_t slot, uint64_t ticket);
+/* When it gave the last sign that it runs, as far as we or the kernel know. */
+int64_t rill__process_heard_ms(struct store *store, uint32_t slot, int64_t now_ms);
+/* This process gives one. */
+void rill__presence_beat(struct store *store);
 
 /* ---- Options ---------------------------------------------------------- */
 

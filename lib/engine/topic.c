@@ -32,6 +32,11 @@ void rill__topic_directory(const uint8_t id[16], char name[TOPIC_DIRECTORY_SIZE]
     for (int i = 0; i < 16; i++) snprintf(name + (size_t)i * 2, 3, "%02x", id[i]);
 }
 
+uint64_t rill__topic_number(const uint8_t id[16])
+{
+    return rill__get64(id);
+}
+
 uint64_t rill__catalogue_version(const struct store *store)
 {
     return atomic_load_explicit(&store->shared->catalogue_version, memory_order_acquire);
@@ -44,7 +49,7 @@ static int topic_new(struct store *store, const struct meta_topic *info, struct 
     if (topic == NULL) return RILL_ERR_NO_MEMORY;
     topic->store = store;
     topic->info = *info;
-    topic->number = rill__get64(info->id);
+    topic->number = rill__topic_number(info->id);
     topic->partitions =
         rill__alloc(&store->heap, info->partition_count * sizeof *topic->partitions);
     if (topic->partitions == NULL) {
@@ -172,6 +177,23 @@ int rill__partition_log(struct topic *topic, int32_t number, int timeout_ms, str
     }
     if (rc == 0) *out = log;
     return rc;
+}
+
+/* A log that was not in use does not stay open for this. */
+void rill__partition_mark_deleted(struct topic *topic, int32_t number)
+{
+    struct partition *partition = &topic->partitions[number];
+    struct log *log;
+
+    rill__mutex_lock(&topic->lock);
+    log = atomic_load_explicit(&partition->log, memory_order_relaxed);
+    if (log != NULL) {
+        rill__log_mark_deleted(log);
+    } else if (open_log(partition, 1000, &log) == 0) {
+        rill__log_mark_deleted(log);
+        rill__log_close(log);
+    }
+    rill__mutex_unlock(&topic->lock);
 }
 
 void rill__topics_close(struct store *store)

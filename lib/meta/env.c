@@ -119,22 +119,27 @@ void rill__meta_take_turns(struct meta *meta, struct shared_mutex *lock, int tim
     meta->turns_timeout_ms = timeout_ms;
 }
 
-int rill__meta_write(struct meta *meta, meta_work work, void *arg)
+int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, void *arg)
 {
     int rc;
 
     if (meta->turns == NULL) return run(meta, work, arg, 0);
-    rc = rill__shared_mutex_lock(meta->turns, rill__deadline(meta->turns_timeout_ms));
+    rc = rill__shared_mutex_lock(meta->turns, rill__deadline(timeout_ms));
     if (rc == RILL_ERR_TIMEOUT)
         return rill__fail(rc,
                           "%s: another process has been in a commit for %d ms; it may be stopped",
-                          meta->path, meta->turns_timeout_ms);
+                          meta->path, timeout_ms);
     if (rc < 0) return rc;
     /* What a dead writer left half done LMDB undoes. */
     if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(meta->turns);
     rc = run(meta, work, arg, 0);
     rill__shared_mutex_unlock(meta->turns);
     return rc;
+}
+
+int rill__meta_write(struct meta *meta, meta_work work, void *arg)
+{
+    return rill__meta_write_within(meta, meta->turns_timeout_ms, work, arg);
 }
 
 /* Taking LMDB's lock is enough for it to look at what a dead writer left. */

@@ -13,7 +13,9 @@
  *                                           count (4), segment ms (4), segment
  *                                           bytes (8), max message bytes (4),
  *                                           index interval bytes (4)
- *     "G" group                             generation (4)
+ *     "G" group                             generation (4), then nothing or what
+ *                                           the coordinator keeps of its members,
+ *                                           see group/image.c
  *     "O" group 0 topic id (16) part. (4)   offset (8), leader epoch (4),
  *                                           reserved (4), committed ms (8),
  *                                           metadata with its 0, or nothing

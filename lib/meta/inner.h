@@ -32,6 +32,7 @@ struct meta {
 typedef int (*meta_work)(struct meta *meta, MDB_txn *txn, void *arg);
 int rill__meta_read(struct meta *meta, meta_work work, void *arg);
 int rill__meta_write(struct meta *meta, meta_work work, void *arg);
+int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, void *arg);
 
 /* Maps LMDB's code to ours with a message; MDB_MAP_FULL is kept for the
  * transaction to see. */
@@ -58,6 +59,8 @@ int rill__meta_delete_prefix(struct meta *meta, MDB_txn *txn, const MDB_val *pre
 size_t rill__meta_name_key(uint8_t key[META_KEY_MAX], char kind, const char *name);
 size_t rill__meta_offset_key(uint8_t key[META_KEY_MAX], const char *group,
                              const uint8_t topic_id[16], int32_t partition);
+int rill__meta_put_offsets(struct meta *meta, MDB_txn *txn, const char *group,
+                           const struct meta_offset *offsets, size_t count);
 int rill__meta_remove_topic_offsets(struct meta *meta, MDB_txn *txn, const uint8_t topic_id[16]);
 
 #endif

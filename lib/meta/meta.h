@@ -86,11 +86,40 @@ int rill__meta_offset_get(struct meta *meta, const char *group, const uint8_t to
 int rill__meta_offsets_clamp(struct meta *meta, const uint8_t topic_id[16], int32_t partition,
                              int64_t log_end, size_t *clamped);
 
+/* A group as it is kept: its generation, and the coordinator's own bytes. */
+struct meta_group {
+    int32_t generation;
+    const uint8_t *state; /* until the function that is shown it returns */
+    size_t state_size;
+};
+/* What a step wants done; zeroed: nothing. All is borrowed until the step's
+ * transaction has ended. */
+struct meta_group_change {
+    bool store; /* the next three in place of what is kept */
+    int32_t generation;
+    const uint8_t *state;
+    size_t state_size;
+    const struct meta_offset *offsets; /* to commit */
+    size_t offset_count;
+};
+/* group: NULL if there is none. May be called again, when the map had to grow:
+ * then what it did before has not happened. */
+typedef int (*meta_group_step)(void *arg, const struct meta_group *group,
+                               struct meta_group_change *change);
+/* One write transaction; RILL_ERR_TIMEOUT if others are in one for so long. A
+ * step that changes nothing costs no sync. */
+int rill__meta_group_step(struct meta *meta, const char *group, int timeout_ms,
+                          meta_group_step step, void *arg);
+/* RILL_ERR_NOT_FOUND there is no such group. */
+int rill__meta_group_look(struct meta *meta, const char *group,
+                          int (*look)(void *arg, const struct meta_group *group), void *arg);
 /* A group's generation; NOT_FOUND if it was never stored. */
 int rill__meta_group_get(struct meta *meta, const char *group, int32_t *generation);
+/* With no state. */
 int rill__meta_group_put(struct meta *meta, const char *group, int32_t generation);
-/* The group and its committed offsets. */
-int rill__meta_group_delete(struct meta *meta, const char *group);
+/* The group and its committed offsets, unless may (NULL: it may) objects. */
+int rill__meta_group_delete(struct meta *meta, const char *group,
+                            int (*may)(void *arg, const struct meta_group *group), void *arg);
 int rill__meta_group_after(struct meta *meta, const char *after, char *group, size_t group_size,
                            int32_t *generation);
 

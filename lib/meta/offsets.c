@@ -1,5 +1,5 @@
 /*
- * meta/offsets.c - groups, their generation, and what they committed.
+ * meta/offsets.c - what groups have committed.
  */
 #include "base/bytes.h"
 #include "base/checksum.h"
@@ -19,129 +19,20 @@ size_t rill__meta_offset_key(uint8_t key[META_KEY_MAX], const char *group,
     return at;
 }
 
-/* ---- Groups ----------------------------------------------------------- */
-
-struct group_work {
-    const char *group;
-    int32_t generation;
-    bool keep; /* put: leave an existing group's generation alone */
-    char *name;
-    size_t name_size;
-};
-
-static int group_get_work(struct meta *meta, MDB_txn *txn, void *arg)
-{
-    struct group_work *work = arg;
-    uint8_t name[META_KEY_MAX];
-    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
-    MDB_val value;
-    int rc = rill__meta_get(meta, txn, &key, &value);
-
-    if (rc == RILL_ERR_NOT_FOUND) return rill__fail(rc, "there is no group %s", work->group);
-    if (rc != 0) return rc;
-    if (value.mv_size != 4)
-        return rill__fail(RILL_ERR_CORRUPT, "%s: group %s has a record of %zu bytes", meta->path,
-                          work->group, value.mv_size);
-    work->generation = (int32_t)rill__get32(value.mv_data);
-    return 0;
-}
-
-static int group_put_work(struct meta *meta, MDB_txn *txn, void *arg)
-{
-    struct group_work *work = arg;
-    uint8_t name[META_KEY_MAX];
-    uint8_t v[12];
-    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
-    MDB_val old;
-
-    if (work->keep) {
-        int rc = rill__meta_get(meta, txn, &key, &old);
-        if (rc != RILL_ERR_NOT_FOUND) return rc;
-    }
-    rill__put32(v, (uint32_t)work->generation);
-    return rill__meta_put(meta, txn, &key, v, 4);
-}
-
-int rill__meta_group_get(struct meta *meta, const char *group, int32_t *generation)
-{
-    struct group_work work = {.group = group};
-    int rc = rill__meta_read(meta, group_get_work, &work);
-    if (rc == 0) *generation = work.generation;
-    return rc;
-}
-
-int rill__meta_group_put(struct meta *meta, const char *group, int32_t generation)
-{
-    struct group_work work = {.group = group, .generation = generation};
-    return rill__meta_write(meta, group_put_work, &work);
-}
-
-static int group_delete_work(struct meta *meta, MDB_txn *txn, void *arg)
-{
-    struct group_work *work = arg;
-    uint8_t name[META_KEY_MAX];
-    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
-    int rc = group_get_work(meta, txn, arg);
-
-    if (rc != 0) return rc;
-    rc = rill__meta_failed(meta, mdb_del(txn, meta->dbi, &key, NULL), "deleting");
-    if (rc != 0) return rc;
-    key.mv_size = rill__meta_offset_key(name, work->group, NULL, 0);
-    return rill__meta_delete_prefix(meta, txn, &key);
-}
-
-int rill__meta_group_delete(struct meta *meta, const char *group)
-{
-    struct group_work work = {.group = group};
-    return rill__meta_write(meta, group_delete_work, &work);
-}
-
-static int group_after_work(struct meta *meta, MDB_txn *txn, void *arg)
-{
-    struct group_work *work = arg;
-    MDB_val key;
-    MDB_val value;
-    int rc = rill__meta_next(meta, txn, 'G', work->group, &key, &value);
-
-    if (rc != 0) return rc;
-    if (value.mv_size != 4 || key.mv_size > work->name_size)
-        return rill__fail(RILL_ERR_CORRUPT, "%s: a group's record is damaged", meta->path);
-    work->generation = (int32_t)rill__get32(value.mv_data);
-    memcpy(work->name, (const char *)key.mv_data + 1, key.mv_size - 1);
-    work->name[key.mv_size - 1] = '\0';
-    return 0;
-}
-
-int rill__meta_group_after(struct meta *meta, const char *after, char *group, size_t group_size,
-                           int32_t *generation)
-{
-    struct group_work work = {.group = after, .name = group, .name_size = group_size};
-    int rc = rill__meta_read(meta, group_after_work, &work);
-    if (rc == 0) *generation = work.generation;
-    return rc;
-}
-
 /* ---- Offsets ---------------------------------------------------------- */
 
-struct commit_work {
-    const char *group;
-    const struct meta_offset *offsets;
-    size_t count;
-};
-
-static int commit_offsets_work(struct meta *meta, MDB_txn *txn, void *arg)
+int rill__meta_put_offsets(struct meta *meta, MDB_txn *txn, const char *group,
+                           const struct meta_offset *offsets, size_t count)
 {
-    const struct commit_work *work = arg;
-    struct group_work group = {.group = work->group, .keep = true};
     uint8_t name[META_KEY_MAX];
     uint8_t v[META_VALUE_MAX];
-    int rc = group_put_work(meta, txn, &group);
+    int rc = 0;
 
-    for (size_t i = 0; i < work->count && rc == 0; i++) {
-        const struct meta_offset *o = &work->offsets[i];
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        const struct meta_offset *o = &offsets[i];
         size_t size = META_OFFSET_SIZE;
         size_t text = o->metadata == NULL ? 0 : strlen(o->metadata) + 1;
-        MDB_val key = {rill__meta_offset_key(name, work->group, o->topic_id, o->partition), name};
+        MDB_val key = {rill__meta_offset_key(name, group, o->topic_id, o->partition), name};
 
         if (text > RILL_METADATA_MAX + 1)
             return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes; at most %d", text - 1,
@@ -154,13 +45,6 @@ static int commit_offsets_work(struct meta *meta, MDB_txn *txn, void *arg)
         rc = rill__meta_put(meta, txn, &key, v, size + text);
     }
     return rc;
-}
-
-int rill__meta_offsets_commit(struct meta *meta, const char *group,
-                              const struct meta_offset *offsets, size_t count)
-{
-    struct commit_work work = {group, offsets, count};
-    return rill__meta_write(meta, commit_offsets_work, &work);
 }
 
 struct offset_work {

@@ -96,7 +96,8 @@ int32_t rill__process_id(void)
     return (int32_t)getpid();
 }
 
-uint64_t rill__process_start(int32_t pid)
+/* Field 3, a letter, and field 22 of the kernel's line about a process. */
+static uint64_t read_stat(int32_t pid, char *state)
 {
     char path[40];
     char text[512];
@@ -105,8 +106,38 @@ uint64_t rill__process_start(int32_t pid)
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     read_text(path, text, sizeof text);
     p = strrchr(text, ')'); /* the name may hold anything, also blanks */
+    *state = p != NULL && p[1] == ' ' ? p[2] : '?';
     for (int field = 2; p != NULL && field < 22; field++) p = strchr(p + 1, ' ');
     return p == NULL ? 0 : strtoull(p + 1, NULL, 10);
+}
+
+uint64_t rill__process_start(int32_t pid)
+{
+    char state;
+    return read_stat(pid, &state);
+}
+
+enum process_state rill__process_state(int32_t pid, uint64_t start)
+{
+    char state;
+
+    if (start == 0 || read_stat(pid, &state) != start) return PROCESS_UNKNOWN;
+    switch (state) {
+    case 'T':
+    case 't': return PROCESS_STOPPED;
+    case 'R':
+    case 'S':
+    case 'D':
+    case 'I': return PROCESS_RUNS;
+    default: return PROCESS_UNKNOWN; /* dead, or something new */
+    }
+}
+
+uint64_t rill__pid_namespace(void)
+{
+    struct stat st;
+
+    return SYS(fstatat)(AT_FDCWD, "/proc/self/ns/pid", &st, 0) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
 size_t rill__page_size(void)

@@ -87,6 +87,8 @@ enum file_lock { FILE_LOCK_NONE, FILE_LOCK_SHARED, FILE_LOCK_EXCLUSIVE };
 /* Byte `byte` of file. Converting a held lock is atomic. Tries until
  * timeout_ms passed, then RILL_ERR_TIMEOUT (RILL_ERR_BUSY if timeout_ms is 0). */
 int rill__file_lock(const struct file *file, uint64_t byte, enum file_lock kind, int timeout_ms);
+/* Does anybody else, through another open file, hold the byte exclusively? */
+int rill__file_lock_held(const struct file *file, uint64_t byte, bool *held);
 
 /* ---- Maps ------------------------------------------------------------- */
 
@@ -115,6 +117,12 @@ int rill__boot_id(uint8_t *id /* 16 bytes */);
 int32_t rill__process_id(void);
 /* Start time of a live process, in kernel ticks; 0 if there is none. */
 uint64_t rill__process_start(int32_t pid);
+/* Whether it is running, as the kernel sees it. Unknown: there is no such
+ * process (any more), or it cannot be seen from here. */
+enum process_state { PROCESS_UNKNOWN, PROCESS_RUNS, PROCESS_STOPPED };
+enum process_state rill__process_state(int32_t pid, uint64_t start);
+/* Of the numbers that are process ids here; 0 if it is not known. */
+uint64_t rill__pid_namespace(void);
 size_t rill__page_size(void);
 
 /* Absolute monotonic deadline of a timeout in ms; RILL_FOREVER = INT64_MAX. */

@@ -248,7 +248,7 @@ static void members_come_and_go_and_each_record_is_seen_once(void **state)
     go_round(&crowd);
     OK(rill_consumer_close(crowd.members[--crowd.count], WAIT_MS));
     settle(&crowd, (size_t[]){4});
-    assert_int_equal(crowd.rebalances[0], 2);
+    assert_int_equal(crowd.rebalances[0], 1); /* one that only gains is not interrupted */
     read_until(&crowd, 800);
     seen_once(&crowd, 4, 200);
     crowd_close(&crowd);

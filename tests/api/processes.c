@@ -5,7 +5,7 @@
  *     handles do not survive fork(); the child may open the store itself, and
  *     what it does with its copies does not touch the parent's;
  *     what one process appends or creates another one sees;
- *     a group lives in one process at a time, and passes on at its death;
+ *     a group has members in several, and passes on what a dead or stopped one had;
  *     a file system that cannot keep the promises is refused.
  */
 #include "os/sys.h"
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static rill *store;
 static int ready[2]; /* a pipe: a child says that it is so far */
@@ -224,19 +225,53 @@ static void a_topic_deleted_elsewhere_is_gone_here(void **state)
     OK(rill_close(store));
 }
 
-static void join_group_and_wait(void)
+static uint32_t group_session_ms; /* 0: the default */
+
+static void poll_group_for_ever(void)
 {
-    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    rill_consumer_options in = {
+        .size = sizeof in, .group = "g", .session_timeout_ms = group_session_ms};
     const char *topics[] = {"t"};
     rill *mine = test_store_open();
     rill_consumer *member;
+    rill_record got;
+    size_t count;
+    size_t parts = 0;
 
     CHILD_CHECK(rill_consumer_open(mine, &in, &member) == 0);
     CHILD_CHECK(rill_consumer_subscribe(member, topics, 1) == 0);
-    say_ready_and_sleep();
+    while (parts == 0) {
+        CHILD_CHECK(rill_consumer_poll(member, 100, &got, 1, &count) == 0);
+        CHILD_CHECK(rill_consumer_assignment(member, NULL, 0, &parts) == 0);
+    }
+    CHILD_CHECK(write(ready[1], "x", 1) == 1);
+    for (;;) {
+        int rc = rill_consumer_poll(member, 100, &got, 1, &count);
+        CHILD_CHECK(rc == 0 || rc == RILL_ERR_REBALANCE);
+    }
 }
 
-static void a_group_passes_on_when_its_process_dies(void **state)
+/* Polls until it has so many partitions; how long that took in ms. */
+static int64_t until_it_has(size_t wanted)
+{
+    struct timespec begin;
+    struct timespec end;
+    rill_record got;
+    size_t parts = 0;
+    size_t count;
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        int rc = rill_consumer_poll(consumer, 50, &got, 1, &count);
+        assert_true(rc == 0 || rc == RILL_ERR_REBALANCE);
+        OK(rill_consumer_assignment(consumer, NULL, 0, &parts));
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        assert_true(end.tv_sec - begin.tv_sec < 60);
+    } while (parts != wanted);
+    return (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000;
+}
+
+static void a_group_spans_processes_and_sees_a_death(void **state)
 {
     rill_consumer_options in = {.size = sizeof in, .group = "g"};
     const char *topics[] = {"t"};
@@ -247,19 +282,50 @@ static void a_group_passes_on_when_its_process_dies(void **state)
 
     (void)state;
     store = test_store_open();
-    test_topic(store, "t", 1);
-    child = in_child(join_group_and_wait);
+    test_topic(store, "t", 4);
+    child = in_child(poll_group_for_ever);
     assert_int_equal(read(ready[0], &byte, 1), 1);
     OK(rill_consumer_open(store, &in, &consumer));
-    FAILS(RILL_ERR_BUSY, rill_consumer_subscribe(consumer, topics, 1));
-    assert_non_null(strstr(rill_errmsg(), "another process"));
+    OK(rill_consumer_subscribe(consumer, topics, 1));
+    until_it_has(2);
     OK(rill_group_describe(store, "g", &info));
+    assert_int_equal(info.member_count, 2);
     generation = info.generation;
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    OK(rill_consumer_subscribe(consumer, topics, 1));
+    print_message("taken over %d ms after the death\n", (int)until_it_has(4));
     OK(rill_group_describe(store, "g", &info));
     assert_true(info.generation > generation);
+    assert_int_equal(info.member_count, 1);
+    assert_int_equal(info.state, RILL_GROUP_STABLE);
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_close(store));
+}
+
+static void a_stopped_member_loses_its_partitions_and_comes_back(void **state)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    const char *topics[] = {"t"};
+    char byte;
+    pid_t child;
+
+    (void)state;
+    store = test_store_open();
+    test_topic(store, "t", 4);
+    in.session_timeout_ms = 300;
+    group_session_ms = 300;
+    child = in_child(poll_group_for_ever);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    OK(rill_consumer_open(store, &in, &consumer));
+    OK(rill_consumer_subscribe(consumer, topics, 1));
+    until_it_has(2);
+    kill(child, SIGSTOP);
+    print_message("taken over %d ms after the stop\n", (int)until_it_has(4));
+    kill(child, SIGCONT);
+    until_it_has(2);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    until_it_has(4);
     OK(rill_consumer_close(consumer, 0));
     OK(rill_close(store));
 }
@@ -408,7 +474,8 @@ int main(void)
         TEST(a_child_holds_no_lock_of_its_parent),
         TEST(what_one_process_does_another_sees),
         TEST(a_topic_deleted_elsewhere_is_gone_here),
-        TEST(a_group_passes_on_when_its_process_dies),
+        TEST(a_group_spans_processes_and_sees_a_death),
+        TEST(a_stopped_member_loses_its_partitions_and_comes_back),
         TEST(a_stopped_process_does_not_stop_the_others),
         TEST(without_permission_the_error_says_so),
         TEST(a_network_file_system_is_refused_unless_allowed),

@@ -164,7 +164,7 @@ static void an_option_out_of_range_is_named(void **state)
     refused(rill_consumer_open(store, &consumer, &c), "isolation", "2", "1");
     consumer.isolation = 0;
     consumer.assignor = 9;
-    refused(rill_consumer_open(store, &consumer, &c), "assignor", "9", "1");
+    refused(rill_consumer_open(store, &consumer, &c), "assignor", "9", "4");
 }
 
 static void flags_that_are_not_known_are_refused(void **state)

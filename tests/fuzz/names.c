@@ -64,7 +64,7 @@ static void try_pattern(const char *text)
     rc = rill_consumer_subscribe(consumer, topics, 1);
     if (text[0] == '^') {
         code = regcomp(&regular, text, REG_EXTENDED | REG_NOSUB);
-        MUST((rc == 0) == (code == 0) || rc == RILL_ERR_NO_MEMORY);
+        MUST((rc == 0) == (code == 0 && strchr(text, '\n') == NULL) || rc == RILL_ERR_NO_MEMORY);
         if (code == 0) regfree(&regular);
     } else {
         MUST(is_name(text) ? rc == 0 || rc == RILL_ERR_NOT_FOUND : rc == RILL_ERR_INVALID);

@@ -124,7 +124,7 @@ static void hostile_value(struct input *in)
         MUST(offset.metadata == NULL || strlen(offset.metadata) < sizeof text);
     rill__meta_offsets_clamp(meta, topic_id, 0, 5, &changed);
     rill__meta_topic_delete(meta, "h", &topic);
-    rill__meta_group_delete(meta, "h");
+    rill__meta_group_delete(meta, "h", NULL, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

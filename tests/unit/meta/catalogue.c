@@ -199,11 +199,11 @@ static void groups_do_not_mix(void **state)
     assert_string_equal(name, "gg");
     assert_int_equal(rill__meta_group_after(meta, name, name, sizeof name, &generation),
                      RILL_ERR_NOT_FOUND);
-    OK(rill__meta_group_delete(meta, "g"));
+    OK(rill__meta_group_delete(meta, "g", NULL, NULL));
     assert_int_equal(committed("g", 't', 0), -1);
     assert_int_equal(committed("g", 't', 1), -1);
     assert_int_equal(committed("gg", 't', 0), 2);
-    FAILS(RILL_ERR_NOT_FOUND, rill__meta_group_delete(meta, "g"));
+    FAILS(RILL_ERR_NOT_FOUND, rill__meta_group_delete(meta, "g", NULL, NULL));
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_group_get(meta, "g", &generation));
 }
 

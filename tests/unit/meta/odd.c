@@ -77,10 +77,10 @@ static void a_group_of_another_form_is_damage(void **state)
     (void)state;
     put("Glong-name", 10, 4);
     FAILS(RILL_ERR_CORRUPT, rill__meta_group_after(meta, "", name, sizeof name, &generation));
-    put("Gg", 2, 5);
+    put("Gg", 2, 3);
     FAILS(RILL_ERR_CORRUPT, rill__meta_group_after(meta, "", name, sizeof name, &generation));
     FAILS(RILL_ERR_CORRUPT, rill__meta_group_get(meta, "g", &generation));
-    FAILS(RILL_ERR_CORRUPT, rill__meta_group_delete(meta, "g"));
+    FAILS(RILL_ERR_CORRUPT, rill__meta_group_delete(meta, "g", NULL, NULL));
 }
 
 static void an_offset_of_another_form_is_damage(void **state)

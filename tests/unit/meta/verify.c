@@ -79,11 +79,11 @@ static void every_healthy_catalogue_passes(void **state)
         uint64_t what = test_random_below(&random, 600 + (uint64_t)(i / 500 % 2) * 400);
 
         if (what < 600) commit(group, i);
-        else if (rill__meta_group_delete(meta, name_of(group)) != 0)
+        else if (rill__meta_group_delete(meta, name_of(group), NULL, NULL) != 0)
             assert_non_null(strstr(test_message(), "no group"));
         if (i % 10 == 0) healthy();
     }
-    for (int g = 0; g < GROUPS; g++) rill__meta_group_delete(meta, name_of(g));
+    for (int g = 0; g < GROUPS; g++) rill__meta_group_delete(meta, name_of(g), NULL, NULL);
     healthy();
 }
 
