@@ -8,9 +8,6 @@
 #include "engine/producer.h"
 #include <inttypes.h>
 
-/* Its address tells threads apart. */
-static _Thread_local char this_thread;
-
 /* ---- Queues ----------------------------------------------------------- */
 
 void rill__flights_init(struct flight_queue *queue)
@@ -181,7 +178,7 @@ void rill__flights_deliver(struct rill_producer *p)
 
     if (p->options.delivery == NULL || p->delivering) return;
     p->delivering = true;
-    p->deliverer = &this_thread;
+    p->deliverer = rill__this_thread();
     while ((flight = rill__flights_take(&p->ready)) != NULL) {
         rill_delivery report = {.topic = flight->lane->topic->info.name,
                                 .partition = flight->lane->partition,
@@ -201,5 +198,5 @@ void rill__flights_deliver(struct rill_producer *p)
 
 bool rill__flights_delivering_here(const struct rill_producer *p)
 {
-    return p->delivering && p->deliverer == &this_thread;
+    return p->delivering && p->deliverer == rill__this_thread();
 }

@@ -16,13 +16,6 @@
 
 /* ---- Callbacks -------------------------------------------------------- */
 
-/* Address that differs in every thread. */
-static const void *this_thread(void)
-{
-    static _Thread_local char here;
-    return &here;
-}
-
 int rill__consumer_alone(const struct rill_consumer *c, const char *what)
 {
     if (c->callback_thread == NULL) return 0;
@@ -33,7 +26,7 @@ int rill__consumer_alone(const struct rill_consumer *c, const char *what)
 int rill__consumer_enter(struct rill_consumer *c)
 {
     if (!atomic_exchange_explicit(&c->busy, true, memory_order_acquire)) return 0;
-    if (c->callback_thread == this_thread()) {
+    if (c->callback_thread == rill__this_thread()) {
         c->nested++;
         return 0;
     }
@@ -78,7 +71,7 @@ static int call_back(struct rill_consumer *c, enum rill_rebalance event, size_t 
                                              .offset = rill__assigned_position(part)};
     }
     does(c, doing[event]);
-    c->callback_thread = this_thread();
+    c->callback_thread = rill__this_thread();
     rc = count == 0
              ? 0
              : c->options.rebalance(c->options.rebalance_arg, c, (int)event, positions, count);
@@ -175,7 +168,7 @@ static const struct group_holding *holding_of(const struct news *news,
 }
 
 /* Partitions that are leaving, or are somebody else's by now. */
-static int give_up(struct rill_consumer *c, const struct news *news, bool *lost)
+static int give_up_parts(struct rill_consumer *c, const struct news *news, bool *lost)
 {
     bool some = false;
     bool all_ours = true;
@@ -274,7 +267,7 @@ static int follow_news(struct rill_consumer *c, bool *lost)
     if (rc == 0 && news.gone) {
         rc = lose_all(c, &news, lost);
     } else if (rc == 0) {
-        rc = give_up(c, &news, lost);
+        rc = give_up_parts(c, &news, lost);
         if (rc == 0 && news.asked && !news.planning)
             rc = rill__coordinator_ready(c->coordinator, &c->membership, news.round);
         if (rc == 0) rc = take_new(c, &news);

@@ -154,7 +154,7 @@ int rill__group_encode(const struct group *group, size_t spare, uint8_t **bytes,
 
 /* ---- Reading ---------------------------------------------------------- */
 
-static int damaged(const char *what)
+static int bad_image(const char *what)
 {
     return rill__fail(RILL_ERR_CORRUPT, "a group's stored state: %s", what);
 }
@@ -172,9 +172,9 @@ static int read_text_of(struct heap *heap, struct cursor *in, char **out)
 
     *out = NULL;
     if (size == NO_TEXT) return 0;
-    if (in->short_read || size > left(in)) return damaged("a text is longer than it");
+    if (in->short_read || size > left(in)) return bad_image("a text is longer than it");
     text = rill__cursor_take(in, size);
-    if (memchr(text, 0, size) != NULL) return damaged("a text has a zero");
+    if (memchr(text, 0, size) != NULL) return bad_image("a text has a zero");
     *out = rill__alloc(heap, (size_t)size + 1);
     if (*out == NULL) return RILL_ERR_NO_MEMORY;
     memcpy(*out, text, size);
@@ -184,7 +184,7 @@ static int read_text_of(struct heap *heap, struct cursor *in, char **out)
 static int read_name(struct heap *heap, struct cursor *in, char **out)
 {
     int rc = read_text_of(heap, in, out);
-    return rc == 0 && *out == NULL ? damaged("a name is missing") : rc;
+    return rc == 0 && *out == NULL ? bad_image("a name is missing") : rc;
 }
 
 static bool is_place(const struct group *group, uint32_t at)
@@ -202,9 +202,9 @@ static int read_topic(struct group *group, struct cursor *in, struct placed_topi
     rc = read_name(group->heap, in, &topic->name);
     if (rc != 0) return rc;
     count = rill__cursor_get32(in);
-    if (in->short_read || count > left(in) / PLACE_BYTES) return damaged("too many partitions");
+    if (in->short_read || count > left(in) / PLACE_BYTES) return bad_image("too many partitions");
     if (topic != group->topics && topic[-1].topic >= topic->topic)
-        return damaged("the topics are out of order");
+        return bad_image("the topics are out of order");
     topic->places = rill__alloc(group->heap, count * sizeof *topic->places);
     if (topic->places == NULL) return RILL_ERR_NO_MEMORY;
     topic->partition_count = count;
@@ -213,7 +213,7 @@ static int read_topic(struct group *group, struct cursor *in, struct placed_topi
         topic->places[p] = (struct place){rill__get32(at), rill__get32(at + 4),
                                           (int32_t)rill__get32(at + 8), at[12] != 0};
         if (!is_place(group, topic->places[p].owner) || !is_place(group, topic->places[p].target))
-            return damaged("a partition's owner is out of range");
+            return bad_image("a partition's owner is out of range");
     }
     return 0;
 }
@@ -222,7 +222,7 @@ static int read_topics(struct group *group, struct cursor *in, uint32_t count)
 {
     int rc = 0;
 
-    if (count > left(in) / 17) return damaged("too many topics");
+    if (count > left(in) / 17) return bad_image("too many topics");
     group->topics = rill__alloc(group->heap, count * sizeof *group->topics);
     if (group->topics == NULL) return RILL_ERR_NO_MEMORY;
     while (group->topic_count < count && rc == 0)
@@ -242,13 +242,13 @@ static int read_subscription(struct group *group, struct cursor *in)
 
     if (rc != 0) return rc;
     count = rill__cursor_get32(in);
-    if (in->short_read || count > left(in) / 4) rc = damaged("too many topics subscribed to");
+    if (in->short_read || count > left(in) / 4) rc = bad_image("too many topics subscribed to");
     topics = rc != 0 ? NULL : rill__alloc(group->heap, count * sizeof *topics);
     if (rc == 0 && topics == NULL) rc = RILL_ERR_NO_MEMORY;
     for (uint32_t i = 0; i < count && rc == 0; i++) {
         uint32_t at = rill__cursor_get32(in);
         const struct placed_topic *topic = &group->topics[at];
-        if (at >= group->topic_count) rc = damaged("a topic subscribed to is not there");
+        if (at >= group->topic_count) rc = bad_image("a topic subscribed to is not there");
         else topics[i] = (struct group_topic){topic->topic, topic->partition_count, topic->name};
     }
     if (rc == 0) {
@@ -256,7 +256,7 @@ static int read_subscription(struct group *group, struct cursor *in)
         rc = rill__group_subscription(group, &given, &s);
     }
     if (rc == 0 && group->subscription_count == before)
-        rc = damaged("a subscription comes twice");
+        rc = bad_image("a subscription comes twice");
     rill__free(group->heap, topics);
     rill__free(group->heap, text);
     return rc;
@@ -281,8 +281,8 @@ static int read_fields(struct group *group, struct cursor *in, struct member *m)
     m->round = rill__cursor_get32(in);
     m->away = rill__cursor_get8(in) != 0;
     if (in->short_read || subscription >= group->subscription_count)
-        return damaged("a member's subscription is not there");
-    if (m->assignor < 0 || m->assignor > RILL_ASSIGN_OWN) return damaged("an unknown assignor");
+        return bad_image("a member's subscription is not there");
+    if (m->assignor < 0 || m->assignor > RILL_ASSIGN_OWN) return bad_image("an unknown assignor");
     m->subscription = group->subscriptions[subscription];
     m->subscription->users++;
     group->member_count++;
@@ -295,7 +295,7 @@ static int read_member(struct group *group, struct cursor *in, struct member **o
     struct member *m;
     int rc;
 
-    if (in->short_read) return damaged("it ends early");
+    if (in->short_read) return bad_image("it ends early");
     if (id == 0) return 0;
     m = rill__alloc(group->heap, sizeof *m);
     if (m == NULL) return RILL_ERR_NO_MEMORY;
@@ -314,12 +314,12 @@ static int check_owners(const struct group *group)
             const struct place *place = &group->topics[t].places[p];
             if ((place->owner != NOBODY && group->members[place->owner] == NULL) ||
                 (place->target != NOBODY && group->members[place->target] == NULL))
-                return damaged("a partition's owner is nobody");
+                return bad_image("a partition's owner is nobody");
         }
     for (size_t i = 0; i < group->subscription_count; i++)
-        if (group->subscriptions[i]->users == 0) return damaged("nobody has a subscription");
+        if (group->subscriptions[i]->users == 0) return bad_image("nobody has a subscription");
     if (group->planner != NOBODY && group->members[group->planner] == NULL)
-        return damaged("the planner is nobody");
+        return bad_image("the planner is nobody");
     return 0;
 }
 
@@ -336,17 +336,17 @@ static int read_group(struct group *group, struct cursor *in)
     subscriptions = rill__cursor_get32(in);
     members = rill__cursor_get32(in);
     if (group->assignor < 0 || group->assignor > RILL_ASSIGN_OWN)
-        return damaged("an unknown assignor");
-    if (members > left(in) / 8) return damaged("too many members");
+        return bad_image("an unknown assignor");
+    if (members > left(in) / 8) return bad_image("too many members");
     group->members = rill__alloc(group->heap, members * sizeof(void *));
     if (group->members == NULL) return RILL_ERR_NO_MEMORY;
     group->member_room = members;
-    if (!is_place(group, group->planner)) return damaged("the planner is out of range");
+    if (!is_place(group, group->planner)) return bad_image("the planner is out of range");
     rc = read_topics(group, in, topics);
     for (uint32_t i = 0; i < subscriptions && rc == 0; i++) rc = read_subscription(group, in);
     for (uint32_t i = 0; i < members && rc == 0; i++)
         rc = read_member(group, in, &group->members[i]);
-    if (rc == 0 && in->at != in->end) rc = damaged("it goes on after its end");
+    if (rc == 0 && in->at != in->end) rc = bad_image("it goes on after its end");
     return rc == 0 ? check_owners(group) : rc;
 }
 
@@ -363,7 +363,7 @@ int rill__group_decode(struct heap *heap, const void *bytes, size_t size, struct
     int32_t generation;
     int rc;
 
-    if (size < IMAGE_HEAD) return damaged("it is too short");
+    if (size < IMAGE_HEAD) return bad_image("it is too short");
     format = rill__cursor_get32(&in);
     if (format != IMAGE_FORMAT)
         return rill__fail(

@@ -18,7 +18,8 @@ struct group_work {
     size_t name_size;
 };
 
-static int read_group(struct meta *meta, MDB_txn *txn, const char *name, struct meta_group *group)
+static int group_record(struct meta *meta, MDB_txn *txn, const char *name,
+                        struct meta_group *group)
 {
     uint8_t bytes[META_KEY_MAX];
     MDB_val key = {rill__meta_name_key(bytes, 'G', name), bytes};
@@ -36,8 +37,8 @@ static int read_group(struct meta *meta, MDB_txn *txn, const char *name, struct 
     return 0;
 }
 
-static int write_group(struct meta *meta, MDB_txn *txn, const char *name, int32_t generation,
-                       const uint8_t *state, size_t state_size)
+static int put_group_record(struct meta *meta, MDB_txn *txn, const char *name, int32_t generation,
+                            const uint8_t *state, size_t state_size)
 {
     uint8_t bytes[META_KEY_MAX];
     MDB_val key = {rill__meta_name_key(bytes, 'G', name), bytes};
@@ -58,7 +59,7 @@ static int get_group_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct group_work *work = arg;
     struct meta_group group;
-    int rc = read_group(meta, txn, work->group, &group);
+    int rc = group_record(meta, txn, work->group, &group);
 
     if (rc == 0) work->generation = group.generation;
     return rc;
@@ -109,7 +110,7 @@ static int group_look_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     const struct look_work *work = arg;
     struct meta_group group;
-    int rc = read_group(meta, txn, work->group, &group);
+    int rc = group_record(meta, txn, work->group, &group);
 
     return rc == 0 ? work->look(work->arg, &group) : rc;
 }
@@ -134,7 +135,7 @@ static int group_step_work(struct meta *meta, MDB_txn *txn, void *arg)
     const struct step_work *work = arg;
     struct meta_group group = {0};
     struct meta_group_change change = {0};
-    int rc = read_group(meta, txn, work->group, &group);
+    int rc = group_record(meta, txn, work->group, &group);
     bool exists = rc == 0;
 
     if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
@@ -142,10 +143,10 @@ static int group_step_work(struct meta *meta, MDB_txn *txn, void *arg)
     if (rc != 0) return rc;
     /* What is shown is in LMDB's page, which the next write may change. */
     if (change.store)
-        rc = write_group(meta, txn, work->group, change.generation, change.state,
-                         change.state_size);
+        rc = put_group_record(meta, txn, work->group, change.generation, change.state,
+                              change.state_size);
     else if (!exists && change.offset_count > 0)
-        rc = write_group(meta, txn, work->group, 0, NULL, 0);
+        rc = put_group_record(meta, txn, work->group, 0, NULL, 0);
     return rc != 0 ? rc
                    : rill__meta_put_offsets(meta, txn, work->group, change.offsets,
                                             change.offset_count);
@@ -158,7 +159,7 @@ int rill__meta_group_step(struct meta *meta, const char *group, int timeout_ms,
     return rill__meta_write_within(meta, timeout_ms, group_step_work, &work);
 }
 
-static int commit_step(void *arg, const struct meta_group *group,
+static int commit_only(void *arg, const struct meta_group *group,
                        struct meta_group_change *change)
 {
     (void)group;
@@ -170,7 +171,7 @@ int rill__meta_offsets_commit(struct meta *meta, const char *group,
                               const struct meta_offset *offsets, size_t count)
 {
     struct meta_group_change change = {.offsets = offsets, .offset_count = count};
-    struct step_work work = {group, commit_step, &change};
+    struct step_work work = {group, commit_only, &change};
 
     return rill__meta_write(meta, group_step_work, &work);
 }
@@ -178,7 +179,7 @@ int rill__meta_offsets_commit(struct meta *meta, const char *group,
 static int group_put_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     const struct group_work *work = arg;
-    return write_group(meta, txn, work->group, work->generation, NULL, 0);
+    return put_group_record(meta, txn, work->group, work->generation, NULL, 0);
 }
 
 int rill__meta_group_put(struct meta *meta, const char *group, int32_t generation)
@@ -199,7 +200,7 @@ static int group_delete_work(struct meta *meta, MDB_txn *txn, void *arg)
     struct meta_group group;
     uint8_t name[META_KEY_MAX];
     MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
-    int rc = read_group(meta, txn, work->group, &group);
+    int rc = group_record(meta, txn, work->group, &group);
 
     if (rc == 0 && work->may != NULL) rc = work->may(work->arg, &group);
     if (rc != 0) return rc;

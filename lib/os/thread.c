@@ -223,3 +223,9 @@ void rill__thread_join(struct thread *thread)
     if (thread->running) pthread_join(thread->id, NULL);
     thread->running = false;
 }
+
+const void *rill__this_thread(void)
+{
+    static _Thread_local char here;
+    return &here;
+}

@@ -76,5 +76,7 @@ struct thread {
 /* All signals blocked in it. */
 int rill__thread_start(struct thread *thread, void *(*run)(void *arg), void *arg);
 void rill__thread_join(struct thread *thread);
+/* An address that is another one in every thread. */
+const void *rill__this_thread(void);
 
 #endif
