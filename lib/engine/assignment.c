@@ -70,7 +70,7 @@ int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part)
     return rc;
 }
 
-static int place(struct rill_consumer *c, struct assigned *part, int64_t wanted)
+static int place_part(struct rill_consumer *c, struct assigned *part, int64_t wanted)
 {
     int rc;
 
@@ -100,7 +100,7 @@ int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t par
     rc = rill__partition_log(topic, partition, 10000, &part->log);
     if (rc != 0) goto out;
     rill__cursor_init(&part->cursor, part->log);
-    rc = place(c, part, wanted);
+    rc = place_part(c, part, wanted);
     if (rc != 0) goto out;
     rill__mutex_lock(&c->parts_lock);
     grown = rill__resize(&c->store->heap, c->parts, (c->part_count + 1) * sizeof(void *));

@@ -164,7 +164,7 @@ static void look_at_members(struct coordinator *c, int64_t now_ms)
 
 /* ---- Steps ------------------------------------------------------------ */
 
-struct run {
+struct stepping {
     struct coordinator *c;
     struct group_event *events;
     size_t event_count;
@@ -174,55 +174,55 @@ struct run {
     bool begun;
 };
 
-static int note_told(struct run *run, const struct group_action *actions, size_t count)
+static int note_told(struct stepping *s, const struct group_action *actions, size_t count)
 {
-    void *grown = rill__resize(&run->c->store->heap, run->told,
-                               (run->told_count + count) * sizeof *run->told);
+    void *grown =
+        rill__resize(&s->c->store->heap, s->told, (s->told_count + count) * sizeof *s->told);
 
     if (grown == NULL) return RILL_ERR_NO_MEMORY;
-    run->told = grown;
-    for (size_t i = 0; i < count; i++) run->told[run->told_count++] = actions[i].member;
+    s->told = grown;
+    for (size_t i = 0; i < count; i++) s->told[s->told_count++] = actions[i].member;
     return 0;
 }
 
-static int run_event(struct run *run, const struct group_event *event)
+static int run_event(struct stepping *s, const struct group_event *event)
 {
     const struct group_action *actions;
     size_t count;
-    int rc = rill__group_step(run->c->group, event, &actions, &count);
+    int rc = rill__group_step(s->c->group, event, &actions, &count);
 
-    return rc == 0 && count > 0 ? note_told(run, actions, count) : rc;
+    return rc == 0 && count > 0 ? note_told(s, actions, count) : rc;
 }
 
 /* Inside of the transaction; perhaps not for the first time. */
 static int run_step(void *arg, const struct meta_group *record, struct meta_group_change *change)
 {
-    struct run *run = arg;
-    struct coordinator *c = run->c;
+    struct stepping *s = arg;
+    struct coordinator *c = s->c;
     struct group_event tick = {.kind = GROUP_TICK, .now_ms = monotonic_ms()};
     uint64_t version;
     int rc;
 
-    if (run->begun) forget(c);
-    run->begun = true;
-    run->told_count = 0;
+    if (s->begun) forget(c);
+    s->begun = true;
+    s->told_count = 0;
     rc = load(c, record);
     if (rc != 0) return rc;
     version = rill__group_version(c->group);
     look_at_members(c, tick.now_ms);
-    if (run->event_count > 0) tick.member = run->events[0].member;
-    rc = run_event(run, &tick);
-    for (size_t i = 0; i < run->event_count && rc == 0; i++) {
-        run->events[i].now_ms = tick.now_ms;
-        rc = run_event(run, &run->events[i]);
+    if (s->event_count > 0) tick.member = s->events[0].member;
+    rc = run_event(s, &tick);
+    for (size_t i = 0; i < s->event_count && rc == 0; i++) {
+        s->events[i].now_ms = tick.now_ms;
+        rc = run_event(s, &s->events[i]);
     }
     if (rc != 0 || rill__group_version(c->group) == version) return rc;
-    rill__free(&c->store->heap, run->state);
-    run->state = NULL;
-    rc = rill__group_encode(c->group, 0, &run->state, &change->state_size);
+    rill__free(&c->store->heap, s->state);
+    s->state = NULL;
+    rc = rill__group_encode(c->group, 0, &s->state, &change->state_size);
     change->store = true;
     change->generation = rill__group_generation(c->group);
-    change->state = run->state;
+    change->state = s->state;
     return rc;
 }
 
@@ -230,14 +230,13 @@ static int run_step(void *arg, const struct meta_group *record, struct meta_grou
  * RILL_ERR_POISONED, which leave it open. */
 static int step(struct coordinator *c, struct group_event *events, size_t count, int timeout_ms)
 {
-    struct run run = {.c = c, .events = events, .event_count = count};
-    int rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, run_step, &run);
+    struct stepping s = {.c = c, .events = events, .event_count = count};
+    int rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, run_step, &s);
 
     if (rc != 0) forget(c);
-    for (size_t i = 0; rc == 0 && i < run.told_count; i++)
-        rill__member_tell(c->store, run.told[i]);
-    rill__free(&c->store->heap, run.told);
-    rill__free(&c->store->heap, run.state);
+    for (size_t i = 0; rc == 0 && i < s.told_count; i++) rill__member_tell(c->store, s.told[i]);
+    rill__free(&c->store->heap, s.told);
+    rill__free(&c->store->heap, s.state);
     return rc;
 }
 
