@@ -170,6 +170,7 @@ struct stepping {
     size_t event_count;
     uint64_t *told; /* members whom it concerns */
     size_t told_count;
+    size_t expelled;
     uint8_t *state; /* what is to be kept */
     bool begun;
 };
@@ -201,17 +202,21 @@ static int run_step(void *arg, const struct meta_group *record, struct meta_grou
     struct coordinator *c = s->c;
     struct group_event tick = {.kind = GROUP_TICK, .now_ms = monotonic_ms()};
     uint64_t version;
+    size_t members;
     int rc;
 
     if (s->begun) forget(c);
     s->begun = true;
     s->told_count = 0;
+    s->expelled = 0;
     rc = load(c, record);
     if (rc != 0) return rc;
     version = rill__group_version(c->group);
     look_at_members(c, tick.now_ms);
     if (s->event_count > 0) tick.member = s->events[0].member;
+    members = rill__group_member_count(c->group);
     rc = run_event(s, &tick);
+    s->expelled = members - rill__group_member_count(c->group);
     for (size_t i = 0; i < s->event_count && rc == 0; i++) {
         s->events[i].now_ms = tick.now_ms;
         rc = run_event(s, &s->events[i]);
@@ -234,6 +239,8 @@ static int step(struct coordinator *c, struct group_event *events, size_t count,
     int rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, run_step, &s);
 
     if (rc != 0) forget(c);
+    if (rc == 0 && s.state != NULL) rill__count(&c->store->counters->group_steps, 1);
+    if (rc == 0) rill__count(&c->store->counters->members_expelled, s.expelled);
     for (size_t i = 0; rc == 0 && i < s.told_count; i++) rill__member_tell(c->store, s.told[i]);
     rill__free(&c->store->heap, s.told);
     rill__free(&c->store->heap, s.state);
@@ -594,7 +601,7 @@ int rill__coordinator_commit(struct coordinator *c, struct membership *m,
         rc = rill__meta_group_step(c->store->meta, c->name, default_timeout(c), commit_step,
                                    &commit);
     rill__mutex_unlock(&c->lock);
-    if (rc == 0) atomic_fetch_add_explicit(&c->store->commits, 1, memory_order_relaxed);
+    if (rc == 0) rill__count(&c->store->counters->commits, 1);
     return rc;
 }
 

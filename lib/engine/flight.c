@@ -104,9 +104,9 @@ void rill__flight_finish(struct rill_producer *p, struct flight *flight, int sta
 
 void rill__count_append(struct store *store, uint64_t records, uint64_t bytes)
 {
-    atomic_fetch_add_explicit(&store->records_appended, records, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->bytes_appended, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->batches_appended, 1, memory_order_relaxed);
+    rill__count(&store->counters->records_appended, records);
+    rill__count(&store->counters->bytes_appended, bytes);
+    rill__count(&store->counters->batches_appended, 1);
 }
 
 int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline)

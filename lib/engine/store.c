@@ -138,7 +138,7 @@ static int write_shared(struct store *store)
     if (rc != 0) return rc;
     memset(s, 0, sizeof *s);
     s->magic = SHARED_MAGIC;
-    rc = rill__shared_mutex_init(&s->catalogue_turns);
+    rc = rill__shared_mutex_init(&s->catalogue_turns.lock);
     if (rc != 0) return rc;
     s->abi = rill__shared_abi();
     atomic_store(&s->catalogue_version, 1);
@@ -272,9 +272,7 @@ static int enter_store(struct store *store, bool exists)
         if (rc != 0) return rc;
         rc = map_shared(store);
         if (rc != 0) return rc;
-        if (store->shared->magic == SHARED_MAGIC &&
-            atomic_load_explicit(&store->shared->incarnation, memory_order_acquire) != 0)
-            break;
+        if (atomic_load_explicit(&store->shared->incarnation, memory_order_acquire) != 0) break;
         /* Whoever was first died before it was done. */
         rill__unmap(&store->shared_map);
         rill__file_lock(&store->shared_file, PRESENCE_BYTE, FILE_LOCK_NONE, 0);
@@ -282,6 +280,11 @@ static int enter_store(struct store *store, bool exists)
             return rill__fail(RILL_ERR_TIMEOUT, "%s: no process finishes opening it",
                               store->path);
     }
+    if (store->shared->magic != SHARED_MAGIC)
+        return rill__fail(RILL_ERR_UNSUPPORTED,
+                          "%s is in use by a program with another version of the library, which "
+                          "shares other words (%#" PRIx64 ", this one %#" PRIx64 ")",
+                          store->path, store->shared->magic, SHARED_MAGIC);
     if (store->shared->abi != rill__shared_abi())
         return rill__fail(RILL_ERR_UNSUPPORTED,
                           "%s is in use by a program built for another machine or C library (ABI "

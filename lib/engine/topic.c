@@ -125,6 +125,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .index_interval_bytes = topic->info.index_interval_bytes,
         .sync_interval_ms = store->options.sync_interval_ms,
         .incarnation = store->incarnation,
+        .process = (uint32_t)store->process_slot,
         .wake_slots = store->shared->wake_slots,
         .copy_on_write = store->file_system.copy_on_write,
         .say = rill__store_say,
@@ -132,11 +133,11 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .recovered = clamp_committed,
         .recovered_arg = partition,
         .idle_segments = &store->idle_segments,
-        .mapped_bytes = &store->mapped_bytes,
-        .syncs = &store->syncs,
-        .rolls = &store->rolls,
-        .recoveries = &store->recoveries,
-        .wakeups = &store->wakeups,
+        .mapped_bytes = &store->counters->mapped_bytes,
+        .syncs = &store->counters->syncs,
+        .rolls = &store->counters->segments_rolled,
+        .recoveries = &store->counters->recoveries,
+        .wakeups = &store->counters->wakeups,
     };
     int rc;
 

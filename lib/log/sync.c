@@ -186,7 +186,10 @@ static int sync_once(struct log *log, bool force_mark)
     if (rc < 0) return rc;
     /* What it guards is written in an order in which any prefix is true. */
     if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&log->control->sync_lock);
+    atomic_store_explicit(&log->control->sync_since_ms, rill__tick_ms(), memory_order_relaxed);
+    atomic_store_explicit(&log->control->sync_owner, log->process_id, memory_order_relaxed);
     rc = sync_all(log, force_mark);
+    atomic_store_explicit(&log->control->sync_owner, 0, memory_order_relaxed);
     rill__shared_mutex_unlock(&log->control->sync_lock);
     announce_durable(log);
     return rc;

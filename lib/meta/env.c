@@ -113,9 +113,9 @@ int rill__meta_read(struct meta *meta, meta_work work, void *arg)
     return run(meta, work, arg, MDB_RDONLY);
 }
 
-void rill__meta_take_turns(struct meta *meta, struct shared_mutex *lock, int timeout_ms)
+void rill__meta_take_turns(struct meta *meta, struct meta_turns *turns, int timeout_ms)
 {
-    meta->turns = lock;
+    meta->turns = turns;
     meta->turns_timeout_ms = timeout_ms;
 }
 
@@ -124,16 +124,18 @@ int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, v
     int rc;
 
     if (meta->turns == NULL) return run(meta, work, arg, 0);
-    rc = rill__shared_mutex_lock(meta->turns, rill__deadline(timeout_ms));
+    rc = rill__shared_mutex_lock(&meta->turns->lock, rill__deadline(timeout_ms));
     if (rc == RILL_ERR_TIMEOUT)
-        return rill__fail(rc,
-                          "%s: another process has been in a commit for %d ms; it may be stopped",
-                          meta->path, timeout_ms);
+        return rill__fail(rc, "%s: process %d has been in a commit for %d ms; it may be stopped",
+                          meta->path, (int)atomic_load(&meta->turns->owner), timeout_ms);
     if (rc < 0) return rc;
     /* What a dead writer left half done LMDB undoes. */
-    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(meta->turns);
+    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&meta->turns->lock);
+    atomic_store_explicit(&meta->turns->since_ms, rill__tick_ms(), memory_order_relaxed);
+    atomic_store_explicit(&meta->turns->owner, rill__process_id(), memory_order_relaxed);
     rc = run(meta, work, arg, 0);
-    rill__shared_mutex_unlock(meta->turns);
+    atomic_store_explicit(&meta->turns->owner, 0, memory_order_relaxed);
+    rill__shared_mutex_unlock(&meta->turns->lock);
     return rc;
 }
 
