@@ -235,11 +235,9 @@ void rill__coordinator_leave(struct coordinator *c, struct membership *m)
     struct membership **at;
 
     rill__mutex_lock(&c->lock);
-    for (at = &c->members; *at != NULL && *at != m; at = &(*at)->next) {}
-    if (*at == m) {
-        *at = m->next;
-        step(c, &event);
-    }
+    for (at = &c->members; *at != m; at = &(*at)->next) {}
+    *at = m->next;
+    step(c, &event);
     rill__free(&c->store->heap, m->partitions);
     m->partitions = NULL;
     m->partition_count = 0;
@@ -308,13 +306,12 @@ int rill__coordinator_commit(struct coordinator *c, struct membership *m,
     for (size_t i = 0; m != NULL && i < count && rc == 0; i++) {
         uint64_t topic;
         memcpy(&topic, offsets[i].topic_id, sizeof topic);
-        if (c->group == NULL || !rill__group_owns(c->group, m->id, topic, offsets[i].partition))
-            rc = rill__fail(
-                RILL_ERR_FENCED,
-                "group %s: partition %d is not this member's in generation %d; nothing "
-                "was committed",
-                c->name, (int)offsets[i].partition,
-                c->group == NULL ? 0 : (int)rill__group_generation(c->group));
+        if (!rill__group_owns(c->group, m->id, topic, offsets[i].partition))
+            rc = rill__fail(RILL_ERR_FENCED,
+                            "group %s: partition %d is not this member's in generation %d; "
+                            "nothing was committed",
+                            c->name, (int)offsets[i].partition,
+                            (int)rill__group_generation(c->group));
     }
     if (rc == 0) rc = rill__meta_offsets_commit(c->store->meta, c->name, offsets, count);
     if (rc == 0) atomic_fetch_add_explicit(&c->store->commits, 1, memory_order_relaxed);

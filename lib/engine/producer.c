@@ -97,7 +97,7 @@ static int make_room_for(struct rill_producer *p, struct lane *lane, size_t size
             rc = rill__lane_send(p, other, deadline);
             if (rc == RILL_ERR_TIMEOUT) return rc;
         } else if (p->in_flight.first != NULL) {
-            rc = rill__flights_settle(p, true, deadline);
+            rc = rill__flights_settle(p, deadline);
             if (rc == RILL_ERR_TIMEOUT) return rc;
         } else if (p->ready.first != NULL && !p->delivering) {
             rill__flights_deliver(p);
@@ -154,7 +154,7 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         rill__tick_ms() - lane->open->first_ms >= (int64_t)p->options.linger_ms ||
         (p->options.flags & RILL_PRODUCER_NO_LINGER) != 0)
         rill__lane_send(p, lane, deadline);
-    if (p->in_flight_count > IN_FLIGHT_MAX) rill__flights_settle(p, true, deadline);
+    if (p->in_flight_count > IN_FLIGHT_MAX) rill__flights_settle(p, deadline);
     return 0;
 }
 
@@ -251,7 +251,7 @@ int rill__producer_poll(rill_producer *p)
     rc = rill__producer_state(p);
     if (rc == 0) {
         send_lingering(p, &next_ms);
-        rill__flights_settle(p, true, INT64_MAX);
+        rill__flights_settle(p, INT64_MAX);
         rill__flights_deliver(p);
     }
     rill__mutex_unlock(&p->lock);
@@ -269,7 +269,7 @@ int rill__producer_flush(rill_producer *p, int timeout_ms)
     if (rc != 0) goto out;
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next)
         if (rill__lane_send(p, lane, deadline) == RILL_ERR_TIMEOUT) open = true;
-    if (rill__flights_settle(p, true, deadline) == RILL_ERR_TIMEOUT) open = true;
+    if (rill__flights_settle(p, deadline) == RILL_ERR_TIMEOUT) open = true;
     /* Another thread may be in the middle of reports; wait for the last. */
     while (p->delivering && !rill__flights_delivering_here(p) &&
            rill__monotonic_ns() < deadline) {
@@ -323,11 +323,6 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
         rc = p->topic == NULL ? RILL_ERR_NO_MEMORY : rill__target_get(p, p->topic, &target);
     }
     if (rc != 0) {
-        while (p->targets != NULL) {
-            target = p->targets;
-            p->targets = target->next;
-            rill__free(&store->heap, target);
-        }
         rill__free(&store->heap, p->topic);
         rill__mutex_deinit(&p->lock);
         rill__free(&store->heap, p);
