@@ -102,8 +102,8 @@ static void a_path_may_be_relative_and_end_with_slashes(void **state)
     OK(rill_close(store));
     assert_int_equal(stat("relative/STORE", &st), 0);
     assert_int_equal(chdir(before), 0);
-    snprintf(path, sizeof path, "%s", test_path("store"));
-    while (strlen(path) < 600) snprintf(path + strlen(path), 7, "/../%s", "store" + 5);
+    snprintf(path, sizeof path, "%s", test_path("slashes"));
+    while (strlen(path) < 600) strcat(path, "/.");
     FAILS(RILL_ERR_INVALID, rill_open(path, NULL, &store));
     says("at most 511");
 }

@@ -458,7 +458,7 @@ static int put_checked(struct meta *m, MDB_txn *txn, void *arg)
 {
     const struct raw *raw = arg;
     MDB_val key = {raw->key_size, (void *)(uintptr_t)raw->key};
-    static uint8_t value[4096];
+    static uint8_t value[META_VALUE_MAX + 100];
 
     memset(value, 0, sizeof value);
     memcpy(value, raw->value, raw->value_size);
