@@ -194,5 +194,5 @@ void rill__flights_deliver(struct rill_producer *p)
 
 bool rill__flights_delivering_here(const struct rill_producer *p)
 {
-    return p->delivering && p->deliverer == &this_thread;
+    return p->deliverer == &this_thread;
 }

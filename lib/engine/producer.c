@@ -44,25 +44,21 @@ int rill__record_check(const struct topic *topic, const rill_record *record, siz
 
 /* ---- Record by record ------------------------------------------------- */
 
-static int send_lingering(struct rill_producer *p, int64_t *next_ms)
+/* What fails is noted for the next flush. */
+static void send_lingering(struct rill_producer *p, int64_t *next_ms)
 {
     int64_t now_ms = rill__tick_ms();
-    int first = 0;
 
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
         int64_t left;
-        int rc;
         if (lane->open == NULL || lane->open->batch.record_count == 0) continue;
         left = lane->open->first_ms + p->options.linger_ms - now_ms;
         if (left > 0) {
             if (left < *next_ms) *next_ms = left;
             continue;
         }
-        rc = rill__lane_send(p, lane, rill__deadline(0));
-        if (rc == RILL_ERR_TIMEOUT) *next_ms = 1;
-        else if (rc != 0 && first == 0) first = rc;
+        if (rill__lane_send(p, lane, rill__deadline(0)) == RILL_ERR_TIMEOUT) *next_ms = 1;
     }
-    return first;
 }
 
 static int keep_opaque(struct rill_producer *p, struct flight *flight, void *opaque)
@@ -132,8 +128,7 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         }
         rc = keep_opaque(p, lane->open, opaque);
         if (rc != 0) return rc;
-        if ((lane->open->batch.size + size <= lane->topic->info.max_message_bytes ||
-             lane->open->batch.size == 0) &&
+        if (lane->open->batch.size + size <= lane->topic->info.max_message_bytes &&
             rill__batch_add(&lane->open->batch, record, now_ms, NULL))
             break;
         if (attempt > 1) return rill__fail(RILL_ERR_BUG, "a record fits in no batch");

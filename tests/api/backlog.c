@@ -4,6 +4,7 @@
  * accepted is reported once and in order all the same, and what was not accepted
  * was said.
  */
+#include "faults.h"
 #include "os/sys.h"
 #include "records.h"
 #include <errno.h>
@@ -97,6 +98,23 @@ static void a_buffer_that_is_too_small_makes_room_for_a_larger_one(void **state)
     OK(rill_producer_close(producer, WAIT_MS));
     reported(5);
     assert_int_equal(log_end_of(store, "t", 0), 3);
+}
+
+static void a_buffer_that_is_too_small_stays_if_there_is_room(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+
+    options.batch_bytes = 1024;
+    test_topic(store, "t", 1);
+    producer = producer_open(store, &options);
+    for (int64_t n = 0; n < 6; n++) {
+        OK(send_sized(producer, 0, n, n % 2 == 0 ? 8 : 3500, 0));
+        OK(rill_producer_flush(producer, WAIT_MS));
+    }
+    OK(rill_producer_close(producer, WAIT_MS));
+    reported(6);
 }
 
 static void batches_of_other_partitions_are_sent_to_make_room(void **state)
@@ -324,12 +342,17 @@ static void while_a_reservation_is_open_nothing_else_goes(void **state)
 static pthread_barrier_t in_sync;
 static pthread_t syncer;
 static _Atomic bool slow_once;
+static int slow_error; /* what it fails with at last; 0: well */
 
 static int slow_fdatasync(int fd)
 {
     if (pthread_equal(pthread_self(), syncer) && atomic_exchange(&slow_once, false)) {
         pthread_barrier_wait(&in_sync);
         pthread_barrier_wait(&in_sync);
+        if (slow_error != 0) {
+            errno = slow_error;
+            return -1;
+        }
     }
     return real.fdatasync(fd);
 }
@@ -339,7 +362,7 @@ static void *sync_slowly(void *store)
     syncer = pthread_self();
     atomic_store(&slow_once, true);
     rill__sys.fdatasync = slow_fdatasync;
-    thread_ok(rill_sync(store, WAIT_MS), "sync");
+    thread_ok(rill_sync(store, WAIT_MS) == (slow_error != 0 ? RILL_ERR_IO : 0) ? 0 : -1, "sync");
     return NULL;
 }
 
@@ -418,6 +441,32 @@ static void what_is_in_flight_at_close_is_reported_as_open(void **state)
     assert_int_equal(log_end_of(store, "t", 0), 2);
 }
 
+/* Another one's sync fails, and nobody is acknowledged after that. */
+static void what_is_in_flight_when_a_sync_fails_is_reported_so(void **state)
+{
+    rill *store = *state;
+    rill_producer *producer;
+    pthread_t thread;
+
+    test_topic(store, "t", 1);
+    producer = durable_producer(store);
+    if (producer == NULL) skip();
+    slow_error = EIO;
+    thread = begin_slow_sync(store);
+    OK(send_sized(producer, 0, 0, 8, 20));
+    assert_int_equal(reports.count, 0);
+    end_slow_sync(thread);
+    slow_error = 0;
+    FAILS(RILL_ERR_POISONED, rill_producer_flush(producer, WAIT_MS));
+    assert_int_equal(reports.count, 1);
+    assert_int_equal(reports.status[0], RILL_ERR_POISONED);
+    OK(rill_producer_close(producer, WAIT_MS));
+    FAILS(RILL_ERR_POISONED, rill_close(store));
+    *state = test_store_open();
+    assert_in_range(log_end_of(*state, "t", 0), 0, 2);
+    put(*state, "t", 0, 5, 1);
+}
+
 static void many_in_flight_are_settled_on_the_way(void **state)
 {
     rill *store = *state;
@@ -477,6 +526,74 @@ static void a_flush_waits_for_reports_of_another_thread(void **state)
     reported(1);
     OK(rill_producer_close(producer, WAIT_MS));
     pthread_barrier_destroy(&inside.barrier);
+}
+
+/* Whether another one waits for its report or not: its room is not free yet. */
+static void a_batch_that_is_reported_still_has_its_room(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+    pthread_t thread;
+
+    options.delivery = report_slowly;
+    options.buffer_bytes = 4096;
+    test_topic(store, "t", 3);
+    assert_int_equal(pthread_barrier_init(&inside.barrier, NULL, 2), 0);
+    for (int batches = 1; batches <= 2; batches++) {
+        reports.count = 0;
+        options.batch_bytes = 4096 / (uint32_t)batches;
+        producer = producer_open(store, &options);
+        for (int p = 0; p < batches; p++) OK(send_sized(producer, p, p, 8, 0));
+        thread = thread_start(flush_all, producer);
+        pthread_barrier_wait(&inside.barrier); /* in the first report */
+        FAILS(RILL_ERR_FULL, send_sized(producer, 2, 9, 8, 0));
+        for (int more = 1; more < batches; more++) {
+            pthread_barrier_wait(&inside.barrier);
+            pthread_barrier_wait(&inside.barrier);
+        }
+        pthread_barrier_wait(&inside.barrier);
+        thread_join(thread);
+        reported(batches);
+        OK(rill_producer_close(producer, WAIT_MS));
+    }
+    pthread_barrier_destroy(&inside.barrier);
+}
+
+enum { LARGE = 50000 }; /* so that each needs a segment of its own */
+
+static void report_and_send_again(void *arg, const rill_delivery *delivery)
+{
+    report(arg, delivery);
+    if (reports.count < 4)
+        inside.flushed = send_sized(inside.producer, 0, reports.count, LARGE, 0);
+}
+
+/* Each report sends one more, and nothing can be appended. */
+static void closing_goes_on_while_there_is_time_and_tells_the_first_failure(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = slow_options();
+
+    options.delivery = report_and_send_again;
+    test_topic(store, "t", 1);
+    for (int in_time = 0; in_time < 2; in_time++) {
+        reports.count = 10; /* sends no more */
+        inside.producer = producer_open(store, &options);
+        OK(send_sized(inside.producer, 0, 0, LARGE, 0));
+        OK(rill_producer_flush(inside.producer, WAIT_MS));
+        reports.count = 0;
+        OK(send_sized(inside.producer, 0, 0, LARGE, 0));
+        faults_fail(FAULT_RENAMEAT, NULL, 1, EIO, FAULT_DEAD);
+        FAILS(RILL_ERR_IO, rill_producer_close(inside.producer, in_time != 0 ? WAIT_MS : 0));
+        faults_clear();
+        assert_non_null(strstr(rill_errmsg(), "no new segment"));
+        assert_int_equal(reports.count, in_time != 0 ? 4 : 2);
+        assert_int_equal(reports.status[0], RILL_ERR_IO);
+        assert_int_equal(reports.status[1], in_time != 0 ? RILL_ERR_IO : RILL_ERR_CLOSED);
+        assert_int_equal(inside.flushed, in_time != 0 ? 0 : RILL_ERR_CLOSED);
+        assert_int_equal(log_end_of(store, "t", 0), in_time + 1);
+    }
 }
 
 static void report_and_flush(void *arg, const rill_delivery *delivery)
@@ -562,6 +679,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_REPORTS(a_buffer_that_is_too_small_makes_room_for_a_larger_one),
+        WITH_REPORTS(a_buffer_that_is_too_small_stays_if_there_is_room),
         WITH_REPORTS(batches_of_other_partitions_are_sent_to_make_room),
         WITH_REPORTS(without_room_the_wait_ends_in_time),
         WITH_REPORTS(a_batch_is_never_larger_than_the_topic_allows),
@@ -574,8 +692,11 @@ int main(void)
         WITH_REPORTS(while_a_reservation_is_open_nothing_else_goes),
         WITH_REPORTS(a_sync_that_takes_long_is_waited_for_so_long),
         WITH_REPORTS(what_is_in_flight_at_close_is_reported_as_open),
+        WITH_REPORTS(what_is_in_flight_when_a_sync_fails_is_reported_so),
         WITH_REPORTS(many_in_flight_are_settled_on_the_way),
         WITH_REPORTS(a_flush_waits_for_reports_of_another_thread),
+        WITH_REPORTS(a_batch_that_is_reported_still_has_its_room),
+        WITH_REPORTS(closing_goes_on_while_there_is_time_and_tells_the_first_failure),
         WITH_REPORTS(a_report_may_flush),
         WITH_REPORTS(without_memory_a_record_is_refused_and_a_larger_one_goes),
     };

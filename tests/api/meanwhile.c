@@ -18,6 +18,7 @@ static struct {
     int at; /* before the reading transaction of this number; 0: never */
     int count;
     void (*happen)(void);
+    int code; /* what every beginning answers, if not 0 */
 } between;
 
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn)
@@ -31,7 +32,7 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn)
         between.at = 0;
         between.happen();
     }
-    return real(env, parent, flags, txn);
+    return between.code != 0 ? between.code : real(env, parent, flags, txn);
 }
 
 /* ---- What is deleted ---- */
@@ -245,6 +246,24 @@ static void maintenance_sees_that_a_topic_is_gone(void **state)
     end();
 }
 
+/* Whether it was deleted cannot be seen: then it is what it looks like. */
+static void what_is_missing_is_damage_if_nobody_knows_better(void **state)
+{
+    struct topic *topic;
+    struct log *log;
+
+    (void)state;
+    begin();
+    OK(rill__topic_find(store->store, "t", &topic));
+    remove_topic_directory(topic->info.id);
+    between.code = MDB_BAD_TXN;
+    FAILS(RILL_ERR_CORRUPT, rill__partition_log(topic, 0, WAIT_MS, &log));
+    between.code = 0;
+    assert_non_null(strstr(rill_errmsg(), "topic t is in the catalogue, but"));
+    OK(rill_topic_delete(store, "t"));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_topic_may_go_in_another_process_at_any_time),
         cmocka_unit_test(a_group_may_go_at_any_time),
         cmocka_unit_test(what_was_assigned_may_be_gone),
+        cmocka_unit_test(what_is_missing_is_damage_if_nobody_knows_better),
         cmocka_unit_test(maintenance_sees_that_a_topic_is_gone),
     };
 

@@ -12,9 +12,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -219,6 +222,33 @@ static void another_copy_of_the_library_is_noticed(void **state)
     opens_with_all();
 }
 
+static int no_stat(int dir, const char *name, int flags, ...)
+{
+    mode_t mode;
+    va_list args;
+
+    va_start(args, flags);
+    mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(args, int) : 0;
+    va_end(args);
+    if (strncmp(name, "/proc/", 6) == 0 && strstr(name, "/stat") != NULL) {
+        errno = ENOENT;
+        return -1;
+    }
+    return real.openat(dir, name, flags, mode);
+}
+
+/* Without /proc nobody can tell; then it is not refused. */
+static void without_a_start_time_nobody_is_refused(void **state)
+{
+    (void)state;
+    child_does(open_it);
+    map_words();
+    atomic_store(&shared->processes[100].pid, rill__process_id());
+    rill__sys.openat = no_stat;
+    opens_with_all();
+    rill__sys = real;
+}
+
 static void more_processes_than_there_is_room_for_are_refused(void **state)
 {
     uint64_t start;
@@ -265,14 +295,57 @@ static void words_that_cannot_be_mapped_are_told(void **state)
     opens_with_all();
 }
 
-/* ---- Two stores in one process ---- */
+static void open_without_threads(void)
+{
+    rill_options options = {.size = sizeof options, .flags = RILL_OPEN_THREAD};
+    const struct rlimit none = {0, 0};
+    rill *store = NULL;
+    int rc;
+
+    if (setrlimit(RLIMIT_NPROC, &none) != 0) _exit(77);
+    if (geteuid() == 0) { /* who may do all is not limited; but it owns the files */
+        if (setresuid(65534, 65534, 0) != 0) _exit(77);
+        setfsuid(0);
+    }
+    rc = rill_open(test_path("store"), &options, &store);
+    if (rc == 0 || store != NULL || strstr(rill_errmsg(), "cannot start a thread") == NULL) {
+        fprintf(stderr, "%d, %s\n", rc, rill_errmsg());
+        _exit(1);
+    }
+    _exit(0);
+}
+
+static void without_a_thread_the_store_does_not_open(void **state)
+{
+    int status;
+    pid_t pid;
+
+    (void)state;
+    if (getenv("RILL_TEST_EMULATED") != NULL) skip(); /* the limit is the emulator's, too */
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        open_without_threads();
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+    opens_with_all();
+}
+
+/* ---- Stores in one process ---- */
 
 static void stores_are_closed_in_any_order(void **state)
 {
     rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
+    char memory[] = "/dev/shm/rill-test-XXXXXX"; /* another device, mostly */
     rill *stores[3];
+    rill *elsewhere = NULL;
 
     (void)state;
+    if (mkdtemp(memory) != NULL) OK(rill_open(memory, &options, &elsewhere));
     OK(rill_open(test_path("a"), &options, &stores[0]));
     OK(rill_open(test_path("b"), &options, &stores[1]));
     OK(rill_open(test_path("c"), &options, &stores[2]));
@@ -280,6 +353,8 @@ static void stores_are_closed_in_any_order(void **state)
     OK(rill_close(stores[1]));
     OK(rill_close(stores[0]));
     OK(rill_close(stores[2]));
+    OK(rill_close(elsewhere));
+    test_remove(memory);
     opens_with_all();
 }
 
@@ -293,9 +368,11 @@ int main(void)
         TEST(one_who_finishes_is_waited_for),
         TEST(one_of_another_machine_is_refused),
         TEST(another_copy_of_the_library_is_noticed),
+        TEST(without_a_start_time_nobody_is_refused),
         TEST(more_processes_than_there_is_room_for_are_refused),
         TEST(a_catalogue_lock_that_nobody_repaired_is_told),
         TEST(words_that_cannot_be_mapped_are_told),
+        TEST(without_a_thread_the_store_does_not_open),
         TEST(stores_are_closed_in_any_order),
     };
 

@@ -552,6 +552,46 @@ static void a_committed_offset_outside_of_the_log_is_told(void **state)
     OK(rill_consumer_close(consumer, 0));
 }
 
+static void without_a_group_nothing_is_committed_by_itself(void **state)
+{
+    rill_consumer_options options = {.size = sizeof options, .auto_commit_interval_ms = 1};
+    rill_position from = {"t", 0, -1, 0, NULL};
+    rill_consumer *consumer;
+
+    test_topic(*state, "t", 1);
+    put(*state, "t", 0, 0, 2);
+    consumer = consumer_open(*state, &options);
+    OK(rill_consumer_assign(consumer, &from, 1));
+    takes(consumer, 0, 2);
+    OK(rill_consumer_assign(consumer, &from, 1));
+    takes(consumer, 0, 2);
+    OK(rill_consumer_close(consumer, 0));
+}
+
+/* Until somebody commits for the group. */
+static void an_answer_to_the_reset_policy_may_come_from_elsewhere(void **state)
+{
+    rill_position from = {"t", 0, -1, RILL_OFFSET_NONE, NULL};
+    rill_position end = {"t", 0, -1, 2, NULL};
+    rill_consumer *consumer;
+    rill_consumer *other;
+    rill_record record;
+    size_t count;
+
+    test_topic(*state, "t", 1);
+    put(*state, "t", 0, 0, 2);
+    consumer = group_consumer(*state, "g", RILL_RESET_ERROR);
+    other = group_consumer(*state, "g", RILL_RESET_ERROR);
+    OK(rill_consumer_assign(consumer, &from, 1));
+    FAILS(RILL_ERR_NO_OFFSET, rill_consumer_poll(consumer, 0, &record, 1, &count));
+    OK(rill_consumer_commit(other, &end, 1));
+    takes_nothing(consumer);
+    put(*state, "t", 0, 2, 1);
+    takes(consumer, 2, 1);
+    OK(rill_consumer_close(other, 0));
+    OK(rill_consumer_close(consumer, 0));
+}
+
 static void what_is_deleted_is_not_committed(void **state)
 {
     rill_position positions[2] = {{"t", 0, -1, 0, NULL}, {"u", 0, -1, 0, NULL}};
@@ -692,6 +732,8 @@ int main(void)
         TEST(places_that_are_not_cannot_be_assigned),
         TEST(places_that_are_not_cannot_be_committed),
         TEST(a_committed_offset_outside_of_the_log_is_told),
+        TEST(without_a_group_nothing_is_committed_by_itself),
+        TEST(an_answer_to_the_reset_policy_may_come_from_elsewhere),
         TEST(what_is_deleted_is_not_committed),
         TEST(a_group_that_cannot_be_named_is_refused),
         TEST(closing_tells_the_first_of_several_failures),

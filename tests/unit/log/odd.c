@@ -53,6 +53,24 @@ static void epoch_below_zero(struct tail_copy *tail)
     tail->epoch = -1;
 }
 
+/* The mark is at the beginning; the words say less than the segment begins with. */
+static void a_tail_that_ends_before_its_segment_is_not_trusted(void **state)
+{
+    struct test_log *t = *state;
+    struct tail_copy tail;
+    int64_t end;
+
+    test_append_segments(t->log, 3);
+    end = rill__log_end(t->log);
+    tail = tail_of(t->log);
+    tail.end_offset = tail.base - 1;
+    rill__control_set_tail(t->log->control, &tail);
+    OK(test_log_restart(t));
+    assert_int_equal(t->recovered_count, 2);
+    assert_int_equal(rill__log_end(t->log), end);
+    test_check(t->log, 0, end);
+}
+
 static void a_wrong_tail_is_not_trusted(void **state)
 {
     struct test_log *t = *state;
@@ -158,6 +176,27 @@ static void a_mark_between_batches_is_told(void **state)
     assert_int_equal(tail_of(t->log).position, tail.position + 8);
     test_append_ok(t->log, 2, 100);
     assert_int_equal(rill__log_end(t->log), 4);
+}
+
+/* The last batch before the mark says that it has more records than it has. */
+static void a_batch_that_ends_behind_the_mark_is_told(void **state)
+{
+    struct test_log *t = *state;
+    struct batch_view view;
+    uint32_t position;
+
+    test_append_ok(t->log, 2, 100);
+    test_append_ok(t->log, 2, 100);
+    OK(rill__log_checkpoint(t->log));
+    position = test_position_of(t->log, 2, &view);
+    test_log_close(t);
+    test_flip(test_segment_path(0, "log"), position + BATCH_LAST_DELTA_AT, 8);
+    OK(test_log_reboot(t));
+    assert_non_null(strstr(t->said, "damaged"));
+    assert_int_equal(rill__log_end(t->log), 4);
+    test_append_ok(t->log, 1, 100);
+    assert_int_equal(rill__log_end(t->log), 5);
+    test_check(t->log, 0, 2);
 }
 
 /* A later version may give the bytes between a meaning. */
@@ -505,14 +544,22 @@ static void a_lost_segment_is_not_durable(void **state)
 {
     struct test_log *t = *state;
     struct log *other;
+    int64_t found;
     int64_t end;
 
     test_append_segments(t->log, 3);
     end = rill__log_end(t->log);
     other = test_log_second(t);
     assert_int_equal(unlink(test_segment_path(tail_of(t->log).base, "log")), 0);
+    faults_fail(FAULT_OPENAT, NULL, 3, EMFILE, FAULT_ONCE); /* two lists, a file between */
+    assert_int_not_equal(rill__log_sync(other, end, INT64_MAX), 0);
+    says("cannot list");
+    faults_clear();
     FAILS(RILL_ERR_CORRUPT, rill__log_sync(other, end, INT64_MAX));
     says("is missing");
+    faults_fail(FAULT_OPENAT, NULL, 2, EMFILE, FAULT_ONCE);
+    assert_int_not_equal(rill__log_offset_for_time(other, 1, &found), 0);
+    faults_clear();
     assert_true(rill__log_durable(t->log) < end);
     rill__log_close(other);
 }
@@ -537,12 +584,43 @@ static void a_segment_that_cannot_be_opened_takes_nothing(void **state)
 
     test_append_ok(t->log, 1, 100);
     OK(test_log_restart(t));
-    faults_fail(FAULT_OPENAT, ".log", 1, EMFILE, FAULT_ONCE);
-    assert_int_not_equal(test_append(t->log, 1, 100, false, &base), 0);
-    faults_clear();
-    assert_int_equal(rill__log_end(t->log), 1);
+    for (int n = 1; n < 4; n++) {
+        int64_t end = rill__log_end(t->log);
+        int rc;
+        faults_fail(FAULT_OPENAT, ".log", (uint64_t)n, EMFILE, FAULT_ONCE);
+        rc = test_append(t->log, 1, 100, false, &base);
+        assert_true(n > 1 || rc != 0);
+        faults_clear();
+        assert_int_equal(rill__log_end(t->log), rc == 0 ? end + 1 : end);
+        OK(test_log_restart(t));
+    }
     test_append_ok(t->log, 1, 100);
-    test_check(t->log, 0, 2);
+    test_check(t->log, 0, rill__log_end(t->log));
+}
+
+static void halves_of_a_roll_are_no_segments(void **state)
+{
+    struct test_log *t = *state;
+    int64_t end;
+    int64_t next;
+
+    test_append_segments(t->log, 2);
+    end = rill__log_end(t->log);
+    fclose(fopen(test_segment_path(end, "log"), "w"));
+    OK(rill__log_refresh(t->log));
+    OK(rill__log_base_after(t->log, tail_of(t->log).base, &next));
+    assert_int_equal(next, -1);
+    test_check(t->log, 0, end);
+}
+
+static void a_closed_log_gives_all_back_whoever_holds_it(void **state)
+{
+    struct test_log *t = *state;
+    struct segment *segment;
+
+    test_append_segments(t->log, 2);
+    OK(rill__log_pin(t->log, 0, false, &segment));
+    test_log_close(t); /* the end of the test sees whether all was given back */
 }
 
 static void a_prepared_segment_that_fails_halfway_is_removed(void **state)
@@ -609,6 +687,9 @@ static void what_does_not_fit_is_not_added(void **state)
     rill__batch_init(&batch, room, BATCH_HEADER_SIZE + 4);
     assert_false(rill__batch_add(&batch, &record, 1, NULL));
     assert_int_equal(batch.record_count, 0);
+    rill__batch_init(&batch, room, sizeof room);
+    record.value.size = ((size_t)1 << 30) + 1;
+    assert_false(rill__batch_add(&batch, &record, 1, NULL));
     /* A record whose value is larger than itself, with headers behind it. */
     rill__put32(room + RECORD_SIZE_AT, 64);
     rill__put32(room + RECORD_VALUE_SIZE_AT, 1000);
@@ -665,10 +746,12 @@ static void an_intent_that_cannot_be_is_not_followed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_LOG(a_tail_that_ends_before_its_segment_is_not_trusted),
         WITH_LOG(a_wrong_tail_is_not_trusted),
         WITH_LOG(a_tail_without_a_segment_and_with_an_end_is_not_trusted),
         WITH_LOG(a_mark_above_the_file_is_damage),
         WITH_LOG(a_mark_between_batches_is_told),
+        WITH_LOG(a_batch_that_ends_behind_the_mark_is_told),
         WITH_LOG(a_mark_with_more_in_it_is_not_read),
         WITH_LOG(what_is_not_ours_is_left_alone),
         WITH_LOG(what_cannot_be_removed_is_told),
@@ -685,6 +768,8 @@ int main(void)
         WITH_LOG(a_lost_segment_is_not_durable),
         WITH_LOG(segments_are_closed_when_the_store_has_too_many),
         WITH_LOG(a_segment_that_cannot_be_opened_takes_nothing),
+        WITH_LOG(halves_of_a_roll_are_no_segments),
+        WITH_LOG(a_closed_log_gives_all_back_whoever_holds_it),
         WITH_LOG(a_prepared_segment_that_fails_halfway_is_removed),
         WITH_LOG(a_batch_that_claims_a_later_time_is_passed_by),
         WITH_LOG(what_does_not_fit_is_not_added),

@@ -218,6 +218,20 @@ static uint8_t *node_of(uint8_t *page, int index)
     return page + at;
 }
 
+/* A leaf in use whose first value has pages of its own. */
+static bool has_overflow(uint8_t *page)
+{
+    const uint8_t *node = node_of(page, 0);
+    size_t rotten;
+    bool used;
+
+    if (page[10] != 2 || page[12] <= 16 || node >= page + 4096 - 16 || node[4] != 1) return false;
+    page[10] = 1; /* nobody minds if it is free */
+    used = rill__meta_verify(&heap, path, &rotten) != 0;
+    page[10] = 2;
+    return used;
+}
+
 static void pages_that_cannot_be_are_refused(void **state)
 {
     uint8_t *root;
@@ -240,6 +254,8 @@ static void pages_that_cannot_be_are_refused(void **state)
     fails_if_64(file.meta + 136, 0, "more pages than its map");
     page = (uint64_t)(root - file.bytes) / 4096;
     fails_if_64(file.meta + 136, page - 1, "");
+    for (uint8_t *at = file.bytes + 2 * 4096; at < file.bytes + file.size; at += 4096)
+        if (has_overflow(at)) fails_if_16(node_of(at, 0) + 2, 0x7fff, "beyond the pages");
     munmap(file.bytes, file.size);
 }
 
@@ -293,6 +309,9 @@ static void free_pages_that_cannot_be_are_refused(void **state)
     fails_if_16(first + 6, 511, "leaves the page");
     fails_if_64(first + 16, 1000, "longer than its value");
     fails_if_64(first + 24, 1, "beyond the pages");
+    for (int i = 0; i < (leaf[12] - 16) / 2; i++)
+        if (node_of(leaf, i)[16] > 1) /* with others behind it */
+            fails_if_64(node_of(leaf, i) + 24, 1, "beyond the pages");
     fails_if_64(first + 24, (uint64_t)(root_of(1) - file.bytes) / 4096, "is used twice");
     shorten_one_list(leaf);
     FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
