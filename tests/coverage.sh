@@ -63,13 +63,18 @@ awk -v least="${COVERAGE_MIN:-95}" '
     }' table || rc=1
 
 # A place: "FILE: TEXT", where TEXT is a part of the line; "TEXT | TEXT" are lines
-# that follow each other, the last one has the branch. "? " before it: taken now and
-# then. A reason: indented lines behind the places that it is for.
+# that follow each other, but for empty ones, and the last has the branch. "? "
+# before it: taken now and then. A reason: indented lines behind its places.
 awk -v show="${COVERAGE_SHOW:-}" '
     function complain(what) { print "tests/uncovered.txt: " what; bad = 1 }
-    function read_source(file,   n, line) {
+    function read_source(file,   n, line, number) {
         if (file in line_count) return
-        for (n = 0; (getline line < file) > 0;) source[file, ++n] = line
+        for (n = 0; (getline line < file) > 0;) {
+            number++
+            if (line ~ /^[ \t]*$/) continue
+            source[file, ++n] = line
+            number_of[file, n] = number
+        }
         close(file)
         line_count[file] = n
     }
@@ -86,7 +91,7 @@ awk -v show="${COVERAGE_SHOW:-}" '
         for (at = n; at <= line_count[file]; at++) {
             if (!matches(file, at, part, n)) continue
             if (found) { complain("more than one place is: " place); return }
-            found = at
+            found = number_of[file, at]
         }
         if (!found) complain("there is no such place: " place)
         else if ((file, found) in missed) listed[file, found] = 1

@@ -148,6 +148,11 @@ static void position_a_little_off(struct mark *mark)
     mark->position += 8;
 }
 
+static void durable_inside_a_batch(struct mark *mark)
+{
+    mark->durable_end = 3;
+}
+
 static void a_mark_above_the_file_is_damage(void **state)
 {
     struct test_log *t = *state;
@@ -176,6 +181,22 @@ static void a_mark_between_batches_is_told(void **state)
     assert_int_equal(tail_of(t->log).position, tail.position + 8);
     test_append_ok(t->log, 2, 100);
     assert_int_equal(rill__log_end(t->log), 4);
+}
+
+static void a_mark_inside_a_batch_is_told(void **state)
+{
+    struct test_log *t = *state;
+
+    test_append_ok(t->log, 2, 100);
+    test_append_ok(t->log, 2, 100);
+    OK(rill__log_checkpoint(t->log));
+    test_log_close(t);
+    change_mark(durable_inside_a_batch);
+    OK(test_log_reboot(t));
+    assert_non_null(strstr(t->said, "does not lead to the durable mark"));
+    assert_int_equal(rill__log_end(t->log), 3);
+    test_append_ok(t->log, 1, 100);
+    test_check(t->log, 0, 2);
 }
 
 /* The last batch before the mark says that it has more records than it has. */
@@ -751,6 +772,7 @@ int main(void)
         WITH_LOG(a_tail_without_a_segment_and_with_an_end_is_not_trusted),
         WITH_LOG(a_mark_above_the_file_is_damage),
         WITH_LOG(a_mark_between_batches_is_told),
+        WITH_LOG(a_mark_inside_a_batch_is_told),
         WITH_LOG(a_batch_that_ends_behind_the_mark_is_told),
         WITH_LOG(a_mark_with_more_in_it_is_not_read),
         WITH_LOG(what_is_not_ours_is_left_alone),
