@@ -178,7 +178,6 @@ int rill__topic_delete(struct store *store, const char *name)
 {
     struct meta_topic info;
     struct topic *topic;
-    struct log *log;
     char directory[TOPIC_DIRECTORY_SIZE];
     int rc = rill__topic_find(store, name, &topic);
 
@@ -189,7 +188,7 @@ int rill__topic_delete(struct store *store, const char *name)
     atomic_store(&topic->gone, true);
     /* Others have the control blocks mapped; that is where they see it. */
     for (uint32_t p = 0; p < info.partition_count; p++)
-        if (rill__partition_log(topic, (int32_t)p, 1000, &log) == 0) rill__log_mark_deleted(log);
+        rill__partition_mark_deleted(topic, (int32_t)p);
     rill__topic_directory(info.id, directory);
     rc = remove_topic_directory(store, directory);
     return rc == 0 ? rill__dir_sync(&store->dir) : rc;

@@ -112,6 +112,8 @@ int rill__topic_find(struct store *store, const char *name, struct topic **topic
 int rill__check_name(const char *what, const char *name);
 /* The partition's log, opened and recovered if need be. */
 int rill__partition_log(struct topic *topic, int32_t partition, int timeout_ms, struct log **log);
+/* Tells every process that uses it that the partition is gone. */
+void rill__partition_mark_deleted(struct topic *topic, int32_t partition);
 void rill__topics_close(struct store *store);
 /* Removes directories of topics that are not in the catalogue. */
 int rill__topics_sweep(struct store *store);

@@ -192,6 +192,23 @@ int rill__partition_log(struct topic *topic, int32_t number, int timeout_ms, str
     return rc;
 }
 
+/* A log that was not in use does not stay open for this. */
+void rill__partition_mark_deleted(struct topic *topic, int32_t number)
+{
+    struct partition *partition = &topic->partitions[number];
+    struct log *log;
+
+    rill__mutex_lock(&topic->lock);
+    log = atomic_load_explicit(&partition->log, memory_order_relaxed);
+    if (log != NULL) {
+        rill__log_mark_deleted(log);
+    } else if (open_log(partition, 1000, &log) == 0) {
+        rill__log_mark_deleted(log);
+        rill__log_close(log);
+    }
+    rill__mutex_unlock(&topic->lock);
+}
+
 void rill__topics_close(struct store *store)
 {
     while (store->topics != NULL) {
