@@ -215,8 +215,7 @@ static bool has_records(const struct rill_consumer *c)
 {
     for (size_t i = 0; i < c->part_count; i++) {
         const struct assigned *part = c->parts[i];
-        if (!part->paused && !part->failed &&
-            rill__assigned_end(c, part) > rill__assigned_position(part))
+        if (!part->paused && rill__assigned_end(c, part) > rill__assigned_position(part))
             return true;
     }
     return false;

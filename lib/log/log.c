@@ -362,7 +362,8 @@ static void take_idle(struct log *log)
     atomic_fetch_sub_explicit(log->config.idle_segments, 1, memory_order_relaxed);
 }
 
-/* The one that has been idle longest, if there are too many; out of the list. */
+/* The one that has been idle longest, if there are too many; out of the list.
+ * One is idle: whoever calls has just put it there. */
 static struct segment *too_many_idle(struct log *log)
 {
     struct segment *oldest = NULL;
@@ -372,7 +373,6 @@ static struct segment *too_many_idle(struct log *log)
         return NULL;
     for (struct segment *s = log->segments; s != NULL; s = s->next)
         if (s->references == 0) oldest = s;
-    if (oldest == NULL) return NULL;
     unlink_segment(log, oldest);
     take_idle(log);
     return oldest;

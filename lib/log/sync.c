@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "log/inner.h"
+#include <inttypes.h>
 
 #define RETRY_NS (INT64_C(50) * 1000 * 1000) /* a dead syncer is noticed so soon */
 
@@ -107,10 +108,14 @@ static int sync_segments(struct log *log, const struct tail_copy *tail)
     int64_t base;
     int rc = rill__log_base_of(log, rill__log_durable(log), &base);
 
-    while (rc == 0 && base >= 0) {
+    while (rc == 0) {
         rc = sync_segment(log, base);
         if (rc != 0 || base == tail->base) break;
         rc = rill__log_base_after(log, base, &base);
+        if (rc == 0 && base < 0)
+            rc = rill__fail(RILL_ERR_CORRUPT,
+                            "%s: segment %" PRId64 " is missing, it cannot be synced",
+                            log->dir.name, tail->base);
     }
     if (rc == 0 && tail->base > atomic_load(&log->control->directory_base)) {
         rc = rill__dir_sync(&log->dir);

@@ -179,26 +179,30 @@ int rill__meta_check_value(struct meta *meta, const MDB_val *key, MDB_val *value
                       meta->path, *(const char *)key->mv_data);
 }
 
+/* That the key there, if there is one, verifies. */
+static int check_before(struct meta *meta, MDB_cursor *cursor, MDB_cursor_op where)
+{
+    MDB_val key;
+    MDB_val value;
+    int rc = rill__meta_failed(meta, mdb_cursor_get(cursor, &key, &value, where), "reading");
+
+    if (rc == RILL_ERR_NOT_FOUND) return 0;
+    return rc != 0 ? rc : rill__meta_check_value(meta, &key, &value);
+}
+
 /* The first key from *key on, RILL_ERR_NOT_FOUND if there is none; it and the
  * one before it verify. */
 static int find(struct meta *meta, MDB_txn *txn, MDB_val *key, MDB_val *value)
 {
     MDB_cursor *cursor;
-    MDB_val before;
-    MDB_val its;
-    int code;
     int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
 
     if (rc != 0) return rc;
     rc = rill__meta_failed(meta, mdb_cursor_get(cursor, key, value, MDB_SET_RANGE), "reading");
-    code = rc == 0                    ? mdb_cursor_get(cursor, &before, &its, MDB_PREV)
-           : rc == RILL_ERR_NOT_FOUND ? mdb_cursor_get(cursor, &before, &its, MDB_LAST)
-                                      : MDB_NOTFOUND;
     if (rc == 0) rc = rill__meta_check_value(meta, key, value);
-    if (code == 0 && (rc == 0 || rc == RILL_ERR_NOT_FOUND)) {
-        int found = rc;
-        rc = rill__meta_check_value(meta, &before, &its);
-        if (rc == 0) rc = found;
+    if (rc == 0 || rc == RILL_ERR_NOT_FOUND) {
+        int before_rc = check_before(meta, cursor, rc == 0 ? MDB_PREV : MDB_LAST);
+        if (before_rc != 0) rc = before_rc;
     }
     mdb_cursor_close(cursor);
     return rc;
@@ -305,7 +309,7 @@ static void hold_room(struct meta *meta)
     struct file data = FILE_NONE;
     uint64_t size;
 
-    if (mdb_env_get_fd(meta->env, &data.fd) != 0) return;
+    mdb_env_get_fd(meta->env, &data.fd); /* an open one has it */
     if (rill__file_size(&data, &size) == 0) rill__file_reserve(&data, size + ROOM_BYTES);
 }
 
