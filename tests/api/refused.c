@@ -140,7 +140,7 @@ static void take_back(void *arg, void *memory)
 
 static void a_handle_that_finds_no_memory_leaves_the_store_open(void **state)
 {
-    bool none_left = false;
+    static bool none_left; /* the store outlives the test */
     rill_options options = {.size = sizeof options,
                             .allocator = {give, resize, take_back, &none_left}};
     rill *second = NULL;
