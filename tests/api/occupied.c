@@ -161,10 +161,31 @@ static void one_who_does_not_finish_is_not_waited_for_for_ever(void **state)
     atomic_store(&shared->incarnation, 0);
     does_not_open(RILL_ERR_TIMEOUT, "no process finishes opening it");
     atomic_store(&shared->incarnation, 5);
-    shared->magic = 0;
-    does_not_open(RILL_ERR_TIMEOUT, "no process finishes opening it");
     end_child();
     opens_with_all();
+}
+
+static void one_of_another_version_is_refused(void **state)
+{
+    (void)state;
+    child_does(open_it);
+    map_words();
+    shared->magic ^= UINT64_C(1) << 56;
+    does_not_open(RILL_ERR_UNSUPPORTED, "another version of the library");
+    end_child();
+    opens_with_all();
+}
+
+/* As a process in the store holds its slots' bytes; who, nobody can tell. */
+static int hold_slots(int first, int count)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 256 + first, .l_len = count};
+    int fd = open(test_path("store/shared"), O_RDWR | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    return fd;
 }
 
 static void *finish(void *arg)
@@ -208,18 +229,24 @@ static void one_of_another_machine_is_refused(void **state)
 static void another_copy_of_the_library_is_noticed(void **state)
 {
     struct process_slot *slot;
+    int fd;
 
     (void)state;
     child_does(open_it);
     map_words();
     slot = &shared->processes[100];
     atomic_store(&slot->start, rill__process_start(rill__process_id()));
+    atomic_store(&slot->pid_space, rill__pid_namespace());
     atomic_store(&slot->pid, rill__process_id());
+    opens_with_all(); /* it has been closed: nobody holds its byte */
+    fd = hold_slots(100, 1);
     does_not_open(RILL_ERR_BUSY, "another copy of the library");
+    atomic_store(&slot->pid_space, 1); /* another process in another container */
+    opens_with_all();
+    atomic_store(&slot->pid_space, rill__pid_namespace());
     atomic_store(&slot->start, 1); /* an earlier process had the same number */
     opens_with_all();
-    atomic_store(&slot->pid, 0);
-    opens_with_all();
+    close(fd);
 }
 
 static int no_stat(int dir, const char *name, int flags, ...)
@@ -251,20 +278,16 @@ static void without_a_start_time_nobody_is_refused(void **state)
 
 static void more_processes_than_there_is_room_for_are_refused(void **state)
 {
-    uint64_t start;
+    int fd;
 
     (void)state;
     child_does(open_it);
     map_words();
-    start = rill__process_start(child);
-    for (int i = 0; i < PROCESSES_MAX; i++) {
-        atomic_store(&shared->processes[i].start, start);
-        atomic_store(&shared->processes[i].pid, child);
-    }
+    fd = hold_slots(1, PROCESSES_MAX - 1);
     does_not_open(RILL_ERR_BUSY, "is open in 256 processes already");
-    atomic_store(&shared->processes[255].start, start + 1); /* that one has died */
+    close(fd); /* they have died */
     opens_with_all();
-    assert_int_equal(atomic_load(&shared->processes[255].pid), 0);
+    assert_int_equal(atomic_load(&shared->processes[1].pid), 0);
 }
 
 static void a_catalogue_lock_that_nobody_repaired_is_told(void **state)
@@ -367,6 +390,7 @@ int main(void)
         TEST(one_who_does_not_finish_is_not_waited_for_for_ever),
         TEST(one_who_finishes_is_waited_for),
         TEST(one_of_another_machine_is_refused),
+        TEST(one_of_another_version_is_refused),
         TEST(another_copy_of_the_library_is_noticed),
         TEST(without_a_start_time_nobody_is_refused),
         TEST(more_processes_than_there_is_room_for_are_refused),
