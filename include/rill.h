@@ -443,7 +443,13 @@ RILL_API int rill_producer_abandon(rill_producer *producer);
 typedef struct rill_consumer rill_consumer;
 
 /* How a group shares partitions out. */
-enum rill_assignor { RILL_ASSIGN_RANGE = 0, RILL_ASSIGN_ROUND_ROBIN = 1 };
+enum rill_assignor {
+    RILL_ASSIGN_RANGE = 0,              /* topic by topic, in contiguous ranges */
+    RILL_ASSIGN_ROUND_ROBIN = 1,        /* all partitions dealt in a circle */
+    RILL_ASSIGN_STICKY = 2,             /* balanced, and the fewest moves */
+    RILL_ASSIGN_COOPERATIVE_STICKY = 3, /* the same; Kafka's name for it */
+    RILL_ASSIGN_OWN = 4                 /* the application's, by a callback */
+};
 
 typedef struct rill_consumer_options {
     size_t size;                      /* sizeof(rill_consumer_options) */
