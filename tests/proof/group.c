@@ -249,7 +249,8 @@ static void check_move(const struct group_event *e, const struct group_place *ol
         DEMAND(owner == NULL || owner->away || gave_up);
     }
     if (now->owner != 0 && now->owner != old->owner) {
-        bool inherited = took_over(now->owner, old->owner) && now->since == old->since;
+        bool inherited =
+            took_over(now->owner, old->owner) && now->since == old->since && !old->leaving;
         DEMAND(inherited || now->since == after.generation);
         DEMAND(inherited || now->since > old->since || old->owner == 0);
         DEMAND(was_told(actions, count, GROUP_ASSIGN, now->owner));
@@ -295,6 +296,26 @@ static void check_actions(const struct group_event *e, const struct group_action
             break;
         }
     }
+}
+
+/* A static member that goes keeps its place; who comes for it gets what it had. */
+static void check_static(const struct group_event *e)
+{
+    const struct group_member *m;
+
+    if (e->kind == GROUP_LEAVE || e->kind == GROUP_DIED) {
+        m = member_in(&after, e->member);
+        if (member_in(&before, e->member) == NULL) return;
+        DEMAND((m != NULL) == (instance_before(e->member) != NULL));
+        DEMAND(m == NULL || (m->away && !m->asked));
+    }
+    for (uint64_t t = 0; t < TOPICS && e->kind == GROUP_JOIN; t++)
+        for (int p = 0; p < PARTITIONS; p++) {
+            const struct group_place *old = &before.places[t][p];
+            const struct group_place *now = &after.places[t][p];
+            if (old->owner == 0 || old->leaving || !took_over(e->member, old->owner)) continue;
+            DEMAND(now->owner == e->member && now->since == old->since);
+        }
 }
 
 /* Exactly those who are late. */
@@ -405,6 +426,7 @@ static int step(struct group_event *e)
         for (int p = 0; p < PARTITIONS; p++)
             check_move(e, &before.places[t][p], &after.places[t][p], actions, count);
     check_actions(e, actions, count);
+    check_static(e);
     if (e->kind == GROUP_TICK) check_expelled(e);
     if (e->kind != GROUP_TICK && e->kind != GROUP_JOIN && e->kind != GROUP_LEAVE &&
         e->kind != GROUP_DIED && e->kind != GROUP_REMOVE)
@@ -904,7 +926,7 @@ static void run_one(uint64_t seed)
 int main(void)
 {
     uint64_t seed = proof_seed();
-    uint64_t budget = proof_budget(1000000, getenv("RILL_TEST_SLOW") != NULL ? 3000 : 12000);
+    uint64_t budget = proof_budget(5000000, getenv("RILL_TEST_SLOW") != NULL ? 6000 : 60000);
 
     rill__set_bug_handler(note_broken);
     rill__heap_init(&heap, NULL, 0);
