@@ -117,6 +117,29 @@ static int refresh(struct coordinator *c)
     return rc == RILL_ERR_NOT_FOUND ? load(c, NULL) : rc;
 }
 
+struct copying {
+    struct heap *heap;
+    struct group *group;
+};
+
+static int copy_record(void *arg, const struct meta_group *record)
+{
+    struct copying *copying = arg;
+
+    if (record->state_size == 0)
+        return rill__group_new(copying->heap, record->generation, 1, &copying->group);
+    return rill__group_decode(copying->heap, record->state, record->state_size, &copying->group);
+}
+
+int rill__group_copy(struct store *store, const char *name, struct group **copy)
+{
+    struct copying copying = {&store->heap, NULL};
+    int rc = rill__meta_group_look(store->meta, name, copy_record, &copying);
+
+    if (rc == 0) *copy = copying.group;
+    return rc;
+}
+
 /* ---- Signs of life ---------------------------------------------------- */
 
 /* What the kernel said about each process, asked once per look. */
@@ -476,14 +499,12 @@ int rill__coordinator_plan(struct coordinator *c, struct membership *m, uint32_t
 {
     struct group_event event = {.kind = GROUP_PLANNED, .member = m->id, .round = round};
     struct group_plan_input *in = NULL;
-    int rc;
+    struct group *copy; /* of our own: others may step while the application thinks */
+    int rc = rill__group_copy(c->store, c->name, &copy);
 
-    rill__mutex_lock(&c->lock);
-    rc = refresh(c);
-    if (rc == 0) rc = rill__group_plan_input(c->group, &in);
-    rill__mutex_unlock(&c->lock);
     if (rc != 0) return rc;
-    rc = call_assignor(in, options, &c->store->heap);
+    rc = rill__group_plan_input(copy, &in);
+    if (rc == 0) rc = call_assignor(in, options, &c->store->heap);
     if (rc == 0) {
         event.owners = in->owners;
         event.owner_count = in->owner_count;
@@ -492,6 +513,7 @@ int rill__coordinator_plan(struct coordinator *c, struct membership *m, uint32_t
         if (rc == RILL_ERR_STATE || rc == RILL_ERR_NOT_FOUND) rc = 0;
     }
     rill__free(&c->store->heap, in);
+    rill__group_free(copy);
     return rc;
 }
 

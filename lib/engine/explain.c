@@ -160,7 +160,7 @@ static void tell_member(struct teller *t, const struct group_member *m)
 
 struct owner_walk {
     struct teller *t;
-    const struct group *group;
+    struct group *group;
     const char *name;
     const char *topic; /* only this one's; NULL: all */
     int32_t partition;
@@ -224,36 +224,16 @@ static const char *const group_states[] = {
     [GROUP_STABLE] = "every partition is where it should be",
 };
 
-static int take_snapshot(void *arg, const struct meta_group *record)
-{
-    struct owner_walk *walk = arg;
-    struct group *group = NULL;
-    int rc = record->state_size == 0
-                 ? rill__group_new(&walk->t->store->heap, record->generation, 1, &group)
-                 : rill__group_decode(&walk->t->store->heap, record->state, record->state_size,
-                                      &group);
-
-    walk->group = group;
-    return rc;
-}
-
-/* A copy of the group; the caller frees it. */
-static int snapshot(struct teller *t, const char *name, struct owner_walk *walk)
-{
-    *walk = (struct owner_walk){.t = t, .name = name};
-    return rill__meta_group_look(t->store->meta, name, take_snapshot, walk);
-}
-
 static int explain_group(struct teller *t, const char *name)
 {
-    struct owner_walk walk;
+    struct owner_walk walk = {.t = t, .name = name};
     struct group_member member;
     rill_fact fact = fact_of(RILL_FACT_GROUP, RILL_LOG_INFO);
     enum group_state state;
     int rc = rill__check_name("group", name);
 
     if (rc == 0) rc = rill__members_open(t->store);
-    if (rc == 0) rc = snapshot(t, name, &walk);
+    if (rc == 0) rc = rill__group_copy(t->store, name, &walk.group);
     if (rc != 0) return rc;
     t->group = name;
     state = rill__group_state(walk.group);
@@ -266,7 +246,7 @@ static int explain_group(struct teller *t, const char *name)
         tell_member(t, &member);
     if (t->stop == 0) rill__group_places(walk.group, tell_owner, &walk);
     t->group = NULL;
-    rill__group_free((struct group *)(uintptr_t)walk.group);
+    rill__group_free(walk.group);
     return 0;
 }
 
@@ -327,19 +307,17 @@ static void tell_log(struct teller *t, struct topic *topic, int32_t partition, s
 static int tell_readers(struct teller *t, const char *topic, int32_t partition)
 {
     char name[RILL_TOPIC_NAME_MAX + 1] = "";
-    struct owner_walk walk;
+    struct owner_walk walk = {.t = t, .name = name, .topic = topic, .partition = partition};
     int32_t generation;
     int rc;
 
     while (t->stop == 0 && (rc = rill__meta_group_after(t->store->meta, name, name, sizeof name,
                                                         &generation)) == 0) {
-        rc = snapshot(t, name, &walk);
+        rc = rill__group_copy(t->store, name, &walk.group);
         if (rc == RILL_ERR_NOT_FOUND) continue; /* deleted meanwhile */
         if (rc != 0) return rc;
-        walk.topic = topic;
-        walk.partition = partition;
         rill__group_places(walk.group, tell_owner, &walk);
-        rill__group_free((struct group *)(uintptr_t)walk.group);
+        rill__group_free(walk.group);
     }
     return t->stop != 0 || rc == RILL_ERR_NOT_FOUND ? 0 : rc;
 }

@@ -141,6 +141,7 @@ static struct client {
 } clients[CLIENTS];
 static size_t client_count;
 static uint32_t common_assignors; /* what members of this run can, mostly */
+static bool alike;                /* in this run all subscribe to the same */
 
 static struct client *client_of(uint64_t id)
 {
@@ -215,6 +216,7 @@ static bool was_told(const struct group_action *actions, size_t count,
 }
 
 static struct snapshot before;
+static bool was_shared; /* all had one subscription */
 static struct snapshot after;
 
 /* Texts of members that may be freed by the step. */
@@ -333,6 +335,50 @@ static void check_expelled(const struct group_event *e)
     }
 }
 
+/* Do all members want the same, and have they shared it evenly? */
+static bool is_even(const struct snapshot *s, enum group_state state)
+{
+    size_t least = SIZE_MAX;
+    size_t most = 0;
+
+    if (state != GROUP_STABLE) return false;
+    for (size_t i = 0; i < s->member_count; i++) {
+        if (s->members[i].owned < least) least = s->members[i].owned;
+        if (s->members[i].owned > most) most = s->members[i].owned;
+    }
+    return most - least <= 1;
+}
+
+/* Balanced by sticky, and members only come or only go: those who go leave the
+ * others theirs, those who come are given a fair share and not more. */
+static void check_sticky(enum group_state state)
+{
+    size_t leaving = 0;
+    size_t partitions = 0;
+    size_t come = 0;
+    size_t gone = 0;
+
+    if (rill__group_assignor(group) != RILL_ASSIGN_STICKY &&
+        rill__group_assignor(group) != RILL_ASSIGN_COOPERATIVE_STICKY)
+        return;
+    if (!was_shared || !is_even(&before, state) || after.member_count == 0 ||
+        rill__group_subscription_at(group, 1) != NULL)
+        return;
+    for (size_t i = 0; i < before.member_count; i++)
+        gone += member_in(&after, before.members[i].id) == NULL;
+    for (size_t i = 0; i < after.member_count; i++)
+        come += member_in(&before, after.members[i].id) == NULL;
+    for (uint64_t t = 0; t < TOPICS; t++)
+        for (int p = 0; p < PARTITIONS; p++) {
+            if (after.there[t][p] != before.there[t][p]) return; /* others than before */
+            partitions += after.there[t][p];
+            leaving += after.places[t][p].leaving;
+        }
+    if (come == 0) DEMAND(leaving == 0);
+    if (gone == 0)
+        DEMAND(leaving <= come * ((partitions + after.member_count - 1) / after.member_count));
+}
+
 /* What members in the group believe is so, and is therefore nobody else's. */
 static void check_beliefs(void)
 {
@@ -393,10 +439,12 @@ enum { KILLED = 1 };
 static int step(struct group_event *e)
 {
     const struct group_action *actions;
+    enum group_state state = rill__group_state(group);
     size_t count;
     int rc;
 
     if (bad) return KILLED;
+    was_shared = rill__group_subscription_at(group, 1) == NULL;
     step_number++;
     e->now_ms = now_ms;
     take_snapshot(&before);
@@ -427,6 +475,7 @@ static int step(struct group_event *e)
             check_move(e, &before.places[t][p], &after.places[t][p], actions, count);
     check_actions(e, actions, count);
     check_static(e);
+    if (e->kind != GROUP_SUBSCRIBE && e->kind != GROUP_TOPICS) check_sticky(state);
     if (e->kind == GROUP_TICK) check_expelled(e);
     if (e->kind != GROUP_TICK && e->kind != GROUP_JOIN && e->kind != GROUP_LEAVE &&
         e->kind != GROUP_DIED && e->kind != GROUP_REMOVE)
@@ -504,8 +553,8 @@ static void choose_topics(struct client *c)
     static const char *const usual[] = {"A", "AB", "ABCDEF", "EF", "C"};
     size_t n = 0;
 
-    if (roll(2) == 0) {
-        snprintf(c->text, sizeof c->text, "%s", usual[roll(5)]);
+    if (alike || roll(2) == 0) {
+        snprintf(c->text, sizeof c->text, "%s", usual[alike ? 2 : roll(5)]);
         return;
     }
     for (char slot = 'A'; slot < 'A' + SLOTS; slot++)
@@ -909,6 +958,7 @@ static void run_one(uint64_t seed)
     now_ms = 1000;
     client_count = 2 + roll(roll(4) == 0 ? CLIENTS - 1 : 12);
     common_assignors = can[roll(sizeof can / sizeof can[0])];
+    alike = roll(4) == 0;
     for (int i = 0; i < SLOTS; i++) change_catalogue();
     DEMAND(rill__group_new(&heap, 0, 0, &group) == 0);
     for (uint64_t i = 0; step_number < end && i < 20 * RUN_STEPS && !bad; i++) {
