@@ -36,8 +36,6 @@
 #include "group/inner.h"
 #include <stdlib.h>
 
-#define NOBODY UINT32_MAX
-
 /* Where a topic is in the list that is sorted by name. */
 struct topic_place {
     uint64_t topic;
@@ -125,7 +123,7 @@ static size_t topic_index(const struct sticky *s, uint64_t topic)
 
 /* The member becomes the holder, if there is such a partition and nobody else
  * was it before. */
-static bool claim(struct sticky *s, size_t t, int32_t partition, uint32_t member)
+static bool claim_place(struct sticky *s, size_t t, int32_t partition, uint32_t member)
 {
     uint32_t *holder;
 
@@ -168,7 +166,8 @@ static int assign_by_count(struct sticky *s)
         const struct member *m = s->members[i];
         for (size_t o = 0; o < m->owned_count; o++) {
             size_t t = topic_index(s, m->owned[o].topic);
-            if (t < s->topic_count) room[i] += claim(s, t, m->owned[o].partition, (uint32_t)i);
+            if (t < s->topic_count)
+                room[i] += claim_place(s, t, m->owned[o].partition, (uint32_t)i);
         }
     }
     share_out(room, s->member_count, partition_count);
@@ -495,7 +494,7 @@ static int assign_by_flow(struct sticky *s)
         for (size_t o = 0; o < m->owned_count; o++) {
             size_t t = topic_index(s, m->owned[o].topic);
             struct flow_edge *e = t < s->topic_count ? edge_of(&f, t, (uint32_t)i) : NULL;
-            if (e != NULL) e->held += claim(s, t, m->owned[o].partition, (uint32_t)i);
+            if (e != NULL) e->held += claim_place(s, t, m->owned[o].partition, (uint32_t)i);
         }
     }
     give_all(&f);
@@ -507,7 +506,7 @@ out:
 
 /* ---- The assignor --------------------------------------------------------- */
 
-static int plan_owners(const struct sticky *s)
+static int flow_owners(const struct sticky *s)
 {
     for (size_t t = 0; t < s->topic_count; t++) {
         for (size_t p = s->starts[t]; p < s->starts[t + 1]; p++) {
@@ -527,7 +526,7 @@ int rill__assign_sticky(struct heap *heap, struct member **members, size_t count
     if (count == 0) return 0;
     rc = collect_topics(&s);
     if (rc == 0) rc = s.alike ? assign_by_count(&s) : assign_by_flow(&s);
-    if (rc == 0) rc = plan_owners(&s);
+    if (rc == 0) rc = flow_owners(&s);
     rill__free(heap, s.topics);
     rill__free(heap, s.places);
     rill__free(heap, s.starts);
