@@ -626,6 +626,22 @@ RILL_API int rill_consumer_lag(rill_consumer *consumer, const char *topic, int32
 RILL_API int rill_consumer_commit(rill_consumer *consumer, const rill_position *positions,
                                   size_t position_count);
 
+/* What became of a commit; status as rill_consumer_commit returns it, rill_errmsg()
+ * says no more. The positions live during the call. It may call what a
+ * rill_rebalance_fn may. */
+typedef void (*rill_commit_fn)(void *arg, rill_consumer *consumer, int status,
+                               const rill_position *positions, size_t position_count);
+
+/* As rill_consumer_commit, later: by the store's thread (RILL_OPEN_THREAD), else by
+ * the next poll, commit, unsubscribe or close of this consumer, which also call
+ * callback (NULL: nobody asks). In the order of the calls; a rill_consumer_commit
+ * comes behind them.
+ * Errors: RILL_ERR_FULL 1,000 are waiting; RILL_ERR_RANGE, RILL_ERR_STATE,
+ *         RILL_ERR_NOT_FOUND at once; the others by the callback. */
+RILL_API int rill_consumer_commit_async(rill_consumer *consumer, const rill_position *positions,
+                                        size_t position_count, rill_commit_fn callback,
+                                        void *arg);
+
 /* The group's committed offset, RILL_OFFSET_NONE if none, into *position;
  * its metadata string is copied to metadata (at most metadata_size bytes with
  * the final 0; NULL if not wanted), position->metadata points to it.

@@ -207,6 +207,18 @@ int rill_consumer_commit(rill_consumer *consumer, const rill_position *positions
     return rc;
 }
 
+int rill_consumer_commit_async(rill_consumer *consumer, const rill_position *positions,
+                               size_t position_count, rill_commit_fn callback, void *arg)
+{
+    int rc;
+
+    rc = begin("rill_consumer_commit_async", consumer);
+    if (rc != 0) return rc;
+    rc = rill__consumer_commit_async(consumer, positions, position_count, callback, arg);
+    rill__consumer_leave(consumer);
+    return rc;
+}
+
 int rill_consumer_committed(rill_consumer *consumer, const char *topic, int32_t partition,
                             rill_position *position, char *metadata, size_t metadata_size)
 {

@@ -148,43 +148,6 @@ void rill__assigned_clear(struct rill_consumer *c)
     rill__assigned_drop(c);
 }
 
-/* ---- Committing what was handed out ----------------------------------- */
-
-int rill__commit_positions(struct rill_consumer *c, bool only_going)
-{
-    struct meta_offset *offsets;
-    int32_t *since;
-    size_t count = 0;
-    int rc = 0;
-
-    if (c->coordinator == NULL || c->part_count == 0) return 0;
-    offsets = rill__alloc(&c->store->heap, c->part_count * (sizeof *offsets + sizeof *since));
-    if (offsets == NULL) return RILL_ERR_NO_MEMORY;
-    since = (int32_t *)(offsets + c->part_count);
-    for (size_t i = 0; i < c->part_count; i++) {
-        struct assigned *part = c->parts[i];
-        int64_t position = rill__assigned_position(part);
-        if (part->unresolved || position == part->committed || rill__log_is_deleted(part->log))
-            continue;
-        if (only_going && !part->goes) continue;
-        memcpy(offsets[count].topic_id, part->topic->info.id, 16);
-        offsets[count].partition = part->partition;
-        offsets[count].leader_epoch = part->epoch;
-        offsets[count].offset = position;
-        offsets[count].committed_ms = rill__now_ms();
-        since[count++] = part->since;
-    }
-    if (count > 0)
-        rc = rill__coordinator_commit(c->coordinator,
-                                      c->subscription != NULL ? &c->membership : NULL, offsets,
-                                      since, count);
-    for (size_t i = 0; i < c->part_count && rc == 0; i++)
-        if (!only_going || c->parts[i]->goes)
-            c->parts[i]->committed = rill__assigned_position(c->parts[i]);
-    rill__free(&c->store->heap, offsets);
-    return rc;
-}
-
 /* ---- By hand ---------------------------------------------------------- */
 
 static int add_position(struct rill_consumer *c, const rill_position *position, size_t number)
@@ -215,7 +178,8 @@ int rill__consumer_assign(struct rill_consumer *c, const rill_position *position
     int rc = refuse_subscribed(c);
 
     if (rc != 0) return rc;
-    if (c->options.auto_commit_interval_ms != 0) rc = rill__commit_positions(c, false);
+    if (c->options.auto_commit_interval_ms != 0)
+        rc = rill__commit_positions(c, false, (int)c->store->options.open_timeout_ms);
     rill__assigned_clear(c);
     for (size_t i = 0; i < count && rc == 0; i++) rc = add_position(c, &positions[i], i);
     if (rc != 0) rill__assigned_clear(c);
@@ -254,7 +218,8 @@ int rill__consumer_incremental_unassign(struct rill_consumer *c, const rill_posi
                             (int)positions[i].partition);
         else part->goes = true;
     }
-    if (rc == 0 && c->options.auto_commit_interval_ms != 0) rc = rill__commit_positions(c, true);
+    if (rc == 0 && c->options.auto_commit_interval_ms != 0)
+        rc = rill__commit_positions(c, true, (int)c->store->options.open_timeout_ms);
     if (rc == 0) rill__assigned_drop(c);
     else
         for (size_t i = 0; i < c->part_count; i++) c->parts[i]->goes = false;

@@ -32,7 +32,7 @@ static bool member_must_poll(struct rill_consumer *c)
 
 static void look_at(struct bridge *b, struct rill_consumer *c)
 {
-    bool ready = atomic_load(&c->woken) || member_must_poll(c);
+    bool ready = atomic_load(&c->woken) || member_must_poll(c) || rill__commits_have_news(c);
 
     rill__mutex_lock(&c->parts_lock);
     for (size_t i = 0; i < c->part_count; i++) {

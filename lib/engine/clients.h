@@ -56,11 +56,11 @@ struct news {
 int rill__group_copy(struct store *store, const char *name, struct group **copy);
 int rill__coordinator_news(struct coordinator *c, const struct membership *m,
                            const char *instance, struct news *news);
-/* Commits, after checking that m owns what it commits since that generation. m
- * NULL: no member; then the group must have none. */
-int rill__coordinator_commit(struct coordinator *c, struct membership *m,
+/* Commits, after checking that the member owns what it commits since that
+ * generation. 0: no member; then the group must have none. */
+int rill__coordinator_commit(struct coordinator *c, uint64_t member,
                              const struct meta_offset *offsets, const int32_t *since,
-                             size_t count);
+                             size_t count, int timeout_ms);
 
 /* Lets the thread behind the consumers' descriptors look again. Any thread,
  * signal handlers too. */

@@ -196,7 +196,7 @@ static int duties(struct rill_consumer *c, int64_t *next_ms)
     if (c->options.auto_commit_interval_ms != 0) {
         int64_t left = c->commit_ms + c->options.auto_commit_interval_ms - now;
         if (left <= 0) {
-            rc = rill__commit_positions(c, false);
+            rc = rill__commit_positions(c, false, (int)c->store->options.open_timeout_ms);
             c->commit_ms = now;
             left = c->options.auto_commit_interval_ms;
         }
@@ -206,9 +206,9 @@ static int duties(struct rill_consumer *c, int64_t *next_ms)
     return rc == RILL_ERR_FENCED || rc == RILL_ERR_TIMEOUT ? 0 : rc;
 }
 
-static bool has_news(const struct rill_consumer *c)
+static bool has_news(struct rill_consumer *c)
 {
-    return atomic_load(&c->woken) || rill__consumer_has_news(c);
+    return rill__commits_have_news(c) || atomic_load(&c->woken) || rill__consumer_has_news(c);
 }
 
 static bool has_records(const struct rill_consumer *c)
@@ -257,6 +257,7 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
 
     for (;;) {
         rc = duties(c, &next_ms);
+        if (rc == 0) rc = rill__commits_settle(c, !c->store->thread.running);
         if (rc == 0) rc = rill__consumer_follow(c);
         if (rc == RILL_ERR_TIMEOUT) rc = 0; /* the next look tries again */
         if (rc == 0) rc = gather(c, records, max, count);
@@ -399,96 +400,13 @@ int rill__consumer_assignment(struct rill_consumer *c, rill_position *positions,
     return 0;
 }
 
-/* ---- Commits ---------------------------------------------------------- */
-
-static int commit_one(struct rill_consumer *c, const rill_position *position,
-                      struct meta_offset *offset, int32_t *since)
-{
-    const struct assigned *part;
-    struct topic *topic;
-    struct log *log;
-    int rc;
-
-    if (position->topic == NULL) return rill__fail(RILL_ERR_INVALID, "a position names no topic");
-    rc = rill__topic_find(c->store, position->topic, &topic);
-    if (rc == 0) rc = rill__partition_log(topic, position->partition, 10000, &log);
-    if (rc != 0) return rc;
-    if (position->offset < 0 || position->offset > rill__log_end(log))
-        return rill__fail(
-            RILL_ERR_RANGE, "%s-%d: commit of offset %" PRId64 " outside [0, %" PRId64 "]",
-            position->topic, (int)position->partition, position->offset, rill__log_end(log));
-    if (position->metadata != NULL && strlen(position->metadata) > RILL_METADATA_MAX)
-        return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes; at most %d",
-                          strlen(position->metadata), RILL_METADATA_MAX);
-    memcpy(offset->topic_id, topic->info.id, 16);
-    offset->partition = position->partition;
-    offset->leader_epoch = position->leader_epoch;
-    offset->offset = position->offset;
-    offset->committed_ms = rill__now_ms();
-    offset->metadata = position->metadata;
-    part = rill__assigned_find(c, position->topic, position->partition);
-    *since = part == NULL ? -1 : part->since; /* of one that it has not, nobody is owner */
-    return 0;
-}
-
-int rill__consumer_commit(struct rill_consumer *c, const rill_position *positions, size_t count)
-{
-    struct meta_offset *offsets;
-    int32_t *since;
-    int rc = 0;
-
-    if (c->coordinator == NULL)
-        return rill__fail(RILL_ERR_STATE, "a consumer without a group has nothing to commit to; "
-                                          "name a group in its options");
-    if (positions == NULL) return rill__commit_positions(c, false);
-    offsets = rill__alloc(&c->store->heap, count * (sizeof *offsets + sizeof *since));
-    if (offsets == NULL) return RILL_ERR_NO_MEMORY;
-    since = (int32_t *)(offsets + count);
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = commit_one(c, &positions[i], &offsets[i], &since[i]);
-    if (rc == 0)
-        rc = rill__coordinator_commit(c->coordinator,
-                                      c->subscription != NULL ? &c->membership : NULL, offsets,
-                                      since, count);
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        struct assigned *part =
-            rill__assigned_find(c, positions[i].topic, positions[i].partition);
-        if (part != NULL) part->committed = positions[i].offset;
-    }
-    rill__free(&c->store->heap, offsets);
-    return rc;
-}
-
-int rill__consumer_committed(struct rill_consumer *c, const char *topic_name, int32_t partition,
-                             rill_position *position, char *metadata, size_t metadata_size)
-{
-    struct meta_offset stored;
-    struct topic *topic;
-    int rc;
-
-    if (c->group == NULL) return rill__fail(RILL_ERR_STATE, "a consumer without a group");
-    rc = rill__topic_find(c->store, topic_name, &topic);
-    if (rc != 0) return rc;
-    if (partition < 0 || (uint32_t)partition >= topic->info.partition_count)
-        return rill__fail(RILL_ERR_NOT_FOUND, "topic %s has partitions 0 to %u, not %d",
-                          topic_name, topic->info.partition_count - 1, (int)partition);
-    rc = rill__meta_offset_get(c->store->meta, c->group, topic->info.id, partition, &stored,
-                               metadata, metadata_size);
-    if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
-    position->topic = topic->info.name;
-    position->partition = partition;
-    position->offset = rc == 0 ? stored.offset : RILL_OFFSET_NONE;
-    position->leader_epoch = rc == 0 ? stored.leader_epoch : -1;
-    position->metadata = rc == 0 ? stored.metadata : NULL;
-    return 0;
-}
-
 /* ---- Opening and closing ---------------------------------------------- */
 
 static void consumer_free(struct rill_consumer *c)
 {
     struct heap *heap = &c->store->heap;
 
+    rill__commits_deinit(c);
     rill__mutex_deinit(&c->parts_lock);
     rill__free(heap, c->group);
     rill__free(heap, c->client_id);
@@ -543,6 +461,7 @@ int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_c
     c->fork_generation = rill__fork_generation();
     c->event_fd = -1;
     rill__mutex_init(&c->parts_lock);
+    rill__commits_init(c);
     rc = rill__options_take(OPTIONS_CONSUMER, given, &c->options);
     if (rc != 0) goto out;
     rc = check_group_options(&c->options);
@@ -607,6 +526,7 @@ int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
     for (at = &store->consumers; *at != c; at = &(*at)->next) {}
     *at = c->next;
     rill__mutex_unlock(&store->clients_lock);
+    rill__commits_settle(c, true); /* those that the store's thread had begun */
     rill__fd_close(c->event_fd);
     consumer_free(c);
     atomic_fetch_sub(&handle->children, 1);

@@ -26,6 +26,8 @@ struct assigned {
     struct record_walk walk;
 };
 
+struct pending_commit;
+
 struct rill_consumer {
     struct rill_consumer *next; /* store->clients_lock */
     rill *handle;
@@ -53,9 +55,16 @@ struct rill_consumer {
     uint64_t catalogue_seen;
     const void *callback_thread; /* it runs a callback now; NULL: none does */
     int nested;                  /* calls from within the callback that are running */
-    int64_t commit_ms;           /* monotonic: last automatic commit */
-    int64_t tick_ms;             /* monotonic: last look at the group's clock */
-    _Atomic int event_fd;        /* -1: none; set once */
+    struct mutex commits_lock;   /* guards the next four */
+    struct condition commits_changed;
+    struct pending_commit *queued; /* first in, first out */
+    struct pending_commit *done;   /* the same: to be told */
+    bool committing;               /* a thread is making the first queued one */
+    _Atomic uint32_t pending;      /* how many are not yet told */
+
+    int64_t commit_ms;    /* monotonic: last automatic commit */
+    int64_t tick_ms;      /* monotonic: last look at the group's clock */
+    _Atomic int event_fd; /* -1: none; set once */
 };
 
 /* ---- assignment.c ---- */
@@ -70,10 +79,23 @@ void rill__assigned_clear(struct rill_consumer *c);
 /* Looks again for the position of an unresolved one: RILL_ERR_NO_OFFSET or
  * RILL_ERR_RANGE while the reset policy forbids to choose one. */
 int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part);
-/* All of them, or only those that go. */
-int rill__commit_positions(struct rill_consumer *c, bool only_going);
+
+/* ---- commit.c ---- */
+
+void rill__commits_init(struct rill_consumer *c);
+void rill__commits_deinit(struct rill_consumer *c);
+/* What polls have handed out, of all partitions or only of those that go. */
+int rill__commit_positions(struct rill_consumer *c, bool only_going, int timeout_ms);
+/* Makes the queued commits (or leaves that to the store's thread), then calls the
+ * callbacks of those that are done. */
+int rill__commits_settle(struct rill_consumer *c, bool make);
+/* Is anything to be done or told? */
+bool rill__commits_have_news(struct rill_consumer *c);
 
 /* ---- member.c ---- */
+
+void rill__consumer_begin_callback(struct rill_consumer *c);
+void rill__consumer_end_callback(struct rill_consumer *c);
 
 /* Follows the group and the catalogue: RILL_ERR_REBALANCE when partitions were
  * taken away and there is no callback to say it. */

@@ -270,11 +270,26 @@ static int step(struct coordinator *c, struct group_event *events, size_t count,
     return rc;
 }
 
+/* Another thread may be waiting for the catalogue with it. */
+static int lock_within(struct coordinator *c, int timeout_ms)
+{
+    int64_t deadline = rill__deadline(timeout_ms);
+
+    while (!rill__mutex_trylock(&c->lock)) {
+        if (rill__monotonic_ns() >= deadline)
+            return rill__fail(RILL_ERR_TIMEOUT,
+                              "group %s: another thread has been changing it for %d ms", c->name,
+                              timeout_ms);
+        rill__sleep_ns(100000);
+    }
+    return 0;
+}
+
 static int step_one(struct coordinator *c, struct group_event *event, int timeout_ms)
 {
-    int rc;
+    int rc = lock_within(c, timeout_ms);
 
-    rill__mutex_lock(&c->lock);
+    if (rc != 0) return rc;
     rc = step(c, event, 1, timeout_ms);
     rill__mutex_unlock(&c->lock);
     return rc;
@@ -573,7 +588,7 @@ void rill__coordinators_tick(struct store *store, uint32_t *next_ms)
 
 struct commit {
     struct coordinator *c;
-    const struct membership *m;
+    uint64_t member;
     const struct meta_offset *offsets;
     const int32_t *since;
     size_t count;
@@ -595,13 +610,13 @@ static int commit_step(void *arg, const struct meta_group *record,
     int rc = load(c, record);
 
     if (rc != 0) return rc;
-    if (commit->m == NULL && rill__group_member_count(c->group) > 0)
+    if (commit->member == 0 && rill__group_member_count(c->group) > 0)
         return rill__fail(RILL_ERR_FENCED,
                           "group %s has %zu members; only they may commit for it", c->name,
                           rill__group_member_count(c->group));
-    for (size_t i = 0; commit->m != NULL && i < commit->count; i++) {
+    for (size_t i = 0; commit->member != 0 && i < commit->count; i++) {
         uint64_t topic = rill__topic_number(commit->offsets[i].topic_id);
-        if (!rill__group_owns(c->group, commit->m->id, topic, commit->offsets[i].partition,
+        if (!rill__group_owns(c->group, commit->member, topic, commit->offsets[i].partition,
                               commit->since[i]))
             return fence(c, &commit->offsets[i]);
     }
@@ -610,18 +625,17 @@ static int commit_step(void *arg, const struct meta_group *record,
     return 0;
 }
 
-int rill__coordinator_commit(struct coordinator *c, struct membership *m,
+int rill__coordinator_commit(struct coordinator *c, uint64_t member,
                              const struct meta_offset *offsets, const int32_t *since,
-                             size_t count)
+                             size_t count, int timeout_ms)
 {
-    struct commit commit = {c, m, offsets, since, count};
-    int rc;
+    struct commit commit = {c, member, offsets, since, count};
+    int rc = lock_within(c, timeout_ms);
 
-    rill__mutex_lock(&c->lock);
-    rc = m == NULL ? look_at_clock(c) : 0; /* the dead are no members */
+    if (rc != 0) return rc;
+    if (member == 0) rc = look_at_clock(c); /* the dead are no members */
     if (rc == 0)
-        rc = rill__meta_group_step(c->store->meta, c->name, default_timeout(c), commit_step,
-                                   &commit);
+        rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, commit_step, &commit);
     rill__mutex_unlock(&c->lock);
     if (rc == 0) rill__count(&c->store->counters->commits, 1);
     return rc;

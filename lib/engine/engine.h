@@ -96,6 +96,8 @@ int rill__consumer_pause(rill_consumer *consumer, const char *topic, int32_t par
 int rill__consumer_position(rill_consumer *consumer, const char *topic, int32_t partition,
                             rill_offset *offset, int64_t *lag);
 int rill__consumer_commit(rill_consumer *consumer, const rill_position *positions, size_t count);
+int rill__consumer_commit_async(rill_consumer *consumer, const rill_position *positions,
+                                size_t count, rill_commit_fn told, void *arg);
 int rill__consumer_committed(rill_consumer *consumer, const char *topic, int32_t partition,
                              rill_position *position, char *metadata, size_t metadata_size);
 void rill__consumer_wakeup(rill_consumer *consumer);

@@ -33,6 +33,7 @@ int rill__store_maintain(struct store *store, uint32_t *next_ms)
         }
     }
     rill__presence_beat(store);
+    rill__consumers_commit(store);
     rill__producers_linger(store, next_ms);
     rill__coordinators_tick(store, next_ms);
     rill__mutex_unlock(&store->maintain_lock);

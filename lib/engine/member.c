@@ -42,6 +42,16 @@ void rill__consumer_leave(struct rill_consumer *c)
     else atomic_store_explicit(&c->busy, false, memory_order_release);
 }
 
+void rill__consumer_begin_callback(struct rill_consumer *c)
+{
+    c->callback_thread = rill__this_thread();
+}
+
+void rill__consumer_end_callback(struct rill_consumer *c)
+{
+    c->callback_thread = NULL;
+}
+
 static void does(struct rill_consumer *c, enum member_doing doing)
 {
     struct member_slot *slot = atomic_load(&c->membership.slot);
@@ -71,7 +81,7 @@ static int call_back(struct rill_consumer *c, enum rill_rebalance event, size_t 
                                              .offset = rill__assigned_position(part)};
     }
     does(c, doing[event]);
-    c->callback_thread = rill__this_thread();
+    rill__consumer_begin_callback(c);
     rc = count == 0
              ? 0
              : c->options.rebalance(c->options.rebalance_arg, c, (int)event, positions, count);
@@ -128,6 +138,7 @@ int rill__consumer_subscribe(struct rill_consumer *c, const char *const *topics,
 
 int rill__consumer_leave_group(struct rill_consumer *c, int timeout_ms)
 {
+    int64_t deadline = rill__deadline(timeout_ms);
     struct saved_message why;
     int rc = 0;
     int left;
@@ -135,9 +146,11 @@ int rill__consumer_leave_group(struct rill_consumer *c, int timeout_ms)
     for (size_t i = 0; i < c->part_count; i++) c->parts[i]->goes = true;
     if (c->subscription != NULL && c->part_count != 0)
         rc = call_back(c, RILL_REBALANCE_REVOKED, 0, true);
-    if (rc == 0 && c->options.auto_commit_interval_ms != 0) rc = rill__commit_positions(c, false);
+    if (rc == 0) rc = rill__commits_settle(c, true);
+    if (rc == 0 && c->options.auto_commit_interval_ms != 0)
+        rc = rill__commit_positions(c, false, rill__time_left_ms(deadline));
     if (rc != 0) rill__message_save(&why);
-    left = rill__coordinator_leave(c->coordinator, &c->membership, timeout_ms);
+    left = rill__coordinator_leave(c->coordinator, &c->membership, rill__time_left_ms(deadline));
     if (rc != 0) rill__message_restore(&why);
     rill__assigned_clear(c);
     rill__free(&c->store->heap, c->subscription);
@@ -185,7 +198,9 @@ static int give_up_parts(struct rill_consumer *c, const struct news *news, bool 
     rc = call_back(c, all_ours ? RILL_REBALANCE_REVOKED : RILL_REBALANCE_LOST, 0, true);
     /* A failure to commit must not stop the others: what was not committed is
      * delivered again, which is what is promised. */
-    if (all_ours && c->options.auto_commit_interval_ms != 0) rill__commit_positions(c, true);
+    if (all_ours) rill__commits_settle(c, true);
+    if (all_ours && c->options.auto_commit_interval_ms != 0)
+        rill__commit_positions(c, true, (int)c->store->options.open_timeout_ms);
     rill__assigned_drop(c);
     return rc;
 }

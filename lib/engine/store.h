@@ -148,6 +148,7 @@ int rill__options_take(enum option_set set, const void *given, void *out);
 
 /* ---- Producers, consumers, groups: what maintenance needs ------------- */
 
+void rill__consumers_commit(struct store *store);
 void rill__producers_linger(struct store *store, uint32_t *next_ms);
 void rill__coordinators_tick(struct store *store, uint32_t *next_ms);
 void rill__coordinators_close(struct store *store);

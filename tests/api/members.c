@@ -459,6 +459,136 @@ static void only_members_commit_for_a_group_that_has_some(void **state)
     OK(rill_consumer_close(b, WAIT_MS));
 }
 
+/* ---- Commits that are told later ---- */
+
+struct told {
+    int count;
+    int statuses[10];
+    rill_offset offsets[10];
+    char metadata[20];
+};
+
+static void note_told(void *arg, rill_consumer *consumer, int status,
+                      const rill_position *positions, size_t count)
+{
+    struct told *told = arg;
+    rill_record record;
+    size_t got;
+
+    assert_int_equal(count, 1);
+    assert_string_equal(positions[0].topic, "t");
+    assert_in_range(told->count, 0, 9);
+    told->statuses[told->count] = status;
+    told->offsets[told->count++] = positions[0].offset;
+    if (positions[0].metadata != NULL)
+        snprintf(told->metadata, sizeof told->metadata, "%s", positions[0].metadata);
+    FAILS(RILL_ERR_STATE, rill_consumer_poll(consumer, 0, &record, 1, &got));
+}
+
+static rill_offset committed_of(rill_consumer *consumer)
+{
+    rill_position position;
+
+    OK(rill_consumer_committed(consumer, "t", 0, &position, NULL, 0));
+    return position.offset;
+}
+
+static void a_commit_may_be_told_later(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = member_options();
+    char metadata[] = "words";
+    rill_position position = {.topic = "t", .offset = 2, .metadata = metadata};
+    struct told told = {.count = 0};
+    rill_consumer *a;
+
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 10);
+    a = join(store, &options);
+    settle(a, 1, NULL, 0);
+    OK(rill_consumer_seek(a, "t", 0, 0));
+    OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
+    memset(metadata, 'x', 5); /* it was copied */
+    position.offset = 5;
+    position.metadata = NULL;
+    OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
+    assert_int_equal(told.count, 0);
+    assert_int_equal(committed_of(a), RILL_OFFSET_NONE);
+    position.offset = 11;
+    FAILS(RILL_ERR_RANGE, rill_consumer_commit_async(a, &position, 1, note_told, &told));
+    position.offset = 4;
+    OK(rill_consumer_commit(a, &position, 1)); /* behind the others */
+    assert_int_equal(told.count, 2);
+    assert_int_equal(told.offsets[0], 2);
+    assert_string_equal(told.metadata, "words");
+    assert_int_equal(told.offsets[1], 5);
+    assert_int_equal(committed_of(a), 4);
+    takes(a, 0, 3);
+    OK(rill_consumer_commit_async(a, NULL, 0, note_told, &told));
+    OK(poll_once(a));
+    assert_int_equal(told.count, 3);
+    assert_int_equal(told.statuses[2], 0);
+    assert_int_equal(committed_of(a), 3);
+    for (int i = 0; i < 1000; i++) OK(rill_consumer_commit_async(a, &position, 1, NULL, NULL));
+    FAILS(RILL_ERR_FULL, rill_consumer_commit_async(a, &position, 1, NULL, NULL));
+    OK(poll_once(a));
+    assert_int_equal(committed_of(a), 4);
+    OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
+    OK(rill_consumer_close(a, WAIT_MS));
+    assert_int_equal(told.count, 4);
+}
+
+static void a_commit_of_what_was_lost_meanwhile_is_refused(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = member_options();
+    rill_position position = {.topic = "t", .offset = 2};
+    struct told told = {.count = 0};
+    rill_consumer *a;
+    rill_consumer *b;
+
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 10);
+    options.group_instance_id = "one";
+    a = join(store, &options);
+    settle(a, 1, NULL, 0);
+    OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
+    b = join(store, &options); /* takes its place */
+    FAILS(RILL_ERR_FENCED, poll_once(a));
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.statuses[0], RILL_ERR_FENCED);
+    assert_int_equal(committed_of(b), RILL_OFFSET_NONE);
+    OK(rill_consumer_close(b, WAIT_MS));
+    OK(rill_consumer_close(a, WAIT_MS));
+}
+
+static void the_stores_thread_commits_what_was_queued(void **state)
+{
+    rill *store;
+    rill_options open_options = {.size = sizeof open_options,
+                                 .flags = RILL_OPEN_CREATE | RILL_OPEN_THREAD};
+    rill_consumer_options options = member_options();
+    rill_position position = {.topic = "t", .offset = 2};
+    struct told told = {.count = 0};
+    struct patience patience = {0};
+    rill_consumer *a;
+
+    OK(rill_close(*state));
+    OK(rill_open(test_path("store"), &open_options, &store));
+    *state = store;
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 10);
+    a = join(store, &options);
+    settle(a, 1, NULL, 0);
+    OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
+    while (committed_of(a) != 2) wait_a_little(&patience); /* without a poll */
+    assert_int_equal(told.count, 0);
+    while (told.count == 0) OK(poll_once(a));
+    OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
+    OK(rill_consumer_close(a, WAIT_MS));
+    assert_int_equal(told.count, 2);
+}
+
 /* ---- Seen from outside ---- */
 
 struct facts {
@@ -652,6 +782,9 @@ int main(void)
         WITH_STORE(by_hand_partitions_come_and_go_one_by_one),
         WITH_STORE(a_poll_gives_no_more_than_max_poll_records),
         WITH_STORE(only_members_commit_for_a_group_that_has_some),
+        WITH_STORE(a_commit_may_be_told_later),
+        WITH_STORE(a_commit_of_what_was_lost_meanwhile_is_refused),
+        WITH_STORE(the_stores_thread_commits_what_was_queued),
         WITH_STORE(a_group_that_waits_for_a_member_says_for_whom),
         WITH_STORE(a_partition_says_who_holds_it),
         WITH_STORE(a_consumer_says_what_it_waits_for),
