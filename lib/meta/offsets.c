@@ -54,9 +54,8 @@ int rill__meta_remove_offsets(struct meta *meta, MDB_txn *txn, const char *group
     int rc = 0;
 
     for (size_t i = 0; i < count && rc == 0; i++) {
-        MDB_val key = {rill__meta_offset_key(name, group, offsets[i].topic_id,
-                                             offsets[i].partition),
-                       name};
+        MDB_val key = {
+            rill__meta_offset_key(name, group, offsets[i].topic_id, offsets[i].partition), name};
         if (offsets[i].partition < 0) key.mv_size -= 4; /* all of the topic */
         rc = rill__meta_delete_prefix(meta, txn, &key);
     }
