@@ -175,12 +175,12 @@ test_program = $(compile) -DRILL_TEST=1 $(lib_include) -Itests -Itests/lib $(dep
 $(unit): $(B)/tests/unit/%: tests/unit/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(test_program)
+	$(Q)$(test_program) $(if $(filter meta/lmdb,$*),-ldl)
 
 $(api): $(B)/tests/api/%: tests/api/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(test_program)
+	$(Q)$(test_program) $(if $(filter meanwhile,$*),-ldl)
 
 $(proofs): $(B)/tests/proof/%: tests/proof/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)

@@ -5,7 +5,7 @@
  *
  * DIRECTORY must lie on a disk; without it, or with "-", $TMPDIR or /var/tmp. In
  * it a directory is made and removed at the end. FAMILY is append, replay,
- * handoff, durable, lookup, commit or reopen; without any, all of them. The
+ * handoff, durable, lookup, commit, reopen or rebalance; without any, all of them. The
  * output is one line per figure, with tabs between
  *
  *     workload  system  figure  unit  synced
@@ -33,9 +33,9 @@ static const struct {
     const char *name;
     family_fn *run;
 } families[] = {
-    {"append", bench_append},   {"replay", bench_replay}, {"handoff", bench_handoff},
-    {"durable", bench_durable}, {"lookup", bench_lookup}, {"commit", bench_commit},
-    {"reopen", bench_reopen},
+    {"append", bench_append},   {"replay", bench_replay},       {"handoff", bench_handoff},
+    {"durable", bench_durable}, {"lookup", bench_lookup},       {"commit", bench_commit},
+    {"reopen", bench_reopen},   {"rebalance", bench_rebalance},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 

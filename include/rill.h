@@ -795,7 +795,7 @@ RILL_API int rill_group_offsets_delete(rill *store, const char *group,
 
 /* ---- Observing -------------------------------------------------------- */
 
-/* Counters of this process since the store was opened. */
+/* What is counted, and how much there is now. */
 typedef struct rill_stats {
     size_t size; /* set by the caller: sizeof(rill_stats) */
     uint64_t records_appended;
@@ -809,9 +809,73 @@ typedef struct rill_stats {
     uint64_t wakeups;      /* system calls made to wake somebody */
     uint64_t memory_bytes; /* allocated now */
     uint64_t mapped_bytes; /* of segments, indexes and control blocks, now */
+    uint64_t polls;
+    uint64_t group_steps;      /* changes of groups */
+    uint64_t members_expelled; /* that were late or died */
 } rill_stats;
 
+/* Of this process, since it opened the store. */
 RILL_API int rill_stats_get(rill *store, rill_stats *stats);
+
+/* Of all processes together, those included that hang or are gone, since the first
+ * came into the store that others have not left since. */
+RILL_API int rill_stats_total(rill *store, rill_stats *stats);
+
+/* The same and more as text for Prometheus (format 0.0.4): counters, offsets of
+ * the partitions that this process uses, groups. Writes at most text_size bytes, with the
+ * final 0. needed, if not NULL, gets how many it takes, also when they do not
+ * fit. text may be NULL if text_size is 0.
+ * Errors: RILL_ERR_TOO_BIG it does not fit. */
+RILL_API int rill_metrics(rill *store, char *text, size_t text_size, size_t *needed);
+
+/* ---- Explaining ------------------------------------------------------- */
+
+/* What to explain: a group, or a partition, or a consumer of this process. The
+ * others are NULL. */
+typedef struct rill_subject {
+    const char *group;
+    const char *topic;
+    int32_t partition;
+    rill_consumer *consumer;
+} rill_subject;
+
+enum rill_fact_kind {
+    RILL_FACT_GROUP = 1,  /* how a group is */
+    RILL_FACT_MEMBER = 2, /* what a member does, and is asked to do */
+    RILL_FACT_OWNER = 3,  /* who has a partition, and how far the group has come */
+    RILL_FACT_LOG = 4,    /* how a partition's log is */
+    RILL_FACT_LOCK = 5,   /* who holds a lock */
+    RILL_FACT_PIN = 6,    /* which process needs which segments */
+    RILL_FACT_WAIT = 7    /* what a consumer waits for */
+};
+
+/* One fact, in words and in fields. Fields that do not apply are NULL, -1, or
+ * RILL_OFFSET_NONE. */
+typedef struct rill_fact {
+    int32_t kind;     /* enum rill_fact_kind */
+    int32_t severity; /* RILL_LOG_INFO: as it should be; RILL_LOG_WARNING: somebody waits
+                         for it; RILL_LOG_ERROR: nothing moves before it ends */
+    const char *text; /* a sentence */
+    const char *group;
+    const char *member_id;
+    const char *topic;
+    int32_t partition;
+    int32_t pid;    /* process that it is about */
+    int64_t for_ms; /* how long it has been so */
+    rill_offset offset;
+    int64_t lag; /* records that are there and not yet committed, or read */
+} rill_fact;
+
+/* Says why something moves or does not: calls visit with one fact after the other,
+ * until it returns nonzero, which is then returned. Works from any process that
+ * has the store open, also while those that it is about hang or are stopped, and
+ * for a consumer from any thread while another one is in a call on it. visit may
+ * call into the library, except rill_close and closing the consumer.
+ * Errors: RILL_ERR_NOT_FOUND no such group, topic or partition; RILL_ERR_INVALID
+ *         subject names none, or more than one.
+ * Since 0.1. */
+RILL_API int rill_explain(rill *store, const rill_subject *subject,
+                          int (*visit)(void *arg, const rill_fact *fact), void *arg);
 
 /* Called when rill finds itself wrong, with the place and the broken rule, just
  * before the call that found it returns RILL_ERR_BUG. For the whole process;

@@ -27,7 +27,7 @@ done
 # libc's functions on memory the caller holds: no I/O, clock, chance, heap, threads.
 harmless='mem(cpy|move|set|cmp|chr|rchr|mem)|bcmp|str(n?len|n?cmp|chr|rchr|str|n?cpy|spn|cspn|pbrk)'
 harmless+='|strto(l|ul|ll|ull|imax|umax)|__isoc[0-9]+_strto(l|ul|ll|ull|imax|umax)|v?snprintf|qsort|bsearch'
-harmless+='|strerror_r|strerror(desc|name)_np|__errno_location|__stack_chk_fail|__tls_get_addr|_GLOBAL_OFFSET_TABLE_|__(atomic|aarch64)_.*'
+harmless+='|strerror_r|strerror(desc|name)_np|__errno_location|__stack_chk_fail|__tls_get_addr|_GLOBAL_OFFSET_TABLE_|__popcount[sd]i2|__(atomic|aarch64)_.*'
 unkind='abort|_?exit|_Exit|quick_exit|atexit|__assert_fail|signal|sigaction|v?f?printf|f?puts|f?putc|putchar|perror|setenv|setlocale'
 
 for folder in "$build"/obj/lib/*/; do

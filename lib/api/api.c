@@ -77,7 +77,39 @@ int rill_stats_get(rill *store, rill_stats *stats)
     if (store == NULL) return rill__missing("rill_stats_get", "store");
     if (stats == NULL) return rill__missing("rill_stats_get", "stats");
     rc = rill__handle_check(store);
-    return rc != 0 ? rc : rill__store_stats(store->store, stats);
+    return rc != 0 ? rc : rill__store_stats(store->store, false, stats);
+}
+
+int rill_stats_total(rill *store, rill_stats *stats)
+{
+    int rc;
+
+    if (store == NULL) return rill__missing("rill_stats_total", "store");
+    if (stats == NULL) return rill__missing("rill_stats_total", "stats");
+    rc = rill__handle_check(store);
+    return rc != 0 ? rc : rill__store_stats(store->store, true, stats);
+}
+
+int rill_metrics(rill *store, char *text, size_t text_size, size_t *needed)
+{
+    int rc;
+
+    if (store == NULL) return rill__missing("rill_metrics", "store");
+    if (text == NULL && text_size != 0) return rill__missing("rill_metrics", "text");
+    rc = rill__handle_check(store);
+    return rc != 0 ? rc : rill__metrics(store->store, text, text_size, needed);
+}
+
+int rill_explain(rill *store, const rill_subject *subject,
+                 int (*visit)(void *arg, const rill_fact *fact), void *arg)
+{
+    int rc;
+
+    if (store == NULL) return rill__missing("rill_explain", "store");
+    if (subject == NULL) return rill__missing("rill_explain", "subject");
+    if (visit == NULL) return rill__missing("rill_explain", "visit");
+    rc = rill__handle_check(store);
+    return rc != 0 ? rc : rill__explain(store->store, subject, visit, arg);
 }
 
 /* ---- Topics, partitions ----------------------------------------------- */

@@ -195,8 +195,8 @@ static int add_position(struct rill_consumer *c, const rill_position *position, 
     if (position->topic == NULL)
         return rill__fail(RILL_ERR_INVALID, "position %zu names no topic", number);
     if (rill__assigned_find(c, position->topic, position->partition) != NULL)
-        return rill__fail(RILL_ERR_INVALID, "%s-%d is assigned already", position->topic,
-                          (int)position->partition);
+        return rill__fail(RILL_ERR_INVALID, "%s-%d is named twice, or assigned already",
+                          position->topic, (int)position->partition);
     rc = rill__topic_find(c->store, position->topic, &topic);
     return rc == 0 ? rill__assigned_add(c, topic, position->partition, position->offset, 0) : rc;
 }

@@ -52,6 +52,8 @@ struct news {
     struct group_holding *holdings; /* the caller's to free */
     size_t holding_count;
 };
+/* The group as it is kept, for the caller to free; takes no lock. */
+int rill__group_copy(struct store *store, const char *name, struct group **copy);
 int rill__coordinator_news(struct coordinator *c, const struct membership *m,
                            const char *instance, struct news *news);
 /* Commits, after checking that m owns what it commits since that generation. m

@@ -215,8 +215,7 @@ static bool has_records(const struct rill_consumer *c)
 {
     for (size_t i = 0; i < c->part_count; i++) {
         const struct assigned *part = c->parts[i];
-        if (!part->paused && !part->failed &&
-            rill__assigned_end(c, part) > rill__assigned_position(part))
+        if (!part->paused && rill__assigned_end(c, part) > rill__assigned_position(part))
             return true;
     }
     return false;
@@ -296,8 +295,8 @@ int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *re
         max = c->options.max_poll_records;
     for (size_t i = 0; i < c->part_count; i++) rill__cursor_release(&c->parts[i]->cursor);
     rc = poll_records(c, timeout_ms, records, max, count);
-    if (rc == 0 && *count > 0)
-        atomic_fetch_add_explicit(&c->store->records_polled, *count, memory_order_relaxed);
+    rill__count(&c->store->counters->polls, 1);
+    if (rc == 0 && *count > 0) rill__count(&c->store->counters->records_polled, *count);
     slot = atomic_load(&c->membership.slot);
     if (slot == NULL) return rc;
     rill__member_handed(slot, c->part_count, rc == 0 ? *count : 0);

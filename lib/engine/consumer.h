@@ -12,8 +12,8 @@ struct assigned {
     struct log *log;
     int32_t partition;
     _Atomic bool paused;      /* written by the consumer's thread, relaxed */
-    bool failed;              /* its error was reported; skipped while others have records */
-    bool unresolved;          /* position is not known yet: RILL_OFFSET_NONE */
+    _Atomic bool failed;      /* its error was reported; skipped while others have records */
+    _Atomic bool unresolved;  /* position is not known yet: RILL_OFFSET_NONE */
     bool in_batch;            /* view and walk are in the middle of a batch */
     bool goes;                /* a rebalance takes it away */
     int32_t since;            /* generation in which the group gave it */

@@ -117,6 +117,29 @@ static int refresh(struct coordinator *c)
     return rc == RILL_ERR_NOT_FOUND ? load(c, NULL) : rc;
 }
 
+struct copying {
+    struct heap *heap;
+    struct group *group;
+};
+
+static int copy_record(void *arg, const struct meta_group *record)
+{
+    struct copying *copying = arg;
+
+    if (record->state_size == 0)
+        return rill__group_new(copying->heap, record->generation, 1, &copying->group);
+    return rill__group_decode(copying->heap, record->state, record->state_size, &copying->group);
+}
+
+int rill__group_copy(struct store *store, const char *name, struct group **copy)
+{
+    struct copying copying = {&store->heap, NULL};
+    int rc = rill__meta_group_look(store->meta, name, copy_record, &copying);
+
+    if (rc == 0) *copy = copying.group;
+    return rc;
+}
+
 /* ---- Signs of life ---------------------------------------------------- */
 
 /* What the kernel said about each process, asked once per look. */
@@ -170,6 +193,7 @@ struct stepping {
     size_t event_count;
     uint64_t *told; /* members whom it concerns */
     size_t told_count;
+    size_t expelled;
     uint8_t *state; /* what is to be kept */
     bool begun;
 };
@@ -201,17 +225,21 @@ static int run_step(void *arg, const struct meta_group *record, struct meta_grou
     struct coordinator *c = s->c;
     struct group_event tick = {.kind = GROUP_TICK, .now_ms = monotonic_ms()};
     uint64_t version;
+    size_t members;
     int rc;
 
     if (s->begun) forget(c);
     s->begun = true;
     s->told_count = 0;
+    s->expelled = 0;
     rc = load(c, record);
     if (rc != 0) return rc;
     version = rill__group_version(c->group);
     look_at_members(c, tick.now_ms);
     if (s->event_count > 0) tick.member = s->events[0].member;
+    members = rill__group_member_count(c->group);
     rc = run_event(s, &tick);
+    s->expelled = members - rill__group_member_count(c->group);
     for (size_t i = 0; i < s->event_count && rc == 0; i++) {
         s->events[i].now_ms = tick.now_ms;
         rc = run_event(s, &s->events[i]);
@@ -234,6 +262,8 @@ static int step(struct coordinator *c, struct group_event *events, size_t count,
     int rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, run_step, &s);
 
     if (rc != 0) forget(c);
+    if (rc == 0 && s.state != NULL) rill__count(&c->store->counters->group_steps, 1);
+    if (rc == 0) rill__count(&c->store->counters->members_expelled, s.expelled);
     for (size_t i = 0; rc == 0 && i < s.told_count; i++) rill__member_tell(c->store, s.told[i]);
     rill__free(&c->store->heap, s.told);
     rill__free(&c->store->heap, s.state);
@@ -469,14 +499,12 @@ int rill__coordinator_plan(struct coordinator *c, struct membership *m, uint32_t
 {
     struct group_event event = {.kind = GROUP_PLANNED, .member = m->id, .round = round};
     struct group_plan_input *in = NULL;
-    int rc;
+    struct group *copy; /* of our own: others may step while the application thinks */
+    int rc = rill__group_copy(c->store, c->name, &copy);
 
-    rill__mutex_lock(&c->lock);
-    rc = refresh(c);
-    if (rc == 0) rc = rill__group_plan_input(c->group, &in);
-    rill__mutex_unlock(&c->lock);
     if (rc != 0) return rc;
-    rc = call_assignor(in, options, &c->store->heap);
+    rc = rill__group_plan_input(copy, &in);
+    if (rc == 0) rc = call_assignor(in, options, &c->store->heap);
     if (rc == 0) {
         event.owners = in->owners;
         event.owner_count = in->owner_count;
@@ -485,6 +513,7 @@ int rill__coordinator_plan(struct coordinator *c, struct membership *m, uint32_t
         if (rc == RILL_ERR_STATE || rc == RILL_ERR_NOT_FOUND) rc = 0;
     }
     rill__free(&c->store->heap, in);
+    rill__group_free(copy);
     return rc;
 }
 
@@ -594,7 +623,7 @@ int rill__coordinator_commit(struct coordinator *c, struct membership *m,
         rc = rill__meta_group_step(c->store->meta, c->name, default_timeout(c), commit_step,
                                    &commit);
     rill__mutex_unlock(&c->lock);
-    if (rc == 0) atomic_fetch_add_explicit(&c->store->commits, 1, memory_order_relaxed);
+    if (rc == 0) rill__count(&c->store->counters->commits, 1);
     return rc;
 }
 

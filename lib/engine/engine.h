@@ -36,7 +36,10 @@ int rill__store_open(const char *dir, const rill_options *options, rill **handle
 int rill__store_close(rill *handle);
 int rill__store_sync(struct store *store, int timeout_ms);
 int rill__store_maintain(struct store *store, uint32_t *next_ms);
-int rill__store_stats(struct store *store, rill_stats *stats);
+int rill__store_stats(struct store *store, bool of_all, rill_stats *stats);
+int rill__metrics(struct store *store, char *text, size_t size, size_t *needed);
+int rill__explain(struct store *store, const rill_subject *subject,
+                  int (*visit)(void *arg, const rill_fact *fact), void *arg);
 
 int rill__topic_create(struct store *store, const char *name, const rill_topic_options *options);
 int rill__topic_delete(struct store *store, const char *name);

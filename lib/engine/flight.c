@@ -37,7 +37,6 @@ struct flight *rill__flights_take(struct flight_queue *queue)
 
 void rill__flight_free(struct rill_producer *p, struct flight *flight)
 {
-    if (flight == NULL) return;
     p->buffered -= flight->batch.capacity;
     rill__free(&p->store->heap, flight->batch.data);
     rill__free(&p->store->heap, flight->opaques);
@@ -104,9 +103,9 @@ void rill__flight_finish(struct rill_producer *p, struct flight *flight, int sta
 
 void rill__count_append(struct store *store, uint64_t records, uint64_t bytes)
 {
-    atomic_fetch_add_explicit(&store->records_appended, records, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->bytes_appended, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->batches_appended, 1, memory_order_relaxed);
+    rill__count(&store->counters->records_appended, records);
+    rill__count(&store->counters->bytes_appended, bytes);
+    rill__count(&store->counters->batches_appended, 1);
 }
 
 int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline)
@@ -146,22 +145,16 @@ int rill__wait_durable(struct log *log, int64_t end, int64_t deadline)
     return rill__fail_prefix(RILL_ERR_IO, "appended, but not known to be durable");
 }
 
-int rill__flights_settle(struct rill_producer *p, bool wait, int64_t deadline)
+int rill__flights_settle(struct rill_producer *p, int64_t deadline)
 {
     struct flight *flight;
     int rc = 0;
 
     while ((flight = p->in_flight.first) != NULL) {
         int64_t end = flight->base_offset + flight->count;
-        bool covered = rill__log_durable(flight->lane->log) >= end;
 
-        if (!covered && wait) {
-            rc = rill__wait_durable(flight->lane->log, end, deadline);
-            if (rc == RILL_ERR_TIMEOUT) return rc;
-        } else if (!covered) {
-            rc = rill__log_state(flight->lane->log);
-            if (rc == 0) return 0;
-        }
+        rc = rill__wait_durable(flight->lane->log, end, deadline);
+        if (rc == RILL_ERR_TIMEOUT) return rc;
         rill__flights_take(&p->in_flight);
         p->in_flight_count--;
         if (rc != 0) note_error(p, rc);
@@ -198,5 +191,5 @@ void rill__flights_deliver(struct rill_producer *p)
 
 bool rill__flights_delivering_here(const struct rill_producer *p)
 {
-    return p->delivering && p->deliverer == rill__this_thread();
+    return p->deliverer == rill__this_thread();
 }

@@ -1,6 +1,5 @@
 /*
- * engine/maintain.c - the background work of a store, a sync of all of it, and
- * its counters.
+ * engine/maintain.c - the background work of a store, and a sync of all of it.
  */
 #include "engine/store.h"
 #include <string.h>
@@ -59,29 +58,4 @@ int rill__store_sync(struct store *store, int timeout_ms)
         if (rc != 0) return rc;
     }
     return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
-}
-
-int rill__store_stats(struct store *store, rill_stats *stats)
-{
-    rill_stats now = {
-        .records_appended = atomic_load(&store->records_appended),
-        .bytes_appended = atomic_load(&store->bytes_appended),
-        .batches_appended = atomic_load(&store->batches_appended),
-        .records_polled = atomic_load(&store->records_polled),
-        .syncs = atomic_load(&store->syncs),
-        .commits = atomic_load(&store->commits),
-        .segments_rolled = atomic_load(&store->rolls),
-        .recoveries = atomic_load(&store->recoveries),
-        .wakeups = atomic_load(&store->wakeups),
-        .memory_bytes = atomic_load(&store->heap.bytes),
-        .mapped_bytes = atomic_load(&store->mapped_bytes),
-    };
-
-    if (stats->size < sizeof stats->size || stats->size > 4096)
-        return rill__fail(RILL_ERR_INVALID,
-                          "rill_stats: size is %zu; set it to sizeof(rill_stats)", stats->size);
-    now.size = stats->size;
-    if (stats->size > sizeof now) memset((char *)stats + sizeof now, 0, stats->size - sizeof now);
-    memcpy(stats, &now, stats->size < sizeof now ? stats->size : sizeof now);
-    return 0;
 }

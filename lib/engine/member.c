@@ -89,7 +89,7 @@ static int join(struct rill_consumer *c)
 {
     rill_consumer_options options = c->options;
 
-    c->catalogue_seen = rill__catalogue_version(c->store);
+    c->catalogue_seen = 0; /* others with the same subscription may not know it */
     options.client_id = c->client_id;
     options.group_instance_id = c->instance;
     options.own_assignor_name = c->assignor_name;

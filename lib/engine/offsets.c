@@ -391,7 +391,7 @@ static int run_plan(struct plan *plan, size_t position_count)
     if (plan->offsets == NULL || plan->changes == NULL) return RILL_ERR_NO_MEMORY;
     rc = rill__coordinator_act(store, plan->group, dry, (int)store->options.open_timeout_ms,
                                reset_step, plan);
-    if (rc == 0 && !dry) atomic_fetch_add_explicit(&store->commits, 1, memory_order_relaxed);
+    if (rc == 0 && !dry) rill__count(&store->counters->commits, 1);
     for (size_t i = 0; i < plan->count && rc == 0 && plan->options->visit != NULL; i++)
         plan->options->visit(plan->options->visit_arg, &plan->changes[i]);
     return rc;

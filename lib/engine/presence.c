@@ -23,6 +23,21 @@ static bool is_us(const struct process_slot *slot, int32_t pid, uint64_t start, 
            atomic_load(&slot->pid_space) == space;
 }
 
+/* What the last one in this slot has counted stays counted. */
+static void take_over_counters(struct store *store, uint32_t slot)
+{
+    struct counters *mine = &store->shared->counters[slot];
+    struct counters *past = &store->shared->past;
+
+#define X(name, meaning) rill__count(&past->name, atomic_exchange(&mine->name, 0));
+    COUNTERS(X)
+#undef X
+#define X(name, meaning) atomic_store(&mine->name, 0);
+    GAUGES(X)
+#undef X
+    store->counters = mine;
+}
+
 static int claim(struct store *store)
 {
     int32_t pid = rill__process_id();
@@ -53,6 +68,7 @@ static int claim(struct store *store)
         rc = rill__file_lock(&store->shared_file, PROCESS_BYTES + (uint64_t)chosen,
                              FILE_LOCK_EXCLUSIVE, 0);
     if (rc != 0) return rc;
+    take_over_counters(store, (uint32_t)chosen);
     store->process_slot = chosen;
     store->process_ticket = ticket;
     atomic_store(&store->shared->processes[chosen].pid, pid);
@@ -109,4 +125,16 @@ int64_t rill__process_heard_ms(struct store *store, uint32_t number, int64_t now
          rill__process_state(atomic_load(&slot->pid), atomic_load(&slot->start)) == PROCESS_RUNS))
         atomic_store_explicit(&slot->heard_ms, now_ms, memory_order_relaxed);
     return atomic_load_explicit(&slot->heard_ms, memory_order_relaxed);
+}
+
+int32_t rill__process_in_slot(struct store *store, uint32_t number, bool *stopped)
+{
+    struct process_slot *slot = &store->shared->processes[number];
+    int32_t pid = atomic_load(&slot->pid);
+
+    *stopped = false;
+    if (pid == 0 || rill__process_is_gone(store, number, atomic_load(&slot->ticket))) return 0;
+    *stopped = atomic_load(&slot->pid_space) == rill__pid_namespace() &&
+               rill__process_state(pid, atomic_load(&slot->start)) == PROCESS_STOPPED;
+    return pid;
 }

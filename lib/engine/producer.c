@@ -44,25 +44,21 @@ int rill__record_check(const struct topic *topic, const rill_record *record, siz
 
 /* ---- Record by record ------------------------------------------------- */
 
-static int send_lingering(struct rill_producer *p, int64_t *next_ms)
+/* What fails is noted for the next flush. */
+static void send_lingering(struct rill_producer *p, int64_t *next_ms)
 {
     int64_t now_ms = rill__tick_ms();
-    int first = 0;
 
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
         int64_t left;
-        int rc;
         if (lane->open == NULL || lane->open->batch.record_count == 0) continue;
         left = lane->open->first_ms + p->options.linger_ms - now_ms;
         if (left > 0) {
             if (left < *next_ms) *next_ms = left;
             continue;
         }
-        rc = rill__lane_send(p, lane, rill__deadline(0));
-        if (rc == RILL_ERR_TIMEOUT) *next_ms = 1;
-        else if (rc != 0 && first == 0) first = rc;
+        if (rill__lane_send(p, lane, rill__deadline(0)) == RILL_ERR_TIMEOUT) *next_ms = 1;
     }
-    return first;
 }
 
 static int keep_opaque(struct rill_producer *p, struct flight *flight, void *opaque)
@@ -97,7 +93,7 @@ static int make_room_for(struct rill_producer *p, struct lane *lane, size_t size
             rc = rill__lane_send(p, other, deadline);
             if (rc == RILL_ERR_TIMEOUT) return rc;
         } else if (p->in_flight.first != NULL) {
-            rc = rill__flights_settle(p, true, deadline);
+            rc = rill__flights_settle(p, deadline);
             if (rc == RILL_ERR_TIMEOUT) return rc;
         } else if (p->ready.first != NULL && !p->delivering) {
             rill__flights_deliver(p);
@@ -132,8 +128,7 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         }
         rc = keep_opaque(p, lane->open, opaque);
         if (rc != 0) return rc;
-        if ((lane->open->batch.size + size <= lane->topic->info.max_message_bytes ||
-             lane->open->batch.size == 0) &&
+        if (lane->open->batch.size + size <= lane->topic->info.max_message_bytes &&
             rill__batch_add(&lane->open->batch, record, now_ms, NULL))
             break;
         if (attempt > 1) return rill__fail(RILL_ERR_BUG, "a record fits in no batch");
@@ -154,7 +149,7 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         rill__tick_ms() - lane->open->first_ms >= (int64_t)p->options.linger_ms ||
         (p->options.flags & RILL_PRODUCER_NO_LINGER) != 0)
         rill__lane_send(p, lane, deadline);
-    if (p->in_flight_count > IN_FLIGHT_MAX) rill__flights_settle(p, true, deadline);
+    if (p->in_flight_count > IN_FLIGHT_MAX) rill__flights_settle(p, deadline);
     return 0;
 }
 
@@ -251,7 +246,7 @@ int rill__producer_poll(rill_producer *p)
     rc = rill__producer_state(p);
     if (rc == 0) {
         send_lingering(p, &next_ms);
-        rill__flights_settle(p, true, INT64_MAX);
+        rill__flights_settle(p, INT64_MAX);
         rill__flights_deliver(p);
     }
     rill__mutex_unlock(&p->lock);
@@ -269,7 +264,7 @@ int rill__producer_flush(rill_producer *p, int timeout_ms)
     if (rc != 0) goto out;
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next)
         if (rill__lane_send(p, lane, deadline) == RILL_ERR_TIMEOUT) open = true;
-    if (rill__flights_settle(p, true, deadline) == RILL_ERR_TIMEOUT) open = true;
+    if (rill__flights_settle(p, deadline) == RILL_ERR_TIMEOUT) open = true;
     /* Another thread may be in the middle of reports; wait for the last. */
     while (p->delivering && !rill__flights_delivering_here(p) &&
            rill__monotonic_ns() < deadline) {
@@ -323,11 +318,6 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
         rc = p->topic == NULL ? RILL_ERR_NO_MEMORY : rill__target_get(p, p->topic, &target);
     }
     if (rc != 0) {
-        while (p->targets != NULL) {
-            target = p->targets;
-            p->targets = target->next;
-            rill__free(&store->heap, target);
-        }
         rill__free(&store->heap, p->topic);
         rill__mutex_deinit(&p->lock);
         rill__free(&store->heap, p);

@@ -116,8 +116,8 @@ void rill__flight_finish(struct rill_producer *p, struct flight *flight, int sta
 int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline);
 /* Of what is appended: any failure leaves open whether it stays. */
 int rill__wait_durable(struct log *log, int64_t end, int64_t deadline);
-/* Takes what is durable out of in_flight. With wait, syncs for the first. */
-int rill__flights_settle(struct rill_producer *p, bool wait, int64_t deadline);
+/* Syncs what is in flight, in order, and takes it out. */
+int rill__flights_settle(struct rill_producer *p, int64_t deadline);
 /* Calls the reports that are ready; lets go of the lock meanwhile. */
 void rill__flights_deliver(struct rill_producer *p);
 /* Whether this thread is in one of the reports. */

@@ -108,17 +108,16 @@ static int refuse_foreign(void *arg, const char *name)
                       store->path, name);
 }
 
-static int sync_parent(const char *path)
+static int sync_parent(const struct store *store)
 {
     struct file parent = FILE_NONE;
-    char name[520];
-    size_t size = strlen(path);
+    char name[sizeof store->path + 1];
+    size_t size = strlen(store->path);
     int rc;
 
-    while (size > 1 && path[size - 1] == '/') size--;
-    while (size > 0 && path[size - 1] != '/') size--;
-    if (size >= sizeof name - 1) return rill__fail(RILL_ERR_INVALID, "the path is too long");
-    memcpy(name, path, size);
+    while (size > 1 && store->path[size - 1] == '/') size--;
+    while (size > 0 && store->path[size - 1] != '/') size--;
+    memcpy(name, store->path, size);
     memcpy(name + size, ".", 2);
     rc = rill__dir_open(name, &parent);
     if (rc == 0) rc = rill__dir_sync(&parent);
@@ -138,7 +137,7 @@ static int write_shared(struct store *store)
     if (rc != 0) return rc;
     memset(s, 0, sizeof *s);
     s->magic = SHARED_MAGIC;
-    rc = rill__shared_mutex_init(&s->catalogue_turns);
+    rc = rill__shared_mutex_init(&s->catalogue_turns.lock);
     if (rc != 0) return rc;
     s->abi = rill__shared_abi();
     atomic_store(&s->catalogue_version, 1);
@@ -247,7 +246,7 @@ static int enter_alone(struct store *store, bool exists)
     if (rc == 0) rc = prepare_catalogue(store, !exists);
     if (rc == 0) rc = open_catalogue(store, !exists);
     if (rc == 0 && !exists) rc = write_store_file(store);
-    if (rc == 0 && !exists) rc = sync_parent(store->path);
+    if (rc == 0 && !exists) rc = sync_parent(store);
     if (rc == 0 && !rotten) rc = rill__topics_sweep(store);
     if (rc == 0) rc = write_shared(store);
     return rc;
@@ -272,9 +271,7 @@ static int enter_store(struct store *store, bool exists)
         if (rc != 0) return rc;
         rc = map_shared(store);
         if (rc != 0) return rc;
-        if (store->shared->magic == SHARED_MAGIC &&
-            atomic_load_explicit(&store->shared->incarnation, memory_order_acquire) != 0)
-            break;
+        if (atomic_load_explicit(&store->shared->incarnation, memory_order_acquire) != 0) break;
         /* Whoever was first died before it was done. */
         rill__unmap(&store->shared_map);
         rill__file_lock(&store->shared_file, PRESENCE_BYTE, FILE_LOCK_NONE, 0);
@@ -282,6 +279,11 @@ static int enter_store(struct store *store, bool exists)
             return rill__fail(RILL_ERR_TIMEOUT, "%s: no process finishes opening it",
                               store->path);
     }
+    if (store->shared->magic != SHARED_MAGIC)
+        return rill__fail(RILL_ERR_UNSUPPORTED,
+                          "%s is in use by a program with another version of the library, which "
+                          "shares other words (%#" PRIx64 ", this one %#" PRIx64 ")",
+                          store->path, store->shared->magic, SHARED_MAGIC);
     if (store->shared->abi != rill__shared_abi())
         return rill__fail(RILL_ERR_UNSUPPORTED,
                           "%s is in use by a program built for another machine or C library (ABI "
@@ -296,7 +298,6 @@ static void store_free(struct store *store)
 {
     struct heap heap;
 
-    if (store == NULL) return;
     rill__topics_close(store);
     rill__meta_close(store->meta);
     rill__presence_release(store);

@@ -3,6 +3,7 @@
  */
 #ifndef RILL_ENGINE_STORE_H
 #define RILL_ENGINE_STORE_H
+#include "engine/counters.h"
 #include "engine/engine.h"
 #include "log/log.h"
 #include "meta/meta.h"
@@ -12,8 +13,8 @@
 
 /* ---- Words that all processes of a store share ------------------------ */
 
-#define SHARED_MAGIC UINT64_C(0x3152414853434c52)
-#define SHARED_SIZE 16384
+#define SHARED_MAGIC UINT64_C(0x3252414853434c52) /* ends with the layout's number */
+#define SHARED_SIZE 53248
 #define PROCESSES_MAX 256
 
 /* A process that is in the store; see presence.c. */
@@ -30,12 +31,14 @@ struct process_slot {
 struct shared {
     uint64_t magic;
     uint64_t abi;
-    _Atomic uint64_t incarnation;                     /* 0: being written */
-    _Atomic uint64_t catalogue_version;               /* + 1 when a topic is created or deleted */
-    _Atomic uint32_t next_slot;                       /* wake slots are handed out in a circle */
-    _Alignas(64) struct shared_mutex catalogue_turns; /* one writer of the catalogue */
+    _Atomic uint64_t incarnation;                   /* 0: being written */
+    _Atomic uint64_t catalogue_version;             /* + 1 when a topic is created or deleted */
+    _Atomic uint32_t next_slot;                     /* wake slots are handed out in a circle */
+    _Alignas(64) struct meta_turns catalogue_turns; /* one writer of the catalogue */
     _Alignas(64) struct process_slot processes[PROCESSES_MAX];
     _Alignas(64) struct wake_slot wake_slots[WAKE_SLOTS];
+    _Alignas(64) struct counters counters[PROCESSES_MAX]; /* by process slot */
+    _Alignas(64) struct counters past; /* of processes that are gone; under SLOTS_BYTE */
 };
 
 static_assert(sizeof(struct shared) <= SHARED_SIZE, "the shared words fit in their file");
@@ -99,16 +102,7 @@ struct store {
     _Atomic int64_t thread_wakes_ns; /* when it will look by itself */
 
     _Atomic uint32_t idle_segments;
-    _Atomic uint64_t records_appended;
-    _Atomic uint64_t bytes_appended;
-    _Atomic uint64_t batches_appended;
-    _Atomic uint64_t records_polled;
-    _Atomic uint64_t syncs;
-    _Atomic uint64_t commits;
-    _Atomic uint64_t rolls;
-    _Atomic uint64_t recoveries;
-    _Atomic uint64_t wakeups;
-    _Atomic uint64_t mapped_bytes;
+    struct counters *counters; /* this process' own, shared; set before anything counts */
 };
 
 /* Lets the store's thread, if it has one, do maintenance at at_ns or before. */
@@ -144,6 +138,8 @@ bool rill__process_is_gone(struct store *store, uint32_t slot, uint64_t ticket);
 int64_t rill__process_heard_ms(struct store *store, uint32_t slot, int64_t now_ms);
 /* This process gives one. */
 void rill__presence_beat(struct store *store);
+/* The pid in a slot, 0 if its process is gone; whether the kernel has stopped it. */
+int32_t rill__process_in_slot(struct store *store, uint32_t slot, bool *stopped);
 
 /* ---- Options ---------------------------------------------------------- */
 

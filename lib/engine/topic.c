@@ -109,6 +109,23 @@ static int clamp_committed(void *arg, int64_t log_end)
     return rc;
 }
 
+/* Files that are not there are no damage if the topic was deleted: it leaves the
+ * catalogue before they go. */
+static int check_not_deleted(struct topic *topic, int rc)
+{
+    struct meta_topic now;
+    struct saved_message why;
+    int rc_now;
+
+    rill__message_save(&why);
+    rc_now = rill__meta_topic_get(topic->store->meta, topic->info.name, &now);
+    if (rc_now == RILL_ERR_NOT_FOUND ||
+        (rc_now == 0 && memcmp(now.id, topic->info.id, sizeof now.id) != 0))
+        return rill__fail(RILL_ERR_NOT_FOUND, "topic %s was deleted", topic->info.name);
+    rill__message_restore(&why);
+    return rc;
+}
+
 static int open_log(struct partition *partition, int timeout_ms, struct log **log)
 {
     struct topic *topic = partition->topic;
@@ -125,6 +142,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .index_interval_bytes = topic->info.index_interval_bytes,
         .sync_interval_ms = store->options.sync_interval_ms,
         .incarnation = store->incarnation,
+        .process = (uint32_t)store->process_slot,
         .wake_slots = store->shared->wake_slots,
         .copy_on_write = store->file_system.copy_on_write,
         .say = rill__store_say,
@@ -132,11 +150,11 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .recovered = clamp_committed,
         .recovered_arg = partition,
         .idle_segments = &store->idle_segments,
-        .mapped_bytes = &store->mapped_bytes,
-        .syncs = &store->syncs,
-        .rolls = &store->rolls,
-        .recoveries = &store->recoveries,
-        .wakeups = &store->wakeups,
+        .mapped_bytes = &store->counters->mapped_bytes,
+        .syncs = &store->counters->syncs,
+        .rolls = &store->counters->segments_rolled,
+        .recoveries = &store->counters->recoveries,
+        .wakeups = &store->counters->wakeups,
     };
     int rc;
 
@@ -150,6 +168,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         rc = rill__fail_prefix(RILL_ERR_CORRUPT, "topic %s is in the catalogue, but",
                                topic->info.name);
     if (rc == 0) rc = rill__log_open(&config, &dir, timeout_ms, log);
+    if (rc == RILL_ERR_CORRUPT) rc = check_not_deleted(topic, rc);
     rill__file_close(&dir);
     rill__file_close(&topic_dir);
     return rc;

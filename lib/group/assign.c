@@ -31,11 +31,15 @@ int rill__member_plan(struct heap *heap, struct member *member, uint64_t topic, 
     return 0;
 }
 
-static int compare_topic_names(const void *a, const void *b)
+/* By number too: a topic that was made anew has the old one's name, and members
+ * may not all know of it yet. */
+static int compare_topics(const void *a, const void *b)
 {
     const struct group_topic *x = a;
     const struct group_topic *y = b;
-    return strcmp(x->name, y->name);
+    int order = strcmp(x->name, y->name);
+
+    return order != 0 ? order : (x->topic > y->topic) - (x->topic < y->topic);
 }
 
 int rill__topics_of(struct heap *heap, struct member **members, size_t count,
@@ -51,7 +55,7 @@ int rill__topics_of(struct heap *heap, struct member **members, size_t count,
     room = 0;
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < members[i]->topic_count; j++) all[room++] = members[i]->topics[j];
-    if (room > 1) qsort(all, room, sizeof *all, compare_topic_names);
+    if (room > 1) qsort(all, room, sizeof *all, compare_topics);
     for (size_t i = 0; i < room; i++) {
         if (kept > 0 && all[kept - 1].topic == all[i].topic) {
             /* members may have seen different partition counts */

@@ -348,6 +348,21 @@ static int member_new(struct group *group, const struct group_event *e, struct m
     return 0;
 }
 
+static bool all_are_away(const struct group *group)
+{
+    for (size_t i = 0; i < group->member_room; i++)
+        if (group->members[i] != NULL && !group->members[i]->away) return false;
+    return true;
+}
+
+static bool same_assignors(const struct member *a, const struct member *b)
+{
+    if (a->assignor != b->assignor || a->assignors != b->assignors) return false;
+    if (a->own_assignor == NULL || b->own_assignor == NULL)
+        return a->own_assignor == b->own_assignor;
+    return strcmp(a->own_assignor, b->own_assignor) == 0;
+}
+
 /* Takes all over but what it is called and how long it may be silent. What the
  * old one was asked to give up it no longer holds. */
 static int take_over(struct group *group, uint32_t at, struct member *m, bool *changed)
@@ -355,8 +370,10 @@ static int take_over(struct group *group, uint32_t at, struct member *m, bool *c
     struct member *old = group->members[at];
     uint64_t old_id = old->id;
 
-    *changed = old->subscription != m->subscription || old->assignors != m->assignors ||
-               old->assignor != m->assignor || group->planner == at || old->asked_ms >= 0;
+    *changed = old->subscription != m->subscription || !same_assignors(old, m) ||
+               group->planner == at || old->asked_ms >= 0;
+    /* while all were away there was nobody to ask for a plan */
+    if (group->assignor == RILL_ASSIGN_OWN && all_are_away(group)) *changed = true;
     if (group->planner == at) group->planner = NOBODY;
     m->round = old->round;
     m->subscription->users++;
@@ -382,6 +399,8 @@ static int on_join(struct group *group, const struct group_event *e, bool *chang
 
     if (place_of(group, e->member) != NOBODY)
         return rill__fail(RILL_ERR_EXISTS, "member %" PRIu64 " has joined already", e->member);
+    if (e->join->assignor < 0 || e->join->assignor > RILL_ASSIGN_OWN)
+        return rill__fail(RILL_ERR_INVALID, "there is no assignor %" PRId32, e->join->assignor);
     rc = member_new(group, e, &m);
     if (rc != 0) return rc;
     rc = rill__group_elect(group, m, at, &elected);
@@ -484,23 +503,33 @@ static void on_leave(struct group *group, uint32_t at, const struct group_event 
     if (e->kind == GROUP_LEAVE) m->heard_ms = e->now_ms;
 }
 
+/* Times may come from a damaged image. */
+static int64_t later_ms(int64_t time_ms, uint32_t by_ms)
+{
+    return time_ms > INT64_MAX - by_ms ? INT64_MAX : time_ms + by_ms;
+}
+
 static int64_t expires_ms(const struct member *m)
 {
-    int64_t at = m->heard_ms + m->session_timeout_ms;
+    int64_t at = later_ms(m->heard_ms, m->session_timeout_ms);
+    int64_t polled = later_ms(m->polled_ms, m->max_poll_interval_ms);
+    int64_t answers = later_ms(m->asked_ms, m->max_poll_interval_ms);
 
     if (m->away) return at;
-    if (m->polled_ms + m->max_poll_interval_ms < at) at = m->polled_ms + m->max_poll_interval_ms;
-    if (m->asked_ms >= 0 && m->asked_ms + m->max_poll_interval_ms < at)
-        at = m->asked_ms + m->max_poll_interval_ms;
+    if (polled < at) at = polled;
+    if (m->asked_ms >= 0 && answers < at) at = answers;
     return at;
 }
 
-/* Another boot's clock may have been ahead. */
-static void turn_back(struct member *m, int64_t now_ms)
+/* Another boot's clock may have been ahead; then it is later than it seems. */
+static bool turn_back(struct member *m, int64_t now_ms)
 {
+    bool ahead = m->heard_ms > now_ms || m->polled_ms > now_ms || m->asked_ms > now_ms;
+
     if (m->heard_ms > now_ms) m->heard_ms = now_ms;
     if (m->polled_ms > now_ms) m->polled_ms = now_ms;
     if (m->asked_ms > now_ms) m->asked_ms = now_ms;
+    return ahead;
 }
 
 static int on_tick(struct group *group, const struct group_event *e, bool *changed, bool *moved)
@@ -515,7 +544,7 @@ static int on_tick(struct group *group, const struct group_event *e, bool *chang
         bool matters = true;
 
         if (m == NULL || m->id == e->member) continue;
-        turn_back(m, e->now_ms);
+        if (turn_back(m, e->now_ms)) *moved = true;
         if (e->now_ms >= expires_ms(m)) {
             rc = act(group, GROUP_EXPEL, m->id);
             remove_member(group, i);

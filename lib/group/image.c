@@ -247,9 +247,12 @@ static int read_subscription(struct group *group, struct cursor *in)
     if (rc == 0 && topics == NULL) rc = RILL_ERR_NO_MEMORY;
     for (uint32_t i = 0; i < count && rc == 0; i++) {
         uint32_t at = rill__cursor_get32(in);
-        const struct placed_topic *topic = &group->topics[at];
-        if (at >= group->topic_count) rc = bad_image("a topic subscribed to is not there");
-        else topics[i] = (struct group_topic){topic->topic, topic->partition_count, topic->name};
+        if (at >= group->topic_count || !group->topics[at].wanted)
+            rc = bad_image("a topic subscribed to is not there");
+        else
+            topics[i] =
+                (struct group_topic){group->topics[at].topic, group->topics[at].partition_count,
+                                     group->topics[at].name};
     }
     if (rc == 0) {
         given = (struct group_subscription){text, topics, count};
@@ -315,11 +318,25 @@ static int check_owners(const struct group *group)
             if ((place->owner != NOBODY && group->members[place->owner] == NULL) ||
                 (place->target != NOBODY && group->members[place->target] == NULL))
                 return bad_image("a partition's owner is nobody");
+            if (!place->leaving) continue;
+            if (place->owner == NOBODY || group->members[place->owner]->asked_ms < 0)
+                return bad_image("a partition leaves one who was not asked");
         }
+    return 0;
+}
+
+static int check_whole(const struct group *group)
+{
+    int32_t assignor;
+    int rc = check_owners(group);
+
+    if (rc != 0) return rc;
     for (size_t i = 0; i < group->subscription_count; i++)
         if (group->subscriptions[i]->users == 0) return bad_image("nobody has a subscription");
     if (group->planner != NOBODY && group->members[group->planner] == NULL)
         return bad_image("the planner is nobody");
+    if (group->member_count > 0 && rill__group_elect(group, NULL, NOBODY, &assignor) != 0)
+        return bad_image("the members have no common assignor");
     return 0;
 }
 
@@ -347,7 +364,7 @@ static int read_group(struct group *group, struct cursor *in)
     for (uint32_t i = 0; i < members && rc == 0; i++)
         rc = read_member(group, in, &group->members[i]);
     if (rc == 0 && in->at != in->end) rc = bad_image("it goes on after its end");
-    return rc == 0 ? check_owners(group) : rc;
+    return rc == 0 ? check_whole(group) : rc;
 }
 
 uint64_t rill__group_encoded_version(const void *bytes, size_t size)
@@ -371,6 +388,7 @@ int rill__group_decode(struct heap *heap, const void *bytes, size_t size, struct
             "a group's stored state has format %u; this library (%d.%d.%d) knows %d", format,
             RILL_VERSION_MAJOR, RILL_VERSION_MINOR, RILL_VERSION_PATCH, IMAGE_FORMAT);
     generation = (int32_t)rill__cursor_get32(&in);
+    if (generation < 0) return bad_image("its generation is negative");
     rc = rill__group_new(heap, generation, rill__cursor_get64(&in), &group);
     if (rc != 0) return rc;
     rc = read_group(group, &in);

@@ -208,7 +208,11 @@ static bool check_members(const struct group *group)
     }
     good &= rill_assert(members == group->member_count);
     good &= rill_assert(users == members);
-    good &= rill_assert(group->planner == NOBODY || group->members[group->planner] != NULL);
+    if (group->planner != NOBODY) {
+        good &= rill_assert(group->members[group->planner] != NULL);
+        good &= rill_assert(!group->members[group->planner]->away);
+        good &= rill_assert(group->members[group->planner]->asked_ms >= 0);
+    }
     return good;
 }
 

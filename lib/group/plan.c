@@ -25,18 +25,20 @@ enum { ASSIGNORS = sizeof assignor_names / sizeof assignor_names[0] };
 
 /* ---- The election ----------------------------------------------------- */
 
-/* "range, sticky" */
-static void name_them(uint32_t mask, char *text, size_t size)
+/* "range, sticky"; own: the name of the application's own, if there is one. */
+static void name_them(uint32_t mask, const char *own, char *text, size_t size)
 {
     size_t at = 0;
 
     text[0] = '\0';
     for (size_t i = 0; i < ASSIGNORS; i++) {
         if ((mask >> i & 1) == 0) continue;
-        at += (size_t)snprintf(text + at, size - at, "%s%s", at == 0 ? "" : ", ",
-                               assignor_names[i]);
+        at += (size_t)snprintf(text + at, size - at, "%s%s%s%s", at == 0 ? "" : ", ",
+                               assignor_names[i], i == RILL_ASSIGN_OWN && own != NULL ? " " : "",
+                               i == RILL_ASSIGN_OWN && own != NULL ? own : "");
         if (at >= size) return;
     }
+    if (at == 0) snprintf(text, size, "none");
 }
 
 static bool same_own(const struct member *a, const struct member *b)
@@ -78,10 +80,11 @@ int rill__group_elect(const struct group *group, const struct member *joining, u
     for (int32_t i = 0; i < ASSIGNORS; i++)
         if ((common >> i & 1) != 0 && (best < 0 || votes[i] > votes[best])) best = i;
     if (best < 0) {
-        char have[100];
-        char offered[100];
-        name_them(others, have, sizeof have);
-        name_them(joining == NULL ? 0 : joining->assignors, offered, sizeof offered);
+        char have[200];
+        char offered[200];
+        name_them(others, first->own_assignor, have, sizeof have);
+        name_them(joining == NULL ? 0 : joining->assignors,
+                  joining == NULL ? NULL : joining->own_assignor, offered, sizeof offered);
         return rill__fail(RILL_ERR_INVALID,
                           "no common assignor: the group's members share %s; this one can %s",
                           have, offered);
@@ -141,6 +144,14 @@ static int grow_topic(struct group *group, struct placed_topic *topic, uint32_t 
     return 0;
 }
 
+/* A topic never shrinks: who has not heard yet that it has grown hears it here. */
+static void agree_on_counts(struct group *group, struct subscription *s)
+{
+    for (size_t t = 0; t < s->topic_count; t++)
+        s->topics[t].partition_count =
+            rill__placed_topic(group, s->topics[t].topic)->partition_count;
+}
+
 int rill__group_update_topics(struct group *group)
 {
     int rc = 0;
@@ -155,6 +166,8 @@ int rill__group_update_topics(struct group *group)
             if (rc == 0) topic->wanted = true;
         }
     }
+    for (size_t i = 0; i < group->subscription_count && rc == 0; i++)
+        agree_on_counts(group, group->subscriptions[i]);
     return rc;
 }
 

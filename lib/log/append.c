@@ -38,6 +38,7 @@ int rill__log_lock(struct log *log, int64_t deadline_ns)
     }
     rc = rill__log_state(log);
     if (rc != 0) goto unlock;
+    atomic_store_explicit(&log->control->append_since_ms, rill__tick_ms(), memory_order_relaxed);
     atomic_store_explicit(&log->control->append_owner, log->process_id, memory_order_relaxed);
     return 0;
 unlock:

@@ -22,7 +22,8 @@
 #include "os/thread.h"
 #include <assert.h>
 
-#define CONTROL_MAGIC UINT64_C(0x314c544343494c52)
+#define CONTROL_MAGIC UINT64_C(0x324c544343494c52) /* ends with the layout's number */
+#define CONTROL_PROCESSES 256
 #define CONTROL_LINE _Alignas(128)
 
 /* One copy of the tail; written under append_lock, read by anyone, see
@@ -59,12 +60,15 @@ struct control {
 
     CONTROL_LINE struct shared_mutex append_lock; /* guards the tail and the active segment */
     _Atomic int32_t append_owner;                 /* pid of the holder, for people; relaxed */
+    _Atomic int64_t append_since_ms;              /* coarse monotonic; same */
 
     CONTROL_LINE struct shared_mutex sync_lock; /* one syncer at a time; guards the marks */
     _Atomic int64_t mark_end;                   /* durable end of the last mark */
     _Atomic int64_t mark_ms;                    /* monotonic ms of the last mark */
     _Atomic uint64_t mark_sequence;
     _Atomic int64_t directory_base; /* largest segment whose name is durable */
+    _Atomic int32_t sync_owner;     /* pid of the holder, for people; relaxed */
+    _Atomic int64_t sync_since_ms;  /* coarse monotonic; same */
 
     CONTROL_LINE _Atomic uint32_t tail_version; /* release by append_lock's holder */
     _Atomic uint32_t intent_end;                /* position; same writer */
@@ -83,6 +87,11 @@ struct control {
     CONTROL_LINE _Atomic int64_t log_start;
     _Atomic uint32_t poison; /* errno of the sync that failed; set once, by anyone */
     _Atomic uint32_t deleted;
+
+    /* By process slot: 1 + the base of the oldest segment that the process has
+     * pinned, 0: none. Each writes its own; what one that is gone left does not
+     * count. Relaxed. */
+    CONTROL_LINE _Atomic int64_t pins[CONTROL_PROCESSES];
 };
 
 static_assert(sizeof(struct control) <= 4096, "the shared words fit in page 0");

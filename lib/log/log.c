@@ -317,6 +317,30 @@ int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes)
     return 0;
 }
 
+void rill__log_look(const struct log *log, struct log_view *view)
+{
+    const struct control *c = log->control;
+
+    *view = (struct log_view){
+        .start = rill__log_start(log),
+        .end = rill__log_end(log),
+        .durable = rill__log_durable(log),
+        .epoch = rill__log_epoch(log),
+        .append_owner = atomic_load_explicit(&c->append_owner, memory_order_relaxed),
+        .append_since_ms = atomic_load_explicit(&c->append_since_ms, memory_order_relaxed),
+        .sync_owner = atomic_load_explicit(&c->sync_owner, memory_order_relaxed),
+        .sync_since_ms = atomic_load_explicit(&c->sync_since_ms, memory_order_relaxed),
+        .poison = atomic_load(&c->poison),
+        .deleted = rill__log_is_deleted(log),
+        .sleepers = (uint32_t)__builtin_popcountll(atomic_load(&c->waiters)),
+    };
+}
+
+int64_t rill__log_pinned_by(const struct log *log, uint32_t process)
+{
+    return atomic_load_explicit(&log->control->pins[process], memory_order_relaxed) - 1;
+}
+
 /* ---- Open segments ---- */
 
 /* In one store, so that maps do not run out: an idle segment has two. */
@@ -338,7 +362,8 @@ static void take_idle(struct log *log)
     atomic_fetch_sub_explicit(log->config.idle_segments, 1, memory_order_relaxed);
 }
 
-/* The one that has been idle longest, if there are too many; out of the list. */
+/* The one that has been idle longest, if there are too many; out of the list.
+ * One is idle: whoever calls has just put it there. */
 static struct segment *too_many_idle(struct log *log)
 {
     struct segment *oldest = NULL;
@@ -348,10 +373,20 @@ static struct segment *too_many_idle(struct log *log)
         return NULL;
     for (struct segment *s = log->segments; s != NULL; s = s->next)
         if (s->references == 0) oldest = s;
-    if (oldest == NULL) return NULL;
     unlink_segment(log, oldest);
     take_idle(log);
     return oldest;
+}
+
+/* Tells the other processes what this one needs; under log->lock. */
+static void publish_pins(struct log *log)
+{
+    int64_t oldest = INT64_MAX;
+
+    for (const struct segment *s = log->segments; s != NULL; s = s->next)
+        if (s->references != 0 && s->base < oldest) oldest = s->base;
+    atomic_store_explicit(&log->control->pins[log->config.process],
+                          oldest == INT64_MAX ? 0 : oldest + 1, memory_order_relaxed);
 }
 
 int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **out)
@@ -371,6 +406,7 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
             log->segments = s;
         }
     }
+    if (rc == 0) publish_pins(log);
     rill__mutex_unlock(&log->lock);
     if (rc == 0) *out = s;
     return rc;
@@ -391,6 +427,7 @@ void rill__log_unpin(struct log *log, struct segment *segment)
             atomic_fetch_add_explicit(log->config.idle_segments, 1, memory_order_relaxed);
             segment = too_many_idle(log);
         }
+        publish_pins(log);
     }
     rill__mutex_unlock(&log->lock);
     rill__segment_close(&log->config, segment); /* unmapping takes its time */

@@ -32,6 +32,7 @@ struct log_config {
     uint32_t index_interval_bytes;
     uint32_t sync_interval_ms;
     uint64_t incarnation; /* of the store: this run of processes; not 0 */
+    uint32_t process;     /* this one's number among the store's, below 256 */
     uint8_t boot_id[16];
     struct wake_slot *wake_slots; /* WAKE_SLOTS of them, shared */
     bool copy_on_write;           /* the file system rewrites elsewhere: see pitfalls */
@@ -70,6 +71,24 @@ int32_t rill__log_epoch(const struct log *log);
 int rill__log_state(const struct log *log);
 bool rill__log_is_deleted(const struct log *log); /* relaxed */
 int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes);
+
+/* What stands in the way of whom; a glance without any lock. */
+struct log_view {
+    int64_t start;
+    int64_t end;
+    int64_t durable;
+    int32_t epoch;
+    int32_t append_owner; /* pid, 0: nobody holds the lock */
+    int64_t append_since_ms;
+    int32_t sync_owner;
+    int64_t sync_since_ms;
+    uint32_t poison; /* errno of the sync that failed, 0: none */
+    bool deleted;
+    uint32_t sleepers; /* wake slots that the next append wakes */
+};
+void rill__log_look(const struct log *log, struct log_view *view);
+/* The base of the oldest segment that a process has pinned; -1: none. */
+int64_t rill__log_pinned_by(const struct log *log, uint32_t process);
 
 /* Appends a sealed batch and publishes it. through_file: by write calls rather
  * than by stores to the map, which costs less when a sync follows at once.

@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "log/inner.h"
+#include <inttypes.h>
 
 #define RETRY_NS (INT64_C(50) * 1000 * 1000) /* a dead syncer is noticed so soon */
 
@@ -107,10 +108,14 @@ static int sync_segments(struct log *log, const struct tail_copy *tail)
     int64_t base;
     int rc = rill__log_base_of(log, rill__log_durable(log), &base);
 
-    while (rc == 0 && base >= 0) {
+    while (rc == 0) {
         rc = sync_segment(log, base);
         if (rc != 0 || base == tail->base) break;
         rc = rill__log_base_after(log, base, &base);
+        if (rc == 0 && base < 0)
+            rc = rill__fail(RILL_ERR_CORRUPT,
+                            "%s: segment %" PRId64 " is missing, it cannot be synced",
+                            log->dir.name, tail->base);
     }
     if (rc == 0 && tail->base > atomic_load(&log->control->directory_base)) {
         rc = rill__dir_sync(&log->dir);
@@ -186,7 +191,10 @@ static int sync_once(struct log *log, bool force_mark)
     if (rc < 0) return rc;
     /* What it guards is written in an order in which any prefix is true. */
     if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&log->control->sync_lock);
+    atomic_store_explicit(&log->control->sync_since_ms, rill__tick_ms(), memory_order_relaxed);
+    atomic_store_explicit(&log->control->sync_owner, log->process_id, memory_order_relaxed);
     rc = sync_all(log, force_mark);
+    atomic_store_explicit(&log->control->sync_owner, 0, memory_order_relaxed);
     rill__shared_mutex_unlock(&log->control->sync_lock);
     announce_durable(log);
     return rc;

@@ -113,9 +113,9 @@ int rill__meta_read(struct meta *meta, meta_work work, void *arg)
     return run(meta, work, arg, MDB_RDONLY);
 }
 
-void rill__meta_take_turns(struct meta *meta, struct shared_mutex *lock, int timeout_ms)
+void rill__meta_take_turns(struct meta *meta, struct meta_turns *turns, int timeout_ms)
 {
-    meta->turns = lock;
+    meta->turns = turns;
     meta->turns_timeout_ms = timeout_ms;
 }
 
@@ -124,16 +124,18 @@ int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, v
     int rc;
 
     if (meta->turns == NULL) return run(meta, work, arg, 0);
-    rc = rill__shared_mutex_lock(meta->turns, rill__deadline(timeout_ms));
+    rc = rill__shared_mutex_lock(&meta->turns->lock, rill__deadline(timeout_ms));
     if (rc == RILL_ERR_TIMEOUT)
-        return rill__fail(rc,
-                          "%s: another process has been in a commit for %d ms; it may be stopped",
-                          meta->path, timeout_ms);
+        return rill__fail(rc, "%s: process %d has been in a commit for %d ms; it may be stopped",
+                          meta->path, (int)atomic_load(&meta->turns->owner), timeout_ms);
     if (rc < 0) return rc;
     /* What a dead writer left half done LMDB undoes. */
-    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(meta->turns);
+    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&meta->turns->lock);
+    atomic_store_explicit(&meta->turns->since_ms, rill__tick_ms(), memory_order_relaxed);
+    atomic_store_explicit(&meta->turns->owner, rill__process_id(), memory_order_relaxed);
     rc = run(meta, work, arg, 0);
-    rill__shared_mutex_unlock(meta->turns);
+    atomic_store_explicit(&meta->turns->owner, 0, memory_order_relaxed);
+    rill__shared_mutex_unlock(&meta->turns->lock);
     return rc;
 }
 
@@ -177,26 +179,30 @@ int rill__meta_check_value(struct meta *meta, const MDB_val *key, MDB_val *value
                       meta->path, *(const char *)key->mv_data);
 }
 
+/* That the key there, if there is one, verifies. */
+static int check_before(struct meta *meta, MDB_cursor *cursor, MDB_cursor_op where)
+{
+    MDB_val key;
+    MDB_val value;
+    int rc = rill__meta_failed(meta, mdb_cursor_get(cursor, &key, &value, where), "reading");
+
+    if (rc == RILL_ERR_NOT_FOUND) return 0;
+    return rc != 0 ? rc : rill__meta_check_value(meta, &key, &value);
+}
+
 /* The first key from *key on, RILL_ERR_NOT_FOUND if there is none; it and the
  * one before it verify. */
 static int find(struct meta *meta, MDB_txn *txn, MDB_val *key, MDB_val *value)
 {
     MDB_cursor *cursor;
-    MDB_val before;
-    MDB_val its;
-    int code;
     int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
 
     if (rc != 0) return rc;
     rc = rill__meta_failed(meta, mdb_cursor_get(cursor, key, value, MDB_SET_RANGE), "reading");
-    code = rc == 0                    ? mdb_cursor_get(cursor, &before, &its, MDB_PREV)
-           : rc == RILL_ERR_NOT_FOUND ? mdb_cursor_get(cursor, &before, &its, MDB_LAST)
-                                      : MDB_NOTFOUND;
     if (rc == 0) rc = rill__meta_check_value(meta, key, value);
-    if (code == 0 && (rc == 0 || rc == RILL_ERR_NOT_FOUND)) {
-        int found = rc;
-        rc = rill__meta_check_value(meta, &before, &its);
-        if (rc == 0) rc = found;
+    if (rc == 0 || rc == RILL_ERR_NOT_FOUND) {
+        int before_rc = check_before(meta, cursor, rc == 0 ? MDB_PREV : MDB_LAST);
+        if (before_rc != 0) rc = before_rc;
     }
     mdb_cursor_close(cursor);
     return rc;
@@ -303,7 +309,7 @@ static void hold_room(struct meta *meta)
     struct file data = FILE_NONE;
     uint64_t size;
 
-    if (mdb_env_get_fd(meta->env, &data.fd) != 0) return;
+    mdb_env_get_fd(meta->env, &data.fd); /* an open one has it */
     if (rill__file_size(&data, &size) == 0) rill__file_reserve(&data, size + ROOM_BYTES);
 }
 

@@ -15,7 +15,7 @@ struct meta {
     MDB_env *env;
     MDB_dbi dbi;
     char path[256];
-    struct shared_mutex *turns; /* NULL: nobody else is there */
+    struct meta_turns *turns; /* NULL: nobody else is there */
     int turns_timeout_ms;
 
     /* The map may only be resized while no transaction of this process is

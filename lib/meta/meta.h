@@ -36,7 +36,12 @@ int rill__meta_open(struct heap *heap, const char *path, bool create, struct met
  * up on after timeout_ms (RILL_ERR_TIMEOUT), and not only by LMDB's, which is
  * never: a process that is stopped in the middle of a commit must not stop the
  * others. Before the first write of a second thread. */
-void rill__meta_take_turns(struct meta *meta, struct shared_mutex *lock, int timeout_ms);
+struct meta_turns {
+    struct shared_mutex lock;
+    _Atomic int32_t owner;    /* pid of the holder, for people; relaxed */
+    _Atomic int64_t since_ms; /* coarse monotonic; same */
+};
+void rill__meta_take_turns(struct meta *meta, struct meta_turns *turns, int timeout_ms);
 /* A commit on its way when its process died may show only after the next one:
  * settles whether it counts. */
 int rill__meta_settle(struct meta *meta);

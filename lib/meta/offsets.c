@@ -331,7 +331,6 @@ static int sweep_offsets(struct meta *meta, MDB_txn *txn, void *arg)
         work->changed++;
     }
     mdb_cursor_close(cursor);
-    if (rc != 0) return rc;
     return code == 0 || code == MDB_NOTFOUND ? 0 : rill__meta_failed(meta, code, "sweeping");
 }
 

@@ -185,6 +185,207 @@ static void each_damage_has_its_reason(void **state)
     munmap(file.bytes, file.size);
 }
 
+/* The same with other bytes put there. */
+static void fails_if(void *at, const void *bytes, size_t size, const char *reason)
+{
+    uint8_t before[8];
+    size_t rotten;
+
+    assert_in_range(size, 1, sizeof before);
+    memcpy(before, at, size);
+    memcpy(at, bytes, size);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    if (strstr(test_message(), reason) == NULL)
+        fail_msg("the reason is \"%s\", not \"%s\"", test_message(), reason);
+    memcpy(at, before, size);
+    healthy();
+}
+
+static void fails_if_16(void *at, uint16_t v, const char *reason)
+{
+    fails_if(at, &v, sizeof v, reason);
+}
+
+static void fails_if_64(void *at, uint64_t v, const char *reason)
+{
+    fails_if(at, &v, sizeof v, reason);
+}
+
+static uint8_t *node_of(uint8_t *page, int index)
+{
+    uint16_t at;
+    memcpy(&at, page + 16 + 2 * index, 2);
+    return page + at;
+}
+
+/* A leaf in use whose first value has pages of its own. */
+static bool has_overflow(uint8_t *page)
+{
+    const uint8_t *node = node_of(page, 0);
+    size_t rotten;
+    bool used;
+
+    if (page[10] != 2 || page[12] <= 16 || node >= page + 4096 - 16 || node[4] != 1) return false;
+    page[10] = 1; /* nobody minds if it is free */
+    used = rill__meta_verify(&heap, path, &rotten) != 0;
+    page[10] = 2;
+    return used;
+}
+
+static void pages_that_cannot_be_are_refused(void **state)
+{
+    uint8_t *root;
+    uint64_t page;
+
+    (void)state;
+    fill();
+    rill__meta_close(meta);
+    meta = NULL;
+    map_file();
+    root = root_of(1);
+    assert_int_equal(root[10], 1); /* a branch */
+    fails_if_64(file.meta + 40 + 48 + 40, 1, "beyond the pages");
+    fails_if(node_of(root, 1), node_of(root, 0), 4, "is used twice");
+    fails_if_16(node_of(root, 1) + 6, 0, "a size that none has");
+    fails_if_16(file.bytes + 4096 + 20, 2, "not the second beginning");
+    fails_if_16(file.bytes + 4096 + 10, 2, "not the second beginning");
+    fails_if_16(file.bytes + 10, 2, "not the second beginning");
+    fails_if_16(file.bytes + 4096 + 40, 8192, "not the second beginning");
+    fails_if_64(file.meta + 136, 0, "more pages than its map");
+    page = (uint64_t)(root - file.bytes) / 4096;
+    fails_if_64(file.meta + 136, page - 1, "");
+    for (uint8_t *at = file.bytes + 2 * 4096; at < file.bytes + file.size; at += 4096)
+        if (has_overflow(at)) fails_if_16(node_of(at, 0) + 2, 0x7fff, "beyond the pages");
+    munmap(file.bytes, file.size);
+}
+
+/* The node that lies before all others gets a value of 4 bytes. */
+static void shorten_one_list(uint8_t *leaf)
+{
+    uint8_t node[20];
+    uint16_t upper;
+    uint16_t at;
+    int i = 0;
+
+    memcpy(&upper, leaf + 14, 2);
+    while (node_of(leaf, i) != leaf + upper) i++;
+    memcpy(&at, leaf + upper, 2); /* the size of its value */
+    at = (uint16_t)(upper + at - 4);
+    memcpy(node, leaf + upper, sizeof node);
+    node[0] = 4;
+    node[1] = 0;
+    memcpy(leaf + at, node, sizeof node);
+    memcpy(leaf + 14, &at, 2);
+    memcpy(leaf + 16 + 2 * i, &at, 2);
+}
+
+static void free_pages_that_cannot_be_are_refused(void **state)
+{
+    uint8_t *leaf;
+    uint8_t *first;
+    uint8_t *last;
+    uint64_t ids[2];
+    size_t rotten;
+
+    (void)state;
+    fill();
+    for (int g = 0; g < 40; g++) OK(rill__meta_group_delete(meta, name_of(g), NULL, NULL));
+    commit(41, 7);
+    rill__meta_close(meta);
+    meta = NULL;
+    map_file();
+    leaf = root_of(0);
+    assert_int_equal(leaf[10], 2); /* one page, */
+    assert_true(leaf[12] > 18);    /* of two nodes at least */
+    first = node_of(leaf, 0);
+    last = node_of(leaf, (leaf[12] - 16) / 2 - 1);
+    memcpy(&ids[0], first + 8, 8);
+    memcpy(&ids[1], node_of(leaf, 1) + 8, 8);
+    assert_true(ids[0] < ids[1]);
+    fails_if_64(first + 8, ids[1] + 1, "not in order");
+    fails_if_64(first + 8, ids[1], "not in order");
+    fails_if_64(last + 8, UINT64_MAX, "by a transaction that is to come");
+    fails_if_16(first + 6, 4, "a size that none has");
+    fails_if_16(first + 6, 511, "leaves the page");
+    fails_if_64(first + 16, 1000, "longer than its value");
+    fails_if_64(first + 24, 1, "beyond the pages");
+    for (int i = 0; i < (leaf[12] - 16) / 2; i++)
+        if (node_of(leaf, i)[16] > 1) /* with others behind it */
+            fails_if_64(node_of(leaf, i) + 24, 1, "beyond the pages");
+    fails_if_64(first + 24, (uint64_t)(root_of(1) - file.bytes) / 4096, "is used twice");
+    shorten_one_list(leaf);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    assert_non_null(strstr(test_message(), "longer than its value"));
+    munmap(file.bytes, file.size);
+}
+
+/* The file ends with a value of two pages. */
+static bool ends_with_a_long_value(void)
+{
+    const uint8_t *page;
+    uint16_t flags;
+    uint32_t count;
+    bool yes;
+
+    map_file();
+    page = file.bytes + file.size - 2 * 4096;
+    memcpy(&flags, page + 10, 2);
+    memcpy(&count, page + 12, 4);
+    yes = flags == 4 && count == 2;
+    munmap(file.bytes, file.size);
+    return yes;
+}
+
+static void a_value_that_is_cut_short_is_damage(void **state)
+{
+    static char text[RILL_METADATA_MAX + 1];
+    struct meta_offset o = {.metadata = text};
+    size_t rotten;
+    int group = 0;
+
+    (void)state;
+    memset(text, 'm', RILL_METADATA_MAX);
+    do {
+        assert_in_range(group, 0, 100);
+        OK(rill__meta_offsets_commit(meta, name_of(group++), &o, 1));
+    } while (!ends_with_a_long_value());
+    rill__meta_close(meta);
+    meta = NULL;
+    healthy();
+    assert_int_equal(truncate(test_path("meta/data.mdb"), (off_t)file.size - 4096), 0);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_verify(&heap, path, &rotten));
+    assert_non_null(strstr(test_message(), "has not the pages that its value needs"));
+}
+
+static void one_of_another_version_is_for_lmdb_to_judge(void **state)
+{
+    (void)state;
+    rill__meta_close(meta);
+    meta = NULL;
+    map_file();
+    file.bytes[20] = file.bytes[4096 + 20] = 2;
+    healthy();
+    munmap(file.bytes, file.size);
+    FAILS(RILL_ERR_FORMAT, rill__meta_open(&heap, path, false, &meta));
+}
+
+/* As a process leaves it that dies before its first commit. */
+static void one_without_a_transaction_is_healthy(void **state)
+{
+    MDB_env *env;
+
+    (void)state;
+    rill__meta_close(meta);
+    meta = NULL;
+    assert_int_equal(unlink(test_path("meta/data.mdb")), 0);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_open(env, path, 0, 0600), 0);
+    mdb_env_close(env);
+    healthy();
+    FAILS(RILL_ERR_CORRUPT, rill__meta_open(&heap, path, false, &meta)); /* no schema */
+    OK(rill__meta_open(&heap, path, true, &meta));
+}
+
 static void a_file_that_is_missing_or_short_is_refused(void **state)
 {
     size_t rotten;
@@ -261,6 +462,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_healthy_catalogue_passes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_damage_has_its_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pages_that_cannot_be_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(free_pages_that_cannot_be_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_value_that_is_cut_short_is_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_of_another_version_is_for_lmdb_to_judge, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(one_without_a_transaction_is_healthy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_missing_or_short_is_refused, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(whatever_flips_what_passes_does_not_lie, set_up,
