@@ -232,9 +232,13 @@ typedef struct rill_options {
     rill_allocator allocator;  /* zero = malloc */
     rill_log_fn log;           /* NULL = silent */
     void *log_arg;
+    uint64_t offsets_retention_ms; /* a group without members and commits for so long is
+                                      deleted by maintenance, see rill_group_offsets;
+                                      0 = 7 days */
 } rill_options;
-#define RILL_OPEN_CREATE (1u << 0) /* make the store if there is none */
-#define RILL_OPEN_THREAD (1u << 1) /* one library thread runs maintenance */
+#define RILL_OFFSETS_FOREVER UINT64_MAX /* as offsets_retention_ms: groups stay */
+#define RILL_OPEN_CREATE (1u << 0)      /* make the store if there is none */
+#define RILL_OPEN_THREAD (1u << 1)      /* one library thread runs maintenance */
 #define RILL_OPEN_ANY_FILE_SYSTEM                                                                \
     (1u << 2) /* also on network file systems, where maps                                        \
                  and locks may not work: at your risk */
@@ -266,9 +270,9 @@ RILL_API int rill_sync(rill *store, int timeout_ms);
 
 /* Does the background work that is due: syncs by interval, prepares the next
  * segments, rolls segments by age, sends lingering batches
- * of producers, expires group members. Call it now and then from any thread,
- * unless the store has a thread of its own (RILL_OPEN_THREAD). next_ms, if not
- * NULL, gets how long the next call may wait. */
+ * of producers, expires group members and groups that nobody uses. Call it now and then from any
+ * thread, unless the store has a thread of its own (RILL_OPEN_THREAD). next_ms, if not NULL, gets
+ * how long the next call may wait. */
 RILL_API int rill_maintain(rill *store, uint32_t *next_ms);
 
 /* ---- Topics ----------------------------------------------------------- */
@@ -327,6 +331,8 @@ RILL_API int rill_partition_describe(rill *store, const char *topic, int32_t par
 
 /* The offset of the first record with a timestamp at or after timestamp_ms,
  * RILL_OFFSET_NONE if there is none.
+ * For many partitions: call it, or rill_partition_describe, for each; there is no
+ * request to a server that a call for all of them would save.
  * Cost: a binary search per segment, then at most one index interval of scan. */
 RILL_API int rill_partition_offset_for_time(rill *store, const char *topic, int32_t partition,
                                             int64_t timestamp_ms, rill_offset *offset);
@@ -694,6 +700,114 @@ RILL_API int rill_group_list(rill *store, int (*visit)(void *arg, const rill_gro
 /* Forgets a group and its committed offsets. RILL_ERR_STATE while it has
  * members; RILL_ERR_NOT_FOUND. */
 RILL_API int rill_group_delete(rill *store, const char *group);
+
+/* A committed offset, and how its partition stands. */
+typedef struct rill_group_offset {
+    const char *topic;
+    int32_t partition;
+    int32_t leader_epoch; /* as committed; -1 = not known */
+    rill_offset offset;   /* of the next record to read */
+    int64_t committed_ms;
+    const char *metadata; /* as committed; NULL = none */
+    rill_offset log_start;
+    rill_offset log_end;
+    rill_offset durable_end;
+    int64_t lag; /* records from offset to log_end */
+} rill_group_offset;
+
+/* Calls visit for every offset that the group has committed, in order of topic
+ * name and partition, until it returns nonzero, which is then returned. visit may
+ * call into the library, except rill_close. What was committed is seen as it was
+ * at one moment, the partitions as they are when visit is called.
+ *
+ * Committed offsets stay until their topic or their group is deleted, by hand or
+ * by rill_maintain when the group has had no members and no commit for
+ * offsets_retention_ms: then all of it goes. Only time that the wall clock and the
+ * kernel's monotonic clock both saw pass counts, between looks every ten minutes,
+ * so that a wrong clock deletes nothing early. Time in which the machine is off or
+ * sleeps does not count, nor does all that passed before the first look at it.
+ * (Kafka also drops, one by one, offsets of topics that a group with members no
+ * longer subscribes to; here rill_group_offsets_delete does.)
+ *
+ * Lifetime: topic and metadata until visit returns.
+ * Errors:   RILL_ERR_NOT_FOUND no such group. */
+RILL_API int rill_group_offsets(rill *store, const char *group,
+                                int (*visit)(void *arg, const rill_group_offset *offset),
+                                void *arg);
+
+/* The sum over all partitions with a committed offset of the records from there to
+ * the log end, or with RILL_READ_DURABLE (enum rill_isolation) to the durable end. */
+RILL_API int rill_group_lag(rill *store, const char *group, int32_t isolation, int64_t *lag);
+
+/* Where a reset moves committed offsets to. */
+enum rill_reset_to {
+    RILL_RESET_TO_COMMITTED = 0, /* where they are; the log end where there is none */
+    RILL_RESET_TO_EARLIEST = 1,  /* the log start */
+    RILL_RESET_TO_LATEST = 2,    /* the log end */
+    RILL_RESET_TO_OFFSET = 3,    /* value */
+    RILL_RESET_TO_TIME = 4,      /* the first record at or after value, in ms since the
+                                    epoch; the log end if there is none */
+    RILL_RESET_TO_SHIFTED = 5,   /* by value, which may be negative, from where they are */
+    RILL_RESET_TO_OWN = 6        /* each position's offset, or those of csv */
+};
+
+/* One partition's part of a reset. */
+typedef struct rill_group_change {
+    const char *topic;
+    int32_t partition;
+    rill_offset before; /* committed until now; RILL_OFFSET_NONE = none */
+    rill_offset wanted; /* where the reset asked to go, */
+    rill_offset offset; /* and where that is within [log start, log end]: committed */
+} rill_group_change;
+
+typedef struct rill_group_reset_options {
+    size_t size;    /* sizeof(rill_group_reset_options) */
+    uint32_t flags; /* RILL_RESET_* */
+    int32_t to;     /* enum rill_reset_to */
+    int64_t value;
+    const rill_position *positions; /* the partitions; RILL_PARTITION_ANY = all of the topic.
+                                       The rest of a position is for RILL_RESET_TO_OWN,
+                                       whose offset may be RILL_OFFSET_EARLIEST or _LATEST.
+                                       NULL = all that the group has committed */
+    size_t position_count;
+    const char *csv; /* for RILL_RESET_TO_OWN in the place of positions: lines of
+                        topic,partition,offset as Kafka's tool writes them; fields may be
+                        between quotes, empty lines do not count */
+    size_t csv_size;
+    void (*visit)(void *arg, const rill_group_change *change); /* NULL = nobody is told */
+    void *visit_arg;
+} rill_group_reset_options;
+#define RILL_RESET_DRY_RUN (1u << 0) /* only tell what would be committed */
+
+/* Moves committed offsets of a group without members, all in one commit, and then
+ * calls visit for each of them, in order of topic name and partition; visit may call
+ * into the library, except rill_close. An offset outside of its partition becomes
+ * the log start or the log end. A group that is not there is made, unless positions
+ * and csv are NULL.
+ * Durable:  on return.
+ * Errors:   all of them leave every offset as it was. RILL_ERR_STATE the group has
+ *           members; RILL_ERR_NOT_FOUND a topic, a partition, or the group;
+ *           RILL_ERR_NO_OFFSET to be shifted, and nothing is committed;
+ *           RILL_ERR_INVALID an option, a partition that is named twice, or csv, with
+ *           the line and the column; RILL_ERR_TOO_BIG metadata; RILL_ERR_TIMEOUT as
+ *           for rill_consumer_commit. */
+RILL_API int rill_group_reset(rill *store, const char *group,
+                              const rill_group_reset_options *options);
+
+/* Calls visit with a line "topic,partition,offset" for every offset that the group
+ * has committed, as rill_group_offsets does. The lines, each with a newline behind
+ * it, are csv for rill_group_reset and for Kafka's tool. */
+RILL_API int rill_group_export(rill *store, const char *group,
+                               int (*visit)(void *arg, const char *line), void *arg);
+
+/* Deletes what the group has committed for these partitions, RILL_PARTITION_ANY: of
+ * the whole topic; all in one commit. Where nothing is committed there is nothing to
+ * do. If it has no members and nothing is left, the group is deleted too.
+ * Durable:  on return.
+ * Errors:   RILL_ERR_STATE a member subscribes to the topic; RILL_ERR_NOT_FOUND a
+ *           topic, a partition, or the group. They leave every offset as it was. */
+RILL_API int rill_group_offsets_delete(rill *store, const char *group,
+                                       const rill_position *positions, size_t position_count);
 
 /* ---- Observing -------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /*
- * api/api.c - the public functions of the library, the store, topics and groups.
+ * api/api.c - the public functions of the library, the store and topics.
  *
  * Here arguments are checked for being there at all, and handles for having
  * come through a fork; everything else is the engine's.
@@ -112,10 +112,9 @@ int rill_explain(rill *store, const rill_subject *subject,
     return rc != 0 ? rc : rill__explain(store->store, subject, visit, arg);
 }
 
-/* ---- Topics, partitions, groups --------------------------------------- */
+/* ---- Topics, partitions ----------------------------------------------- */
 
-static int check_store(const char *function, const rill *store, const char *what,
-                       const void *name)
+int rill__store_check(const char *function, const rill *store, const char *what, const void *name)
 {
     if (store == NULL) return rill__missing(function, "store");
     if (name == NULL) return rill__missing(function, what);
@@ -124,33 +123,33 @@ static int check_store(const char *function, const rill *store, const char *what
 
 int rill_topic_create(rill *store, const char *topic, const rill_topic_options *options)
 {
-    int rc = check_store("rill_topic_create", store, "topic", topic);
+    int rc = rill__store_check("rill_topic_create", store, "topic", topic);
     return rc != 0 ? rc : rill__topic_create(store->store, topic, options);
 }
 
 int rill_topic_delete(rill *store, const char *topic)
 {
-    int rc = check_store("rill_topic_delete", store, "topic", topic);
+    int rc = rill__store_check("rill_topic_delete", store, "topic", topic);
     return rc != 0 ? rc : rill__topic_delete(store->store, topic);
 }
 
 int rill_topic_describe(rill *store, const char *topic, rill_topic_info *info)
 {
-    int rc = check_store("rill_topic_describe", store, "topic", topic);
+    int rc = rill__store_check("rill_topic_describe", store, "topic", topic);
     if (rc == 0 && info == NULL) rc = rill__missing("rill_topic_describe", "info");
     return rc != 0 ? rc : rill__topic_describe(store->store, topic, info);
 }
 
 int rill_topic_list(rill *store, int (*visit)(void *arg, const rill_topic_info *info), void *arg)
 {
-    int rc = check_store("rill_topic_list", store, "visit", (const void *)(uintptr_t)visit);
+    int rc = rill__store_check("rill_topic_list", store, "visit", (const void *)(uintptr_t)visit);
     return rc != 0 ? rc : rill__topic_list(store->store, visit, arg);
 }
 
 int rill_partition_describe(rill *store, const char *topic, int32_t partition,
                             rill_partition_info *info)
 {
-    int rc = check_store("rill_partition_describe", store, "topic", topic);
+    int rc = rill__store_check("rill_partition_describe", store, "topic", topic);
     if (rc == 0 && info == NULL) rc = rill__missing("rill_partition_describe", "info");
     return rc != 0 ? rc : rill__partition_describe(store->store, topic, partition, info);
 }
@@ -158,28 +157,9 @@ int rill_partition_describe(rill *store, const char *topic, int32_t partition,
 int rill_partition_offset_for_time(rill *store, const char *topic, int32_t partition,
                                    int64_t timestamp_ms, rill_offset *offset)
 {
-    int rc = check_store("rill_partition_offset_for_time", store, "topic", topic);
+    int rc = rill__store_check("rill_partition_offset_for_time", store, "topic", topic);
     if (rc == 0 && offset == NULL) rc = rill__missing("rill_partition_offset_for_time", "offset");
     return rc != 0 ? rc
                    : rill__partition_offset_for_time(store->store, topic, partition, timestamp_ms,
                                                      offset);
-}
-
-int rill_group_describe(rill *store, const char *group, rill_group_info *info)
-{
-    int rc = check_store("rill_group_describe", store, "group", group);
-    if (rc == 0 && info == NULL) rc = rill__missing("rill_group_describe", "info");
-    return rc != 0 ? rc : rill__group_describe(store->store, group, info);
-}
-
-int rill_group_list(rill *store, int (*visit)(void *arg, const rill_group_info *info), void *arg)
-{
-    int rc = check_store("rill_group_list", store, "visit", (const void *)(uintptr_t)visit);
-    return rc != 0 ? rc : rill__group_list(store->store, visit, arg);
-}
-
-int rill_group_delete(rill *store, const char *group)
-{
-    int rc = check_store("rill_group_delete", store, "group", group);
-    return rc != 0 ? rc : rill__group_delete(store->store, group);
 }

@@ -62,6 +62,15 @@ int rill__coordinator_commit(struct coordinator *c, uint64_t member,
                              const struct meta_offset *offsets, const int32_t *since,
                              size_t count, int timeout_ms);
 
+/* Something done to a group from outside, in one transaction: is shown the group,
+ * which has no members if it is not there (record NULL), and says what to change.
+ * May be called again; then what it did before has not happened. */
+typedef int (*coordinator_act)(void *arg, const struct group *group,
+                               const struct meta_group *record, struct meta_group_change *change);
+/* Puts the dead out first. dry: what it would change is not changed. */
+int rill__coordinator_act(struct store *store, const char *name, bool dry, int timeout_ms,
+                          coordinator_act act, void *arg);
+
 /* Lets the thread behind the consumers' descriptors look again. Any thread,
  * signal handlers too. */
 void rill__bridge_kick(struct store *store);

@@ -641,6 +641,50 @@ int rill__coordinator_commit(struct coordinator *c, uint64_t member,
     return rc;
 }
 
+/* ---- From outside ----------------------------------------------------- */
+
+struct acting {
+    struct coordinator *c;
+    coordinator_act act;
+    void *arg;
+};
+
+static int run_act(void *arg, const struct meta_group *record, struct meta_group_change *change)
+{
+    const struct acting *a = arg;
+    int rc = load(a->c, record);
+
+    return rc == 0 ? a->act(a->arg, a->c->group, record, change) : rc;
+}
+
+static int run_dry_act(void *arg, const struct meta_group *record)
+{
+    struct meta_group_change change = {0};
+    return run_act(arg, record, &change);
+}
+
+/* The coordinator is this call's own: who has no members here needs none that
+ * looks at its clock from now on. */
+int rill__coordinator_act(struct store *store, const char *name, bool dry, int timeout_ms,
+                          coordinator_act act, void *arg)
+{
+    struct coordinator c = {.store = store};
+    struct acting a = {&c, act, arg};
+    int rc = rill__check_name("group", name);
+
+    if (rc != 0) return rc;
+    memcpy(c.name, name, strlen(name) + 1);
+    rc = look_at_clock(&c);
+    if (rc == 0 && dry) {
+        rc = rill__meta_group_look(store->meta, name, run_dry_act, &a);
+        if (rc == RILL_ERR_NOT_FOUND) rc = run_dry_act(&a, NULL);
+    } else if (rc == 0) {
+        rc = rill__meta_group_step(store->meta, name, timeout_ms, run_act, &a);
+    }
+    forget(&c);
+    return rc;
+}
+
 /* ---- Administration --------------------------------------------------- */
 
 int rill__group_describe(struct store *store, const char *name, rill_group_info *info)

@@ -54,6 +54,15 @@ int rill__group_describe(struct store *store, const char *group, rill_group_info
 int rill__group_list(struct store *store, int (*visit)(void *arg, const rill_group_info *info),
                      void *arg);
 int rill__group_delete(struct store *store, const char *group);
+int rill__group_offsets(struct store *store, const char *group,
+                        int (*visit)(void *arg, const rill_group_offset *offset), void *arg);
+int rill__group_lag(struct store *store, const char *group, int32_t isolation, int64_t *lag);
+int rill__group_reset(struct store *store, const char *group,
+                      const rill_group_reset_options *options);
+int rill__group_export(struct store *store, const char *group,
+                       int (*visit)(void *arg, const char *line), void *arg);
+int rill__group_offsets_delete(struct store *store, const char *group,
+                               const rill_position *positions, size_t count);
 
 int rill__producer_open(rill *handle, const rill_producer_options *options,
                         rill_producer **producer);

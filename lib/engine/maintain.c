@@ -37,7 +37,8 @@ int rill__store_maintain(struct store *store, uint32_t *next_ms)
     rill__producers_linger(store, next_ms);
     rill__coordinators_tick(store, next_ms);
     rill__mutex_unlock(&store->maintain_lock);
-    return first;
+    if (first != 0) return first;
+    return rill__groups_expire(store, next_ms);
 }
 
 int rill__store_sync(struct store *store, int timeout_ms)

@@ -28,6 +28,7 @@ static const struct option_row store_rows[] = {
     ROW(rill_options, sync_interval_ms, 1, 3600000, 1000),
     ROW(rill_options, reserved, 0, 0, 0),
     ROW(rill_options, memory_max_bytes, 1 << 20, UINT64_MAX, UINT64_C(256) << 20),
+    ROW(rill_options, offsets_retention_ms, 1, UINT64_MAX, 7 * 24 * 3600 * 1000),
 };
 static const struct option_row topic_rows[] = {
     ROW(rill_topic_options, partition_count, 1, 10000, 1),
@@ -55,6 +56,10 @@ static const struct option_row consumer_rows[] = {
     ROW(rill_consumer_options, max_poll_interval_ms, 100, INT32_MAX, 300000),
     ROW(rill_consumer_options, spin_us, 0, 10000000, 0),
 };
+static const struct option_row reset_rows[] = {
+    FLAGS(rill_group_reset_options, RILL_RESET_DRY_RUN),
+    ROW(rill_group_reset_options, to, 0, RILL_RESET_TO_OWN, 0),
+};
 
 static const struct {
     const char *name;
@@ -70,6 +75,7 @@ static const struct {
     [OPTIONS_TOPIC] = SET(rill_topic_options, topic_rows),
     [OPTIONS_PRODUCER] = SET(rill_producer_options, producer_rows),
     [OPTIONS_CONSUMER] = SET(rill_consumer_options, consumer_rows),
+    [OPTIONS_RESET] = SET(rill_group_reset_options, reset_rows),
 #undef SET
 };
 

@@ -94,6 +94,8 @@ struct store {
     _Atomic(struct bridge *) bridge; /* set once, under the lock */
 
     struct mutex maintain_lock; /* one maintenance at a time */
+    _Atomic int64_t expire_ms;  /* monotonic: when groups are looked at next; whoever
+                                   moves it on does it */
     struct thread thread;
     _Atomic bool thread_stop;
     _Atomic uint32_t thread_word;    /* futex: changes when it has more to do */
@@ -141,7 +143,13 @@ int32_t rill__process_in_slot(struct store *store, uint32_t slot, bool *stopped)
 
 /* ---- Options ---------------------------------------------------------- */
 
-enum option_set { OPTIONS_STORE, OPTIONS_TOPIC, OPTIONS_PRODUCER, OPTIONS_CONSUMER };
+enum option_set {
+    OPTIONS_STORE,
+    OPTIONS_TOPIC,
+    OPTIONS_PRODUCER,
+    OPTIONS_CONSUMER,
+    OPTIONS_RESET
+};
 /* Copies the caller's struct (may be NULL) over defaults into out, which has
  * its full size. RILL_ERR_INVALID names the option, its value and its range. */
 int rill__options_take(enum option_set set, const void *given, void *out);
@@ -152,6 +160,8 @@ void rill__consumers_commit(struct store *store);
 void rill__producers_linger(struct store *store, uint32_t *next_ms);
 void rill__coordinators_tick(struct store *store, uint32_t *next_ms);
 void rill__coordinators_close(struct store *store);
+/* Deletes groups that were idle for offsets_retention_ms, if a look is due. */
+int rill__groups_expire(struct store *store, uint32_t *next_ms);
 void rill__bridge_stop(struct store *store);
 
 #endif

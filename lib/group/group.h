@@ -197,6 +197,8 @@ int rill__group_places(const struct group *group,
 /* Does member own the partition, since that generation? Fences commits. */
 bool rill__group_owns(const struct group *group, uint64_t member, uint64_t topic,
                       int32_t partition, int32_t since);
+/* Does anybody subscribe to the topic, as far as is known here? */
+bool rill__group_subscribes(const struct group *group, uint64_t topic);
 /* When a TICK is due next, as far as is known here; INT64_MAX if never. */
 int64_t rill__group_next_tick_ms(const struct group *group);
 /* Subscription number index: its text; NULL at the end. */

@@ -111,6 +111,20 @@ const char *rill__group_subscription_at(const struct group *group, size_t index)
     return index < group->subscription_count ? group->subscriptions[index]->text : NULL;
 }
 
+static bool has_topic(const struct subscription *s, uint64_t topic)
+{
+    for (size_t i = 0; i < s->topic_count; i++)
+        if (s->topics[i].topic == topic) return true;
+    return false;
+}
+
+bool rill__group_subscribes(const struct group *group, uint64_t topic)
+{
+    for (size_t i = 0; i < group->subscription_count; i++)
+        if (has_topic(group->subscriptions[i], topic)) return true;
+    return false;
+}
+
 /* ---- Partitions ------------------------------------------------------- */
 
 size_t rill__group_holdings(const struct group *group, uint64_t member,
@@ -202,15 +216,6 @@ static bool check_members(const struct group *group)
     return good;
 }
 
-static bool subscribes(const struct group *group, uint32_t at, uint64_t topic)
-{
-    const struct subscription *s = group->members[at]->subscription;
-
-    for (size_t i = 0; i < s->topic_count; i++)
-        if (s->topics[i].topic == topic) return true;
-    return false;
-}
-
 static bool check_place(const struct group *group, const struct placed_topic *topic,
                         const struct place *place)
 {
@@ -230,7 +235,8 @@ static bool check_place(const struct group *group, const struct placed_topic *to
         good &= rill_assert(place->target == NOBODY || group->members[place->target]->away);
     }
     if (place->target != NOBODY && group->planner == NOBODY)
-        good &= rill_assert(own_plan || subscribes(group, place->target, topic->topic));
+        good &= rill_assert(own_plan ||
+                            has_topic(group->members[place->target]->subscription, topic->topic));
     if (topic->wanted && place->target == NOBODY)
         good &= rill_assert(own_plan || group->planner != NOBODY);
     return good;

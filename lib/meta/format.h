@@ -19,6 +19,9 @@
  *     "O" group 0 topic id (16) part. (4)   offset (8), leader epoch (4),
  *                                           reserved (4), committed ms (8),
  *                                           metadata with its 0, or nothing
+ *     "I" group                             fingerprint (8), boot id (16),
+ *                                           monotonic ms (8), wall clock ms (8),
+ *                                           idle ms (8); see meta/idle.c
  *
  * Group names hold no zero byte. A group exists when it has a "G" key.
  * History: 1 (0.1) first version.
@@ -31,7 +34,8 @@ enum {
     META_KEY_MAX = 1 + RILL_TOPIC_NAME_MAX + 1 + 16 + 4,
     META_VALUE_MAX = 64 + RILL_METADATA_MAX + 8,
     META_TOPIC_SIZE = 48,
-    META_OFFSET_SIZE = 24
+    META_OFFSET_SIZE = 24,
+    META_IDLE_SIZE = 48
 };
 
 #endif

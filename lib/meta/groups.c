@@ -34,6 +34,9 @@ static int group_record(struct meta *meta, MDB_txn *txn, const char *name,
     group->generation = (int32_t)rill__get32(value.mv_data);
     group->state = (const uint8_t *)value.mv_data + GROUP_HEAD;
     group->state_size = value.mv_size - GROUP_HEAD;
+    group->name = name;
+    group->meta = meta;
+    group->txn = txn;
     return 0;
 }
 
@@ -130,6 +133,42 @@ struct step_work {
     void *arg;
 };
 
+/* The group, what it has committed, and what is noted about it. */
+static int forget_group(struct meta *meta, MDB_txn *txn, const char *name)
+{
+    uint8_t bytes[META_KEY_MAX];
+    MDB_val key = {rill__meta_name_key(bytes, 'I', name), bytes};
+    int code = mdb_del(txn, meta->dbi, &key, NULL);
+
+    if (code == MDB_NOTFOUND) code = 0;
+    key.mv_size = rill__meta_name_key(bytes, 'G', name);
+    if (code == 0) code = mdb_del(txn, meta->dbi, &key, NULL);
+    if (code != 0) return rill__meta_failed(meta, code, "deleting");
+    key.mv_size = rill__meta_offset_key(bytes, name, NULL, 0);
+    return rill__meta_delete_prefix(meta, txn, &key);
+}
+
+static int apply_change(struct meta *meta, MDB_txn *txn, const char *name, bool exists,
+                        const struct meta_group_change *change)
+{
+    bool keeps = true;
+    int rc = 0;
+
+    if (change->forget) return exists ? forget_group(meta, txn, name) : 0;
+    if (change->store)
+        rc = put_group_record(meta, txn, name, change->generation, change->state,
+                              change->state_size);
+    else if (!exists && change->offset_count > 0)
+        rc = put_group_record(meta, txn, name, 0, NULL, 0);
+    if (rc == 0)
+        rc = rill__meta_remove_offsets(meta, txn, name, change->removed, change->removed_count);
+    if (rc == 0)
+        rc = rill__meta_put_offsets(meta, txn, name, change->offsets, change->offset_count);
+    if (rc == 0 && change->idle != NULL) rc = rill__meta_put_idle(meta, txn, name, change->idle);
+    if (rc == 0 && change->forget_if_bare) rc = rill__meta_has_offsets(meta, txn, name, &keeps);
+    return rc == 0 && !keeps ? forget_group(meta, txn, name) : rc;
+}
+
 static int group_step_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     const struct step_work *work = arg;
@@ -140,16 +179,8 @@ static int group_step_work(struct meta *meta, MDB_txn *txn, void *arg)
 
     if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
     rc = work->step(work->arg, exists ? &group : NULL, &change);
-    if (rc != 0) return rc;
-    /* What is shown is in LMDB's page, which the next write may change. */
-    if (change.store)
-        rc = put_group_record(meta, txn, work->group, change.generation, change.state,
-                              change.state_size);
-    else if (!exists && change.offset_count > 0)
-        rc = put_group_record(meta, txn, work->group, 0, NULL, 0);
-    return rc != 0 ? rc
-                   : rill__meta_put_offsets(meta, txn, work->group, change.offsets,
-                                            change.offset_count);
+    /* What was shown is in LMDB's page, which the next write may change. */
+    return rc == 0 ? apply_change(meta, txn, work->group, exists, &change) : rc;
 }
 
 int rill__meta_group_step(struct meta *meta, const char *group, int timeout_ms,
@@ -198,16 +229,10 @@ static int group_delete_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     const struct delete_group_work *work = arg;
     struct meta_group group;
-    uint8_t name[META_KEY_MAX];
-    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
     int rc = group_record(meta, txn, work->group, &group);
 
     if (rc == 0 && work->may != NULL) rc = work->may(work->arg, &group);
-    if (rc != 0) return rc;
-    rc = rill__meta_failed(meta, mdb_del(txn, meta->dbi, &key, NULL), "deleting");
-    if (rc != 0) return rc;
-    key.mv_size = rill__meta_offset_key(name, work->group, NULL, 0);
-    return rill__meta_delete_prefix(meta, txn, &key);
+    return rc == 0 ? forget_group(meta, txn, work->group) : rc;
 }
 
 int rill__meta_group_delete(struct meta *meta, const char *group,

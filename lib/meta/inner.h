@@ -61,6 +61,14 @@ size_t rill__meta_offset_key(uint8_t key[META_KEY_MAX], const char *group,
                              const uint8_t topic_id[16], int32_t partition);
 int rill__meta_put_offsets(struct meta *meta, MDB_txn *txn, const char *group,
                            const struct meta_offset *offsets, size_t count);
+int rill__meta_remove_offsets(struct meta *meta, MDB_txn *txn, const char *group,
+                              const struct meta_offset *offsets, size_t count);
+/* Has the group committed anything? */
+int rill__meta_has_offsets(struct meta *meta, MDB_txn *txn, const char *group, bool *has);
+/* Mixes all that the group has committed into *sum. */
+int rill__meta_mix_offsets(struct meta *meta, MDB_txn *txn, const char *group, uint64_t *sum);
+int rill__meta_put_idle(struct meta *meta, MDB_txn *txn, const char *group,
+                        const struct meta_idle *idle);
 int rill__meta_remove_topic_offsets(struct meta *meta, MDB_txn *txn, const uint8_t topic_id[16]);
 
 #endif

@@ -86,17 +86,48 @@ int rill__meta_offsets_commit(struct meta *meta, const char *group,
 int rill__meta_offset_get(struct meta *meta, const char *group, const uint8_t topic_id[16],
                           int32_t partition, struct meta_offset *offset, char *metadata,
                           size_t metadata_size);
+/* All that the group has committed, in order of topic id and partition, as one
+ * block with the metadata in it, which the caller frees.
+ * RILL_ERR_NOT_FOUND there is no such group. */
+int rill__meta_offsets_list(struct meta *meta, const char *group, struct meta_offset **offsets,
+                            size_t *count);
 /* Lowers every group's offset for the partition that is above log_end; the
  * number of offsets lowered into *clamped. One transaction. */
 int rill__meta_offsets_clamp(struct meta *meta, const uint8_t topic_id[16], int32_t partition,
                              int64_t log_end, size_t *clamped);
 
-/* A group as it is kept: its generation, and the coordinator's own bytes. */
+/* A group as it is kept: its generation, and the coordinator's own bytes; until
+ * the function that is shown it returns. */
 struct meta_group {
     int32_t generation;
-    const uint8_t *state; /* until the function that is shown it returns */
+    const uint8_t *state;
     size_t state_size;
+    const char *name; /* the rest is for what a function may ask that is shown it */
+    struct meta *meta;
+    void *txn;
 };
+/* What the group has committed, without metadata; RILL_ERR_NOT_FOUND, without
+ * message: nothing. */
+int rill__meta_committed(const struct meta_group *group, const uint8_t topic_id[16],
+                         int32_t partition, struct meta_offset *offset);
+
+/* Now, by two clocks and a boot. */
+struct meta_moment {
+    uint8_t boot_id[16]; /* zeros: not known */
+    int64_t monotonic_ms;
+    int64_t wall_ms;
+};
+/* For how long nothing has changed about a group, as far as somebody has seen. */
+struct meta_idle {
+    uint64_t fingerprint; /* of the group and all that it has committed */
+    struct meta_moment seen;
+    int64_t idle_ms; /* at that moment */
+};
+/* See meta/idle.c. *noted: what is kept is as good, it need not be replaced by
+ * *idle now. */
+int rill__meta_group_idle(const struct meta_group *group, const struct meta_moment *now,
+                          int64_t renew_ms, struct meta_idle *idle, bool *noted);
+
 /* What a step wants done; zeroed: nothing. All is borrowed until the step's
  * transaction has ended. */
 struct meta_group_change {
@@ -106,6 +137,12 @@ struct meta_group_change {
     size_t state_size;
     const struct meta_offset *offsets; /* to commit */
     size_t offset_count;
+    const struct meta_offset *removed; /* committed ones to delete; partition -1: all of the
+                                          topic; before those above are committed */
+    size_t removed_count;
+    const struct meta_idle *idle; /* to be kept */
+    bool forget;                  /* the group and all that it has committed, instead */
+    bool forget_if_bare;          /* if nothing is committed any more, in the end */
 };
 /* group: NULL if there is none. May be called again, when the map had to grow:
  * then what it did before has not happened. */

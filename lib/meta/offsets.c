@@ -47,6 +47,41 @@ int rill__meta_put_offsets(struct meta *meta, MDB_txn *txn, const char *group,
     return rc;
 }
 
+int rill__meta_remove_offsets(struct meta *meta, MDB_txn *txn, const char *group,
+                              const struct meta_offset *offsets, size_t count)
+{
+    uint8_t name[META_KEY_MAX];
+    int rc = 0;
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        MDB_val key = {
+            rill__meta_offset_key(name, group, offsets[i].topic_id, offsets[i].partition), name};
+        if (offsets[i].partition < 0) key.mv_size -= 4; /* all of the topic */
+        rc = rill__meta_delete_prefix(meta, txn, &key);
+    }
+    return rc;
+}
+
+/* The place of the metadata is in LMDB's page; *text: its size with the 0. */
+static int read_offset(struct meta *meta, const MDB_val *value, struct meta_offset *offset,
+                       size_t *text)
+{
+    const uint8_t *v = value->mv_data;
+
+    if (value->mv_size < META_OFFSET_SIZE ||
+        (value->mv_size > META_OFFSET_SIZE && v[value->mv_size - 1] != 0))
+        return rill__fail(RILL_ERR_CORRUPT, "%s: an offset's record has %zu bytes", meta->path,
+                          value->mv_size);
+    *text = value->mv_size - META_OFFSET_SIZE;
+    offset->offset = (int64_t)rill__get64(v);
+    offset->leader_epoch = (int32_t)rill__get32(v + 8);
+    offset->committed_ms = (int64_t)rill__get64(v + 16);
+    offset->metadata = *text == 0 ? NULL : (const char *)v + META_OFFSET_SIZE;
+    return 0;
+}
+
+/* ---- Of one partition ------------------------------------------------- */
+
 struct offset_work {
     const char *group;
     const uint8_t *topic_id;
@@ -56,39 +91,51 @@ struct offset_work {
     size_t metadata_size;
 };
 
+/* RILL_ERR_NOT_FOUND without message. */
+static int find_offset(struct meta *meta, MDB_txn *txn, const char *group,
+                       const uint8_t topic_id[16], int32_t partition, struct meta_offset *offset,
+                       size_t *text)
+{
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_offset_key(name, group, topic_id, partition), name};
+    MDB_val value;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc == 0) rc = read_offset(meta, &value, offset, text);
+    if (rc != 0) return rc;
+    memcpy(offset->topic_id, topic_id, 16);
+    offset->partition = partition;
+    return 0;
+}
+
+int rill__meta_committed(const struct meta_group *group, const uint8_t topic_id[16],
+                         int32_t partition, struct meta_offset *offset)
+{
+    size_t text;
+    int rc =
+        find_offset(group->meta, group->txn, group->name, topic_id, partition, offset, &text);
+
+    if (rc == 0) offset->metadata = NULL;
+    return rc;
+}
+
 static int offset_get_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct offset_work *work = arg;
-    uint8_t name[META_KEY_MAX];
-    MDB_val key = {rill__meta_offset_key(name, work->group, work->topic_id, work->partition),
-                   name};
-    MDB_val value;
-    const uint8_t *v;
+    struct meta_offset found;
     size_t text;
-    int rc = rill__meta_get(meta, txn, &key, &value);
+    int rc = find_offset(meta, txn, work->group, work->topic_id, work->partition, &found, &text);
 
     if (rc == RILL_ERR_NOT_FOUND)
         return rill__fail(rc, "group %s has committed no offset for partition %d", work->group,
                           (int)work->partition);
     if (rc != 0) return rc;
-    v = value.mv_data;
-    text = value.mv_size - META_OFFSET_SIZE;
-    if (value.mv_size < META_OFFSET_SIZE || (text != 0 && v[value.mv_size - 1] != 0))
-        return rill__fail(RILL_ERR_CORRUPT, "%s: an offset's record has %zu bytes", meta->path,
-                          value.mv_size);
     if (work->metadata != NULL && text > work->metadata_size)
         return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes, room for %zu", text,
                           work->metadata_size);
-    memset(work->offset, 0, sizeof *work->offset);
-    memcpy(work->offset->topic_id, work->topic_id, 16);
-    work->offset->partition = work->partition;
-    work->offset->offset = (int64_t)rill__get64(v);
-    work->offset->leader_epoch = (int32_t)rill__get32(v + 8);
-    work->offset->committed_ms = (int64_t)rill__get64(v + 16);
-    if (work->metadata != NULL && text != 0) {
-        memcpy(work->metadata, v + META_OFFSET_SIZE, text);
-        work->offset->metadata = work->metadata;
-    }
+    if (work->metadata != NULL && text != 0) memcpy(work->metadata, found.metadata, text);
+    found.metadata = work->metadata != NULL && text != 0 ? work->metadata : NULL;
+    *work->offset = found;
     return 0;
 }
 
@@ -98,6 +145,137 @@ int rill__meta_offset_get(struct meta *meta, const char *group, const uint8_t to
 {
     struct offset_work work = {group, topic_id, partition, offset, metadata, metadata_size};
     return rill__meta_read(meta, offset_get_work, &work);
+}
+
+/* ---- Of one group ----------------------------------------------------- */
+
+/* Calls visit for every offset of the group, until it returns nonzero. */
+static int walk_offsets(struct meta *meta, MDB_txn *txn, const char *group,
+                        int (*visit)(void *arg, struct meta *meta, const MDB_val *key,
+                                     MDB_val *value),
+                        void *arg)
+{
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_offset_key(name, group, NULL, 0), name};
+    size_t prefix = key.mv_size;
+    MDB_val value;
+    MDB_cursor *cursor;
+    int code;
+    int rc = rill__meta_failed(meta, mdb_cursor_open(txn, meta->dbi, &cursor), "cursor");
+
+    if (rc != 0) return rc;
+    code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (code == 0 && rc == 0 && key.mv_size >= prefix &&
+           memcmp(key.mv_data, name, prefix) == 0) {
+        rc = visit(arg, meta, &key, &value);
+        if (rc == 0) code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    if (rc != 0 || code == 0 || code == MDB_NOTFOUND) return rc;
+    return rill__meta_failed(meta, code, "reading");
+}
+
+enum { FOUND_ONE = 1 };
+
+static int find_one(void *arg, struct meta *meta, const MDB_val *key, MDB_val *value)
+{
+    (void)arg, (void)meta, (void)key, (void)value;
+    return FOUND_ONE;
+}
+
+int rill__meta_has_offsets(struct meta *meta, MDB_txn *txn, const char *group, bool *has)
+{
+    int rc = walk_offsets(meta, txn, group, find_one, NULL);
+
+    *has = rc == FOUND_ONE;
+    return *has ? 0 : rc;
+}
+
+static int mix_offset(void *arg, struct meta *meta, const MDB_val *key, MDB_val *value)
+{
+    uint64_t *sum = arg;
+
+    (void)meta;
+    *sum = rill__mix64(*sum) ^ rill__checksum(key->mv_data, key->mv_size) ^
+           rill__mix64(rill__checksum(value->mv_data, value->mv_size));
+    return 0;
+}
+
+int rill__meta_mix_offsets(struct meta *meta, MDB_txn *txn, const char *group, uint64_t *sum)
+{
+    return walk_offsets(meta, txn, group, mix_offset, sum);
+}
+
+struct list_work {
+    const char *group;
+    struct meta_offset *offsets; /* NULL: they are counted */
+    char *text;                  /* where the next metadata goes */
+    size_t text_size;
+    size_t count;
+};
+
+static int list_offset(void *arg, struct meta *meta, const MDB_val *key, MDB_val *value)
+{
+    struct list_work *work = arg;
+    const uint8_t *k = key->mv_data;
+    struct meta_offset o = {0};
+    size_t text;
+    int rc = rill__meta_check_value(meta, key, value);
+
+    if (rc == 0) rc = read_offset(meta, value, &o, &text);
+    if (rc == 0 && key->mv_size != 1 + strlen(work->group) + 1 + 20)
+        rc = rill__fail(RILL_ERR_CORRUPT, "%s: an offset's key has %zu bytes", meta->path,
+                        key->mv_size);
+    if (rc != 0) return rc;
+    if (work->offsets != NULL) {
+        memcpy(o.topic_id, k + key->mv_size - 20, 16);
+        for (int i = 4; i > 0; i--)
+            o.partition = (int32_t)((uint32_t)o.partition << 8 | k[key->mv_size - (size_t)i]);
+        if (text != 0) {
+            memcpy(work->text, o.metadata, text);
+            o.metadata = work->text;
+            work->text += text;
+        }
+        work->offsets[work->count] = o;
+    }
+    work->text_size += text;
+    work->count++;
+    return 0;
+}
+
+static int list_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct list_work *work = arg;
+    uint8_t name[META_KEY_MAX];
+    MDB_val key = {rill__meta_name_key(name, 'G', work->group), name};
+    MDB_val value;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc == RILL_ERR_NOT_FOUND) return rill__fail(rc, "there is no group %s", work->group);
+    work->count = work->text_size = 0;
+    if (rc == 0) rc = walk_offsets(meta, txn, work->group, list_offset, work);
+    if (rc != 0) return rc;
+    work->offsets =
+        rill__alloc(meta->heap, work->count * sizeof *work->offsets + work->text_size + 1);
+    if (work->offsets == NULL) return RILL_ERR_NO_MEMORY;
+    work->text = (char *)(work->offsets + work->count);
+    work->count = work->text_size = 0;
+    return walk_offsets(meta, txn, work->group, list_offset, work);
+}
+
+int rill__meta_offsets_list(struct meta *meta, const char *group, struct meta_offset **offsets,
+                            size_t *count)
+{
+    struct list_work work = {.group = group};
+    int rc = rill__meta_read(meta, list_work, &work);
+
+    if (rc != 0) {
+        rill__free(meta->heap, work.offsets);
+        return rc;
+    }
+    *offsets = work.offsets;
+    *count = work.count;
+    return 0;
 }
 
 /* ---- Over all groups -------------------------------------------------- */

@@ -1118,6 +1118,38 @@ static void work_delete(void)
     if (model->topic_known) make_topic();
 }
 
+static int visit_offset(void *arg, const rill_group_offset *offset)
+{
+    (void)arg, (void)offset;
+    return 0;
+}
+
+/* What the group has committed, seen and changed from outside. */
+static void work_offsets(void)
+{
+    rill_position position = {.topic = "t", .partition = RILL_PARTITION_ANY};
+    rill_group_reset_options options = {.size = sizeof options,
+                                        .to = RILL_RESET_TO_OFFSET,
+                                        .value = 5,
+                                        .positions = &position,
+                                        .position_count = 1};
+    int64_t lag;
+
+    TRY(rill_group_offsets(store, "g", visit_offset, NULL));
+    TRY(rill_group_lag(store, "g", RILL_READ_DURABLE, &lag));
+    note_committing(5);
+    if (DURABLY(rill_group_reset(store, "g", &options))) note_committed(5);
+    options.to = RILL_RESET_TO_OWN;
+    options.positions = NULL;
+    options.csv = "t,0,3\n";
+    options.csv_size = 6;
+    note_committing(3);
+    if (DURABLY(rill_group_reset(store, "g", &options))) note_committed(3);
+    TRY(rill_maintain(store, NULL));
+    note_committing(NO_COMMIT);
+    if (DURABLY(rill_group_offsets_delete(store, "g", &position, 1))) note_committed(NO_COMMIT);
+}
+
 /* Batches wait in a buffer that is too small for them, and are sent when room is
  * needed, when they are full, when they have waited, and at the close. */
 static void work_narrow(void)
@@ -1261,6 +1293,7 @@ static const struct {
     {"look", prepare_reopened, work_look},
     {"wait", prepare_reopened, work_wait},
     {"widowed", prepare_topic, work_widowed},
+    {"offsets", prepare_reopened, work_offsets},
 };
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
