@@ -687,6 +687,8 @@ int rill__coordinator_act(struct store *store, const char *name, bool dry, int t
 
 /* ---- Administration --------------------------------------------------- */
 
+/* As above, with coordinators of their own. */
+
 int rill__group_describe(struct store *store, const char *name, rill_group_info *info)
 {
     static const enum rill_group_state states[] = {
@@ -695,24 +697,23 @@ int rill__group_describe(struct store *store, const char *name, rill_group_info 
         [GROUP_MOVING] = RILL_GROUP_MOVING,
         [GROUP_STABLE] = RILL_GROUP_STABLE,
     };
-    struct coordinator *c = NULL;
+    struct coordinator c = {.store = store};
     int32_t generation;
     int rc = rill__check_name("group", name);
 
     if (rc == 0) rc = rill__meta_group_get(store->meta, name, &generation);
-    if (rc == 0) rc = rill__coordinator_get(store, name, &c);
     if (rc != 0) return rc;
-    rill__mutex_lock(&c->lock);
-    rc = look_at_clock(c);
+    memcpy(c.name, name, strlen(name) + 1);
+    rc = look_at_clock(&c);
     if (rc == 0) {
         memset(info, 0, sizeof *info);
         memcpy(info->name, name, strlen(name) + 1);
-        info->generation = rill__group_generation(c->group);
-        info->member_count = (uint32_t)rill__group_member_count(c->group);
-        info->state = states[rill__group_state(c->group)];
-        info->assignor = rill__group_assignor(c->group);
+        info->generation = rill__group_generation(c.group);
+        info->member_count = (uint32_t)rill__group_member_count(c.group);
+        info->state = states[rill__group_state(c.group)];
+        info->assignor = rill__group_assignor(c.group);
     }
-    rill__mutex_unlock(&c->lock);
+    forget(&c);
     return rc;
 }
 
@@ -747,17 +748,15 @@ static int refuse_members(void *arg, const struct meta_group *record)
 
 int rill__group_delete(struct store *store, const char *name)
 {
-    struct coordinator *c = NULL;
+    struct coordinator c = {.store = store};
     int32_t generation;
     int rc = rill__check_name("group", name);
 
     if (rc == 0) rc = rill__meta_group_get(store->meta, name, &generation);
-    if (rc == 0) rc = rill__coordinator_get(store, name, &c);
     if (rc != 0) return rc;
-    rill__mutex_lock(&c->lock);
-    rc = look_at_clock(c); /* the dead are no members */
-    if (rc == 0) rc = rill__meta_group_delete(store->meta, name, refuse_members, c);
-    forget(c);
-    rill__mutex_unlock(&c->lock);
+    memcpy(c.name, name, strlen(name) + 1);
+    rc = look_at_clock(&c); /* the dead are no members */
+    if (rc == 0) rc = rill__meta_group_delete(store->meta, name, refuse_members, &c);
+    forget(&c);
     return rc;
 }

@@ -156,15 +156,46 @@ static int show_generation(void *arg, const rill_group_info *info)
     return 0;
 }
 
+struct lag_walk {
+    struct page *page;
+    struct store *store;
+    const char *group;
+};
+
+static int show_lag(void *arg, const rill_group_offset *offset)
+{
+    const struct lag_walk *walk = arg;
+
+    metric(walk->page,
+           "rill_group_lag{group=\"%s\",topic=\"%s\",partition=\"%" PRId32 "\"} %" PRId64 "\n",
+           walk->group, offset->topic, offset->partition, offset->lag);
+    return 0;
+}
+
+static int show_lags(void *arg, const rill_group_info *info)
+{
+    struct lag_walk *walk = arg;
+    int rc;
+
+    walk->group = info->name;
+    rc = rill__group_offsets(walk->store, info->name, show_lag, walk);
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc; /* deleted meanwhile */
+}
+
 static int groups_of(struct store *store, struct page *page)
 {
+    struct lag_walk walk = {.page = page, .store = store};
     int rc;
 
     head(page, "group_members", "gauge", "members of a group, in all processes");
     rc = rill__group_list(store, count_group, page);
     if (rc != 0) return rc;
     head(page, "group_generation", "gauge", "goes up with every new assignment");
-    return rill__group_list(store, show_generation, page);
+    rc = rill__group_list(store, show_generation, page);
+    if (rc != 0) return rc;
+    head(page, "group_lag", "gauge",
+         "records that are there and that the group has not committed");
+    return rill__group_list(store, show_lags, &walk);
 }
 
 int rill__metrics(struct store *store, char *text, size_t size, size_t *needed)

@@ -753,6 +753,8 @@ static void counters_and_metrics_are_of_all(void **state)
     assert_int_equal(mine.records_appended, 5);
     assert_int_equal(all.records_appended, mine.records_appended);
     assert_true(mine.polls > 0 && mine.group_steps > 0 && mine.memory_bytes > 0);
+    OK(rill_consumer_seek(a, "t", 0, 2));
+    OK(rill_consumer_commit(a, NULL, 0));
     FAILS(RILL_ERR_TOO_BIG, rill_metrics(store, NULL, 0, &needed));
     assert_in_range(needed, 100, sizeof text);
     OK(rill_metrics(store, text, needed, &needed));
@@ -763,6 +765,7 @@ static void counters_and_metrics_are_of_all(void **state)
                                  "rill_records_appended_total 5\n"));
     assert_non_null(strstr(text, "rill_log_end_offset{topic=\"t\",partition=\"0\"} 5\n"));
     assert_non_null(strstr(text, "rill_group_members{group=\"g\"} 1\n"));
+    assert_non_null(strstr(text, "rill_group_lag{group=\"g\",topic=\"t\",partition=\"0\"} 3\n"));
     OK(rill_consumer_close(a, WAIT_MS));
 }
 
