@@ -174,6 +174,17 @@ static int run_commit(struct actor *actor)
     return commit_offset(actor->consumer, committed_before() + 1);
 }
 
+/* Two steps of the group: it comes, and it takes what is free. */
+static int run_join(struct actor *actor)
+{
+    static const char *const topics[] = {"t"};
+    rill_record record;
+    size_t count;
+    int rc = rill_consumer_subscribe(actor->consumer, topics, 1);
+
+    return rc != 0 ? rc : rill_consumer_poll(actor->consumer, 0, &record, 1, &count);
+}
+
 static int run_make_topic(struct actor *actor)
 {
     return make_topic(actor->store, "other");
@@ -217,6 +228,7 @@ static const struct operation operations[] = {
     {"append and repair", run_append, RECORDS, SOME, .added = 3, .widowed = true},
     {"reserve and commit", run_append_in_place, RECORDS, SOME, .added = 1},
     {"commit an offset", run_commit, OFFSET, SOME},
+    {"join a group", run_join, NOTHING, SOME},
     {"maintain", run_maintain, NOTHING, FULL},
 };
 enum { JOBS = sizeof operations / sizeof operations[0] };
