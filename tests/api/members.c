@@ -382,6 +382,81 @@ static void the_applications_own_assignor_decides(void **state)
     OK(rill_consumer_close(a, WAIT_MS));
 }
 
+/* ---- Many ---- */
+
+static void a_thousand_members_share_what_there_is(void **state)
+{
+    enum { MANY = 1000, PARTITIONS = 40 };
+    static rill_consumer *members[MANY];
+    rill *store = *state;
+    rill_consumer_options options = member_options();
+    struct patience patience = {0};
+    size_t owned = 0;
+
+    test_topic(store, "t", PARTITIONS);
+    options.assignor = RILL_ASSIGN_STICKY;
+    for (int i = 0; i < MANY; i++) members[i] = join(store, &options);
+    assert_int_equal(group_now(store).member_count, MANY);
+    while (owned != PARTITIONS || group_now(store).state != RILL_GROUP_STABLE) {
+        owned = 0;
+        for (int i = 0; i < MANY; i++) {
+            poll_ok(members[i]);
+            assert_in_range(parts_of(members[i]), 0, PARTITIONS);
+            owned += parts_of(members[i]);
+        }
+        wait_a_little(&patience);
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_in_range(parts_of(members[i]), 0, 1);
+        OK(rill_consumer_close(members[i], WAIT_MS));
+    }
+    assert_int_equal(group_now(store).state, RILL_GROUP_EMPTY);
+}
+
+struct reading {
+    int64_t next[4]; /* by partition: each number comes once, in order */
+    int all;
+};
+
+static void read_some(rill_consumer *consumer, struct reading *reading)
+{
+    rill_record records[4];
+    size_t count;
+    int rc = rill_consumer_poll(consumer, 0, records, 4, &count);
+
+    if (rc == RILL_ERR_REBALANCE) return;
+    OK(rc);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(number_of(&records[i]), reading->next[records[i].partition]++);
+    reading->all += (int)count;
+}
+
+/* Who leaves commits what it has read. */
+static void members_that_flap_lose_and_repeat_nothing(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = member_options();
+    struct reading reading = {.all = 0};
+    rill_consumer *a;
+
+    test_topic(store, "t", 4);
+    options.assignor = RILL_ASSIGN_COOPERATIVE_STICKY;
+    options.auto_commit_interval_ms = 3600000;
+    a = join(store, &options);
+    for (int i = 0; i < 100; i++) {
+        rill_consumer *flapping;
+        for (int32_t p = 0; p < 4; p++) put(store, "t", p, i, 1);
+        flapping = join(store, &options);
+        read_some(a, &reading);
+        if (i % 3 == 0) read_some(flapping, &reading);
+        OK(rill_consumer_close(flapping, WAIT_MS));
+        read_some(a, &reading);
+    }
+    for (struct patience patience = {0}; reading.all < 400; wait_a_little(&patience))
+        read_some(a, &reading);
+    OK(rill_consumer_close(a, WAIT_MS));
+}
+
 /* ---- Topics ---- */
 
 static void internal_topics_are_only_matched_by_name(void **state)
@@ -781,6 +856,8 @@ int main(void)
         WITH_STORE(a_second_one_takes_the_place_of_a_static_member),
         WITH_STORE(members_agree_on_an_assignor_or_are_told),
         WITH_STORE(the_applications_own_assignor_decides),
+        WITH_STORE(a_thousand_members_share_what_there_is),
+        WITH_STORE(members_that_flap_lose_and_repeat_nothing),
         WITH_STORE(internal_topics_are_only_matched_by_name),
         WITH_STORE(by_hand_partitions_come_and_go_one_by_one),
         WITH_STORE(a_poll_gives_no_more_than_max_poll_records),
