@@ -145,7 +145,13 @@ void rill__presence_beat(struct store *store);
 
 /* ---- Options ---------------------------------------------------------- */
 
-enum option_set { OPTIONS_STORE, OPTIONS_TOPIC, OPTIONS_PRODUCER, OPTIONS_CONSUMER };
+enum option_set {
+    OPTIONS_STORE,
+    OPTIONS_TOPIC,
+    OPTIONS_PRODUCER,
+    OPTIONS_CONSUMER,
+    OPTIONS_WORKERS
+};
 /* Copies the caller's struct (may be NULL) over defaults into out, which has
  * its full size. RILL_ERR_INVALID names the option, its value and its range. */
 int rill__options_take(enum option_set set, const void *given, void *out);
