@@ -66,6 +66,7 @@ static const struct option_row workers_rows[] = {
     ROW(rill_workers_options, backoff_max_ms, 1, 3600000, 10000),
     ROW(rill_workers_options, revoke_timeout_ms, 1, 3600000, 30000),
     FLAGS(rill_workers_options, RILL_WORKERS_KEYLESS_FREE),
+    ROW(rill_workers_options, reserved, 0, 0, 0),
 };
 
 static const struct {

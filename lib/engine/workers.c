@@ -93,13 +93,13 @@ static bool has_room_again(const struct rill_workers *w)
 /* Is there anything to wait for? */
 static bool is_pending(const struct rill_workers *w, const struct work_part *part)
 {
-    return w->failure != 0 ? part->running > 0 : part->count > part->stuck;
+    return w->failure != 0 || part->gone ? part->running > 0 : part->count > part->stuck;
 }
 
 static bool some_leaving_is_pending(const struct rill_workers *w)
 {
     for (const struct work_part *part = w->queue.parts; part != NULL; part = part->next)
-        if (part->leaving && !part->gone && is_pending(w, part)) return true;
+        if (part->leaving && (w->closing || !part->gone) && is_pending(w, part)) return true;
     return false;
 }
 
@@ -215,7 +215,8 @@ static bool settle(struct rill_workers *w, struct task *task, enum outcome outco
         break;
     default: rill__work_finish(&w->queue, task); finished = true;
     }
-    if (waited_for && !is_pending(w, part)) rill__condition_signal_all(&w->settled);
+    if (w->closing || (waited_for && !is_pending(w, part)))
+        rill__condition_signal_all(&w->settled);
     if (w->host_waits && has_room_again(w)) wake_host(w);
     return finished;
 }
