@@ -666,7 +666,8 @@ RILL_API int rill_consumer_close(rill_consumer *consumer, int timeout_ms);
  * finished. Of each partition the group's committed offset is that of the lowest
  * record in flight, so nothing that is unfinished is ever committed. What was
  * finished out of order behind it is not remembered: if the process dies it is
- * worked on again. So work must bear repetition, as with every group. */
+ * worked on again, the more the longer one record holds the others up. So work must
+ * bear repetition, as with every group. */
 typedef struct rill_workers rill_workers;
 
 /* The work on one record: 0 = finished, anything else = failed, to be tried again
@@ -781,9 +782,9 @@ RILL_API int rill_workers_describe(rill_workers *workers, rill_workers_info *inf
  *
  * RILL_ERR_TIMEOUT: a worker is still at its record. A thread cannot be stopped
  * from outside, so it is left behind: it ends when its work returns, and does
- * nothing more then. Until the process ends these stay allocated: its record and
- * about 1 KiB per worker; a store's allocator of the application's own and what the
- * work uses must outlive it, the store need not.
+ * nothing more then. Until the process ends its record and some KiB beside stay
+ * allocated. What the work uses, the library's code and the memory of an allocator of
+ * the application's own must outlive it; the consumer and the store need not.
  * Errors: those of rill_consumer_commit; a failure that no run has returned yet. */
 RILL_API int rill_workers_close(rill_workers *workers, int timeout_ms);
 

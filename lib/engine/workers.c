@@ -130,6 +130,8 @@ static struct task *next_task(struct rill_workers *w, struct worker *me)
     while (!w->quit) {
         if (w->failure == 0) task = rill__work_take(&w->queue, rill__monotonic_ns());
         if (task != NULL) break;
+        if (w->host_waits && !is_full(w))
+            wake_host(w); /* what is in flight does not keep us busy */
         w->idle++;
         rill__condition_wait_until(&w->work, &w->lock,
                                    w->failure != 0 ? INT64_MAX : rill__work_due(&w->queue));
@@ -344,6 +346,7 @@ static int give_back(struct rill_workers *w, const rill_record *records, size_t 
         rill__mutex_lock(&w->lock); /* they would be missing: nothing can go on */
         rill__message_save(&w->why);
         w->failure = rc;
+        w->told = true;
         rill__mutex_unlock(&w->lock);
         return rc;
     }
