@@ -94,7 +94,7 @@ void rill__work_delay(struct work_queue *q, struct task *task, int64_t due_ns);
 void rill__work_stick(struct task *task);
 /* The same with all that are to be tried again later. */
 void rill__work_stick_delayed(struct work_queue *q);
-/* It leaves the queue, to be freed; its follower may be worked on. */
+/* One that was taken leaves the queue, to be freed; its follower may be worked on. */
 void rill__work_finish(struct work_queue *q, struct task *task);
 /* Those of the partition that do not run leave and are freed. */
 void rill__work_drop(struct work_queue *q, struct work_part *part);

@@ -653,6 +653,26 @@ static void a_failure_can_be_skipped(void **state)
     assert_int_equal(committed(store, 0), 4);
 }
 
+static void or_be_the_last(void **state)
+{
+    rill *store = *state;
+    rill_workers_options options = working(work_failing);
+    rill_consumer *consumer = member(store);
+    rill_workers *workers;
+    int verdict = RILL_FAILED_STOP;
+
+    test_topic(store, "t", 1);
+    put_rounds(store, 0, 0, 2, 1);
+    atomic_store(&the.failures, 1);
+    options.failed = decide;
+    options.work_arg = &verdict;
+    workers = workers_of(consumer, &options);
+    assert_int_equal(run_until_failed(workers), 7);
+    assert_int_equal(info_of(workers).in_flight_count, 1);
+    close_both(workers, consumer);
+    assert_int_equal(committed(store, 0), 1);
+}
+
 static void or_tried_once_more_each_time(void **state)
 {
     rill *store = *state;
@@ -900,6 +920,54 @@ static void a_partition_is_not_waited_for_longer_than_allowed(void **state)
     OK(rill_consumer_close(other, WAIT_MS));
     OK(rill_workers_close(workers, WAIT_MS));
     OK(rill_consumer_close(consumer, WAIT_MS));
+}
+
+/* One worker, and more than it can begin with. */
+static void what_was_not_begun_goes_to_the_next_member(void **state)
+{
+    rill *store = *state;
+    rill_workers_options options = working(work_held);
+    rill_consumer_options in = grouped();
+    rill_consumer *consumer;
+    rill_consumer *other;
+    rill_workers *workers;
+    rill_record record;
+    struct patience patience = {0};
+    size_t count = 0;
+
+    test_topic(store, "t", 2);
+    put_rounds(store, 0, 0, 3, 3);
+    in.group_instance_id = "b"; /* "a" comes first, and gets partition 0 */
+    consumer = consumer_open(store, &in);
+    OK(rill_consumer_subscribe(consumer, topic_t, 1));
+    options.worker_count = 1;
+    options.revoke_timeout_ms = 1;
+    workers = workers_of(consumer, &options);
+    run_until_held(workers, 1);
+    put_rounds(store, 1, 0, 3, 1);
+    while (info_of(workers).in_flight_count != 9 + 3) {
+        OK(rill_workers_run(workers, 5));
+        wait_a_little(&patience);
+    }
+    in.group_instance_id = "a";
+    other = consumer_open(store, &in);
+    OK(rill_consumer_subscribe(other, topic_t, 1));
+    while (count == 0) {
+        int rc = rill_consumer_poll(other, 0, &record, 1, &count);
+        if (rc != RILL_ERR_REBALANCE) OK(rc);
+        OK(rill_workers_run(workers, 5));
+        wait_a_little(&patience);
+    }
+    assert_int_equal(record.partition, 0);
+    assert_int_equal(record.offset, 0);
+    assert_int_equal(info_of(workers).in_flight_count, 1 + 3);
+    atomic_store(&the.release, true);
+    run_until_done(workers, 1 + 3);
+    OK(rill_workers_close(workers, WAIT_MS));
+    assert_int_equal(committed(store, 1), 3);
+    assert_int_equal(committed(store, 0), 0);
+    OK(rill_consumer_close(consumer, WAIT_MS));
+    OK(rill_consumer_close(other, WAIT_MS));
 }
 
 /* It was silent for too long, and comes back. */
@@ -1439,12 +1507,14 @@ int main(void)
         WITH_WORKERS(the_last_failure_stops_the_workers),
         WITH_WORKERS(a_failure_that_no_run_has_told_close_tells),
         WITH_WORKERS(a_failure_can_be_skipped),
+        WITH_WORKERS(or_be_the_last),
         WITH_WORKERS(or_tried_once_more_each_time),
         WITH_WORKERS(no_more_is_in_flight_than_is_allowed),
         WITH_WORKERS(nor_more_bytes),
         WITH_WORKERS(members_come_and_go_while_records_are_in_flight),
         WITH_WORKERS(a_full_member_gives_partitions_away),
         WITH_WORKERS(a_partition_is_not_waited_for_longer_than_allowed),
+        WITH_WORKERS(what_was_not_begun_goes_to_the_next_member),
         WITH_WORKERS(of_lost_partitions_nothing_is_committed),
         WITH_WORKERS(a_callback_may_say_where_to_begin),
         WITH_WORKERS(a_run_can_be_stopped),
