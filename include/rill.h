@@ -14,7 +14,7 @@
  *         fprintf(stderr, "%s\n", rill_errmsg());
  *
  * Reading order: errors, words, store, topics, partitions, producer, consumer,
- * groups, observing. Every function is "since 0.1" unless it says otherwise.
+ * workers, groups, observing. Every function is "since 0.1" unless it says otherwise.
  *
  * Calls return 0 or a negative RILL_ERR_*. Results come back through the last
  * pointer arguments, which are written only on success. rill_errmsg() has the
@@ -35,7 +35,8 @@
  *              it returns RILL_ERR_FORKED, and closing it touches nothing.
  *
  * The library prints nothing, installs no signal handler, never calls exit()
- * or abort(), and starts no thread unless an option asks for one.
+ * or abort(), and starts no thread unless it is asked to: by an option, by
+ * rill_consumer_fd or by rill_workers_open.
  */
 #ifndef RILL_H
 #define RILL_H
@@ -671,6 +672,143 @@ RILL_API int rill_consumer_fd(rill_consumer *consumer, int *fd);
 /* Commits if auto-commit is on, leaves the group, and closes. Always returns
  * within about timeout_ms, and the handle is gone even when an error comes. */
 RILL_API int rill_consumer_close(rill_consumer *consumer, int timeout_ms);
+
+/* ---- Workers ---------------------------------------------------------- */
+
+/* One consumer whose records are worked on by several threads at once, in the
+ * order of their keys. A group can have no more consumers than there are
+ * partitions; workers take the work of one partition apart as well.
+ *
+ *     while (running && rc == 0)
+ *         rc = rill_workers_run(workers, 1000);
+ *     rill_workers_close(workers, 10000);
+ *     rill_consumer_close(consumer, 1000);
+ *
+ * A record is in flight from when a run has handed it out until the work on it is
+ * finished. Of each partition the group's committed offset is that of the lowest
+ * record in flight, so nothing that is unfinished is ever committed. What was
+ * finished out of order behind it is not remembered: if the process dies it is
+ * worked on again, the more the longer one record holds the others up. So work must
+ * bear repetition, as with every group. */
+typedef struct rill_workers rill_workers;
+
+/* The work on one record: 0 = finished, anything else = failed, to be tried again
+ * (see retries). Called in worker number worker, from 0, with no lock held, and in
+ * worker_count threads at once. It may call into the library, but not run or close
+ * these workers.
+ * Lifetime: the record is a copy that stays until the call returns. */
+typedef int (*rill_work_fn)(void *arg, uint32_t worker, const rill_record *record);
+
+/* Which records are worked on one after another, and in which order. */
+enum rill_order {
+    RILL_ORDER_KEY = 0,       /* those of one partition with equal keys, by offset; no key
+                                 counts as a key of its own, see RILL_WORKERS_KEYLESS_FREE */
+    RILL_ORDER_PARTITION = 1, /* those of one partition, by offset */
+    RILL_ORDER_NONE = 2       /* none: all at once, begun about in their order */
+};
+
+/* What becomes of a record on which the work has failed for the last time. */
+enum rill_failed {
+    RILL_FAILED_STOP = 0, /* the workers stop, and run returns the failure */
+    RILL_FAILED_SKIP = 1, /* it counts as finished */
+    RILL_FAILED_RETRY = 2 /* it is tried once more, after the same wait as before */
+};
+
+/* Decides that: enum rill_failed. failure is what the work returned, tries how
+ * often it was called. Called as the work is; a good place to send the record to a
+ * topic of dead letters. */
+typedef int (*rill_failed_fn)(void *arg, uint32_t worker, const rill_record *record, int failure,
+                              uint32_t tries);
+
+typedef struct rill_workers_options {
+    size_t size;                 /* sizeof(rill_workers_options) */
+    rill_work_fn work;           /* needed */
+    void *work_arg;              /* for work and failed */
+    uint32_t worker_count;       /* threads, 1..256; 0 = 4 */
+    int32_t order;               /* enum rill_order */
+    uint32_t in_flight_max;      /* records in flight, 1..1,000,000; 0 = 1,000 */
+    uint32_t commit_interval_ms; /* 0 = 1,000 */
+    uint64_t in_flight_bytes;    /* of the records in flight and what is kept beside them,
+                                    some 250 bytes each; one record may be larger; counts
+                                    in the store's memory_max_bytes; 0 = 16 MiB */
+    uint32_t retries;            /* a record that failed is tried again so often, before
+                                    others of its order; 0 = not; or RILL_RETRIES_FOREVER */
+    uint32_t backoff_ms;         /* wait before the first of them, doubled each time; others
+                                    are worked on meanwhile; 0 = 100 */
+    uint32_t backoff_max_ms;     /* the longest wait; 0 = 10,000 */
+    uint32_t revoke_timeout_ms;  /* a partition that moves to another member waits so long
+                                    for what is in flight, at most half of the consumer's
+                                    max_poll_interval_ms; 0 = 30,000 */
+    uint32_t flags;              /* RILL_WORKERS_* */
+    uint32_t reserved;           /* zero */
+    rill_failed_fn failed;       /* NULL = RILL_FAILED_STOP */
+} rill_workers_options;
+#define RILL_RETRIES_FOREVER UINT32_MAX
+#define RILL_WORKERS_KEYLESS_FREE (1u << 0) /* records without key have no order */
+
+/* Starts the threads; all signals are blocked in them. The consumer, subscribed
+ * or with assigned partitions, belongs to the workers until they are closed: all
+ * other calls on it, except wakeup, get RILL_ERR_STATE, but for those that its
+ * rebalance callback may make. A rill_consumer_commit without positions there
+ * commits what is finished. Without a group nothing is committed.
+ *
+ * When the group takes partitions away, run waits for what is in flight of them
+ * (revoke_timeout_ms), commits, drops what was not begun, and only then calls the
+ * application's callback. Work that still goes on then is not waited for: another
+ * member may begin with the same record. Of partitions that are lost, what was not
+ * begun is dropped at once and nothing is committed. RILL_ERR_REBALANCE does not
+ * come.
+ * Errors: RILL_ERR_INVALID an option, no work, or a consumer that commits by
+ *         itself (auto_commit_interval_ms); RILL_ERR_IO no thread to be had. */
+RILL_API int rill_workers_open(rill_consumer *consumer, const rill_workers_options *options,
+                               rill_workers **workers);
+
+/* Polls, hands out and commits, until timeout_ms has passed or rill_workers_stop
+ * was called; both are 0. Workers go on with what is in flight between two runs;
+ * but only a run commits, and keeps the member in its group. So call it in a loop.
+ * When there is no room for more in flight it hands nothing out, but goes on
+ * polling for the group's sake.
+ *
+ * The failure that stopped the workers (RILL_FAILED_STOP) is returned as work gave
+ * it, by every run from then on; rill_errmsg() says of which record. What was
+ * finished before is committed, and nothing else is begun.
+ * Threads: one at a time, else RILL_ERR_STATE.
+ * Errors:  those of rill_consumer_poll and rill_consumer_commit; the next run goes
+ *          on. RILL_ERR_NO_MEMORY: nothing is lost, the next run tries again. */
+RILL_API int rill_workers_run(rill_workers *workers, int timeout_ms);
+
+/* Makes the run that is going on, or else the next one, return.
+ * Threads: any, and signal handlers. */
+RILL_API void rill_workers_stop(rill_workers *workers);
+
+typedef struct rill_workers_info {
+    uint32_t worker_count;
+    uint32_t busy_count;      /* workers that are at a record */
+    uint32_t in_flight_count; /* records */
+    uint32_t reserved;
+    uint64_t in_flight_bytes;
+    uint64_t done_count;    /* records finished, skipped ones included */
+    uint64_t skipped_count; /* of these: RILL_FAILED_SKIP */
+    uint64_t failed_count;  /* calls of work that failed */
+} rill_workers_info;
+
+/* Threads: any, also the workers. */
+RILL_API int rill_workers_describe(rill_workers *workers, rill_workers_info *info);
+
+/* Waits, timeout_ms at most, for what is in flight, commits what is finished, and
+ * ends the threads. What fails now is not tried again. The consumer is the
+ * caller's again, and stands in each partition at the lowest record that is
+ * unfinished. The member does not poll meanwhile: stay below its
+ * max_poll_interval_ms. The handle is gone, even when an error is returned (except
+ * RILL_ERR_STATE: a run is going on, or a worker calls it).
+ *
+ * RILL_ERR_TIMEOUT: a worker is still at its record. A thread cannot be stopped
+ * from outside, so it is left behind: it ends when its work returns, and does
+ * nothing more then. Until the process ends its record and some KiB beside stay
+ * allocated. What the work uses, the library's code and the memory of an allocator of
+ * the application's own must outlive it; the consumer and the store need not.
+ * Errors: those of rill_consumer_commit; a failure that no run has returned yet. */
+RILL_API int rill_workers_close(rill_workers *workers, int timeout_ms);
 
 /* ---- Groups ----------------------------------------------------------- */
 

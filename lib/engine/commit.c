@@ -158,7 +158,7 @@ static int make(struct rill_consumer *c, const struct pending_commit *commit, in
                                     commit->since, commit->count, timeout_ms);
 }
 
-static void note_committed(struct rill_consumer *c, const struct pending_commit *commit)
+static void mark_committed(struct rill_consumer *c, const struct pending_commit *commit)
 {
     for (size_t i = 0; i < commit->count; i++) {
         struct assigned *part =
@@ -174,7 +174,7 @@ static int commit_now(struct rill_consumer *c, struct pending_commit *commit, in
 
     if (commit == NULL) return RILL_ERR_NO_MEMORY;
     rc = make(c, commit, timeout_ms);
-    if (rc == 0) note_committed(c, commit);
+    if (rc == 0) mark_committed(c, commit);
     rill__free(&c->store->heap, commit);
     return rc;
 }
@@ -240,7 +240,7 @@ static void tell_done(struct rill_consumer *c)
         rill__mutex_unlock(&c->commits_lock);
         if (commit == NULL) return;
         atomic_fetch_sub(&c->pending, 1);
-        if (commit->status == 0) note_committed(c, commit);
+        if (commit->status == 0) mark_committed(c, commit);
         if (commit->told != NULL) {
             rill__consumer_begin_callback(c);
             commit->told(commit->arg, c, commit->status, commit->positions, commit->count);
@@ -316,6 +316,8 @@ int rill__consumer_commit(struct rill_consumer *c, const rill_position *position
 
     if (rc == 0) rc = rill__commits_settle(c, true);
     if (rc != 0) return rc;
+    if (positions == NULL && atomic_load(&c->workers) != NULL)
+        return rill__workers_commit(atomic_load(&c->workers));
     if (positions == NULL) return rill__commit_positions(c, false, timeout_ms);
     rc = of_these(c, positions, count, &commit);
     return rc != 0 ? rc : commit_now(c, commit, timeout_ms);

@@ -136,7 +136,7 @@ static int gather(struct rill_consumer *c, rill_record *records, size_t max, siz
     int rc;
 
     *count = 0;
-    if (c->part_count == 0) return 0;
+    if (c->part_count == 0 || max == 0) return 0;
     share = max / c->part_count;
     rc = gather_round(c, records, max, share == 0 ? 1 : share, count);
     if (rc == 0 && *count > 0 && *count < max) rc = gather_round(c, records, max, max, count);
@@ -221,7 +221,8 @@ static bool has_records(const struct rill_consumer *c)
     return false;
 }
 
-static void sleep_until(struct rill_consumer *c, int64_t deadline)
+/* Until there is news, or records if they are wanted. */
+static void sleep_until(struct rill_consumer *c, int64_t deadline, bool records)
 {
     struct member_slot *slot;
     _Atomic uint32_t *word = wake_word(c);
@@ -232,14 +233,14 @@ static void sleep_until(struct rill_consumer *c, int64_t deadline)
     if (spin_end > deadline) spin_end = deadline;
     while (spin_end != 0) {
         for (int i = 0; i < 64; i++) {
-            if (has_records(c) || has_news(c)) return;
+            if ((records && has_records(c)) || has_news(c)) return;
             rill__cpu_relax();
         }
         if (rill__monotonic_ns() >= spin_end) break;
     }
-    for (size_t i = 0; i < c->part_count; i++)
+    for (size_t i = 0; records && i < c->part_count; i++)
         if (!c->parts[i]->paused) rill__log_arm(c->parts[i]->log, c->slot);
-    if (has_records(c) || has_news(c)) return;
+    if ((records && has_records(c)) || has_news(c)) return;
     slot = atomic_load(&c->membership.slot);
     if (slot != NULL) rill__member_does(slot, DOING_WAIT);
     rill__futex_wait(word, sequence, deadline);
@@ -279,19 +280,17 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
         if (rill__monotonic_ns() >= deadline) return 0;
         {
             int64_t until = rill__monotonic_ns() + next_ms * 1000000;
-            sleep_until(c, until < deadline ? until : deadline);
+            sleep_until(c, until < deadline ? until : deadline, max != 0);
         }
     }
 }
 
-int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
-                        size_t *count)
+static int poll_as_member(struct rill_consumer *c, int timeout_ms, rill_record *records,
+                          size_t max, size_t *count)
 {
     struct member_slot *slot;
-    int rc = rill__consumer_alone(c, "rill_consumer_poll");
+    int rc;
 
-    if (rc != 0) return rc;
-    if (max == 0) return rill__fail(RILL_ERR_INVALID, "room for no record");
     if (c->options.max_poll_records != 0 && max > c->options.max_poll_records)
         max = c->options.max_poll_records;
     for (size_t i = 0; i < c->part_count; i++) rill__cursor_release(&c->parts[i]->cursor);
@@ -302,6 +301,22 @@ int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *re
     if (slot == NULL) return rc;
     rill__member_handed(slot, c->part_count, rc == 0 ? *count : 0);
     return rc;
+}
+
+int rill__consumer_poll(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
+                        size_t *count)
+{
+    int rc = rill__consumer_alone(c, "rill_consumer_poll");
+
+    if (rc != 0) return rc;
+    if (max == 0) return rill__fail(RILL_ERR_INVALID, "room for no record");
+    return poll_as_member(c, timeout_ms, records, max, count);
+}
+
+int rill__consumer_attend(struct rill_consumer *c, int timeout_ms)
+{
+    size_t none;
+    return poll_as_member(c, timeout_ms, NULL, 0, &none);
 }
 
 void rill__consumer_wakeup(struct rill_consumer *c)

@@ -36,11 +36,12 @@ struct rill_consumer {
     rill_consumer_options options;
     char *group;
     char *client_id;
-    char *instance;      /* group_instance_id */
-    char *assignor_name; /* own_assignor_name */
-    _Atomic bool busy;   /* a call is running */
-    _Atomic bool woken;  /* rill_consumer_wakeup */
-    uint32_t slot;       /* wake slot */
+    char *instance;                         /* group_instance_id */
+    char *assignor_name;                    /* own_assignor_name */
+    _Atomic bool busy;                      /* a call is running */
+    _Atomic bool woken;                     /* rill_consumer_wakeup */
+    _Atomic(struct rill_workers *) workers; /* that it belongs to; NULL: none */
+    uint32_t slot;                          /* wake slot */
 
     struct mutex parts_lock; /* guards parts against the descriptor's thread; the
                                 consumer's own thread reads without it */
@@ -107,6 +108,17 @@ int rill__consumer_leave_group(struct rill_consumer *c, int timeout_ms);
 int64_t rill__assigned_end(const struct rill_consumer *c, const struct assigned *part);
 
 int64_t rill__assigned_position(const struct assigned *part);
+
+/* ---- consumer.c ---- */
+
+/* Keeps its place in the group as a poll does, until news, a wake-up or the end
+ * of the time, but hands out nothing. */
+int rill__consumer_attend(struct rill_consumer *c, int timeout_ms);
+
+/* ---- workers.c ---- */
+
+/* Commits what its workers have finished. */
+int rill__workers_commit(struct rill_workers *w);
 
 /* ---- bridge.c ---- */
 

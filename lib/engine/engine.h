@@ -10,6 +10,7 @@
  *     store->lock            topics, groups
  *     topic->lock            opening logs
  *     log's locks            see log/log.h
+ *     workers->lock          records handed to workers; none is taken under it
  *
  * No callback of the application runs under any of them.
  */
@@ -112,6 +113,15 @@ int rill__consumer_committed(rill_consumer *consumer, const char *topic, int32_t
 void rill__consumer_wakeup(rill_consumer *consumer);
 int rill__consumer_fd(rill_consumer *consumer, int *fd);
 int rill__consumer_close(rill_consumer *consumer, int timeout_ms);
+
+int rill__workers_check(const rill_workers *workers);
+/* The consumer is entered, and stays so until the workers are closed. */
+int rill__workers_open(rill_consumer *consumer, const rill_workers_options *options,
+                       rill_workers **workers);
+int rill__workers_run(rill_workers *workers, int timeout_ms);
+void rill__workers_stop(rill_workers *workers);
+int rill__workers_describe(rill_workers *workers, rill_workers_info *info);
+int rill__workers_close(rill_workers *workers, int timeout_ms);
 
 int rill__record_header_at(const rill_record *record, size_t index, rill_header *header);
 

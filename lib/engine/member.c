@@ -30,6 +30,10 @@ int rill__consumer_enter(struct rill_consumer *c)
         c->nested++;
         return 0;
     }
+    if (atomic_load(&c->workers) != NULL)
+        return rill__fail(RILL_ERR_STATE, "the consumer belongs to its workers until "
+                                          "rill_workers_close; only rill_consumer_wakeup may "
+                                          "be called");
     return rill__fail(
         RILL_ERR_STATE,
         "another call on this consumer is running; a consumer is for one thread at a "

@@ -60,6 +60,19 @@ static const struct option_row reset_rows[] = {
     FLAGS(rill_group_reset_options, RILL_RESET_DRY_RUN),
     ROW(rill_group_reset_options, to, 0, RILL_RESET_TO_OWN, 0),
 };
+static const struct option_row workers_rows[] = {
+    ROW(rill_workers_options, worker_count, 1, 256, 4),
+    ROW(rill_workers_options, order, 0, RILL_ORDER_NONE, 0),
+    ROW(rill_workers_options, in_flight_max, 1, 1000000, 1000),
+    ROW(rill_workers_options, commit_interval_ms, 1, 3600000, 1000),
+    ROW(rill_workers_options, in_flight_bytes, 1, UINT64_C(1) << 40, 16 << 20),
+    ROW(rill_workers_options, retries, 0, RILL_RETRIES_FOREVER, 0),
+    ROW(rill_workers_options, backoff_ms, 1, 3600000, 100),
+    ROW(rill_workers_options, backoff_max_ms, 1, 3600000, 10000),
+    ROW(rill_workers_options, revoke_timeout_ms, 1, 3600000, 30000),
+    FLAGS(rill_workers_options, RILL_WORKERS_KEYLESS_FREE),
+    ROW(rill_workers_options, reserved, 0, 0, 0),
+};
 
 static const struct {
     const char *name;
@@ -76,6 +89,7 @@ static const struct {
     [OPTIONS_PRODUCER] = SET(rill_producer_options, producer_rows),
     [OPTIONS_CONSUMER] = SET(rill_consumer_options, consumer_rows),
     [OPTIONS_RESET] = SET(rill_group_reset_options, reset_rows),
+    [OPTIONS_WORKERS] = SET(rill_workers_options, workers_rows),
 #undef SET
 };
 

@@ -148,7 +148,8 @@ enum option_set {
     OPTIONS_TOPIC,
     OPTIONS_PRODUCER,
     OPTIONS_CONSUMER,
-    OPTIONS_RESET
+    OPTIONS_RESET,
+    OPTIONS_WORKERS
 };
 /* Copies the caller's struct (may be NULL) over defaults into out, which has
  * its full size. RILL_ERR_INVALID names the option, its value and its range. */

@@ -277,10 +277,39 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
     return true;
 }
 
+/* Where the stored record begins; raw says besides whether it is sparse. */
+static const uint8_t *stored_at(const void *raw, bool *sparse)
+{
+    *sparse = ((uintptr_t)raw & RAW_SPARSE) != 0;
+    return (const uint8_t *)raw - (*sparse ? RAW_SPARSE : 0);
+}
+
+size_t rill__record_raw_size(const void *raw)
+{
+    bool sparse;
+    return rill__get32(stored_at(raw, &sparse) + RECORD_SIZE_AT);
+}
+
+static const void *moved(const void *part, const uint8_t *from, const uint8_t *to)
+{
+    return part == NULL ? NULL : to + ((const uint8_t *)part - from);
+}
+
+void rill__record_move(rill_record *record, size_t size, void *to)
+{
+    bool sparse;
+    const uint8_t *from = stored_at(record->raw, &sparse);
+
+    memcpy(to, from, size);
+    record->key.data = moved(record->key.data, from, to);
+    record->value.data = moved(record->value.data, from, to);
+    record->raw = (const uint8_t *)to + (sparse ? RAW_SPARSE : 0);
+}
+
 int rill__record_header(const void *raw, size_t index, rill_header *header)
 {
-    bool sparse = ((uintptr_t)raw & RAW_SPARSE) != 0;
-    const uint8_t *at = (const uint8_t *)raw - (sparse ? RAW_SPARSE : 0);
+    bool sparse;
+    const uint8_t *at = stored_at(raw, &sparse);
     uint32_t size = rill__get32(at + RECORD_SIZE_AT);
     uint32_t value_size = rill__get32(at + RECORD_VALUE_SIZE_AT);
     uint32_t key_field = rill__get32(at + RECORD_KEY_SIZE_AT);

@@ -77,5 +77,10 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
                        rill_record *record, bool *bad);
 /* Header number index of the stored record at raw. */
 int rill__record_header(const void *raw, size_t index, rill_header *header);
+/* Bytes of the stored record at raw. */
+size_t rill__record_raw_size(const void *raw);
+/* Copies the stored record that *record points into, of that size, to `to`
+ * (8-byte aligned), and lets *record point there. topic stays. */
+void rill__record_move(rill_record *record, size_t size, void *to);
 
 #endif

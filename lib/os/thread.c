@@ -53,7 +53,12 @@ void rill__mutex_unlock(struct mutex *mutex)
 
 void rill__condition_init(struct condition *condition)
 {
-    pthread_cond_init(&condition->c, NULL); /* such a one cannot fail */
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr); /* none of these can fail, with such a clock */
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&condition->c, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 void rill__condition_deinit(struct condition *condition)
@@ -64,6 +69,20 @@ void rill__condition_deinit(struct condition *condition)
 void rill__condition_wait(struct condition *condition, struct mutex *mutex)
 {
     pthread_cond_wait(&condition->c, &mutex->m);
+}
+
+void rill__condition_wait_until(struct condition *condition, struct mutex *mutex,
+                                int64_t deadline_ns)
+{
+    struct timespec t = {deadline_ns / 1000000000, deadline_ns % 1000000000};
+
+    if (deadline_ns == INT64_MAX) pthread_cond_wait(&condition->c, &mutex->m);
+    else pthread_cond_timedwait(&condition->c, &mutex->m, &t);
+}
+
+void rill__condition_signal_one(struct condition *condition)
+{
+    pthread_cond_signal(&condition->c);
 }
 
 void rill__condition_signal_all(struct condition *condition)
@@ -221,6 +240,12 @@ int rill__thread_start(struct thread *thread, void *(*run)(void *arg), void *arg
 void rill__thread_join(struct thread *thread)
 {
     if (thread->running) pthread_join(thread->id, NULL);
+    thread->running = false;
+}
+
+void rill__thread_detach(struct thread *thread)
+{
+    if (thread->running) pthread_detach(thread->id);
     thread->running = false;
 }
 

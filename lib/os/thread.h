@@ -28,6 +28,10 @@ struct condition {
 void rill__condition_init(struct condition *condition);
 void rill__condition_deinit(struct condition *condition);
 void rill__condition_wait(struct condition *condition, struct mutex *mutex);
+/* The same until the monotonic deadline at most. */
+void rill__condition_wait_until(struct condition *condition, struct mutex *mutex,
+                                int64_t deadline_ns);
+void rill__condition_signal_one(struct condition *condition);
 void rill__condition_signal_all(struct condition *condition);
 
 /* 64 bytes wherever it is compiled; the ABI stamp beside it tells whether two
@@ -76,6 +80,8 @@ struct thread {
 /* All signals blocked in it. */
 int rill__thread_start(struct thread *thread, void *(*run)(void *arg), void *arg);
 void rill__thread_join(struct thread *thread);
+/* Nobody will join it: what the system holds for it goes when it ends. */
+void rill__thread_detach(struct thread *thread);
 /* An address that is another one in every thread. */
 const void *rill__this_thread(void);
 

@@ -405,6 +405,32 @@ static void sparse_batch_is_read(void **state)
     no_more_records(&view, &walk);
 }
 
+/* What is moved no longer needs the batch. */
+static void a_moved_record_is_whole(void **state)
+{
+    struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+    _Alignas(8) uint8_t room[ROOM];
+    _Alignas(8) uint8_t to[64];
+    struct batch_view view;
+    rill_record record;
+    rill_header header;
+    (void)state;
+
+    view = view_of(room, make_sparse_batch(room, sizeof room));
+    next_record(&view, &walk);
+    record = next_record(&view, &walk);
+    assert_in_range(rill__record_raw_size(record.raw), 1, sizeof to);
+    rill__record_move(&record, rill__record_raw_size(record.raw), to);
+    memset(room, 0xff, sizeof room);
+    same_bytes(record.value, TEXT("second value"));
+    same_bytes(record.key, TEXT("K"));
+    assert_int_equal(record.offset, 105);
+    assert_int_equal((const uint8_t *)record.value.data - to, 24);
+    OK(rill__record_header(record.raw, 0, &header));
+    same_bytes(header.name, TEXT("N"));
+    same_bytes(header.value, TEXT("V"));
+}
+
 static void sparse_batch_may_not_be_shorter_than_its_count(void **state)
 {
     _Alignas(8) uint8_t room[ROOM];
@@ -831,6 +857,7 @@ int main(void)
         cmocka_unit_test(reserved_value_is_aligned_zeros),
         cmocka_unit_test(any_records_come_back),
         cmocka_unit_test(sparse_batch_is_read),
+        cmocka_unit_test(a_moved_record_is_whole),
         cmocka_unit_test(sparse_batch_may_not_be_shorter_than_its_count),
         cmocka_unit_test(no_time_means_now),
         cmocka_unit_test(times_may_go_back_and_the_largest_counts),

@@ -204,6 +204,37 @@ static void threads_take_turns(void **state)
     rill__mutex_deinit(&mutex);
 }
 
+static void *signal_one(void *arg)
+{
+    rill__mutex_lock(&mutex);
+    turns = 1;
+    rill__condition_signal_one(&condition);
+    rill__mutex_unlock(&mutex);
+    return arg;
+}
+
+static void waiting_has_an_end(void **state)
+{
+    struct thread thread;
+    int64_t deadline;
+
+    (void)state;
+    rill__mutex_init(&mutex);
+    rill__condition_init(&condition);
+    rill__mutex_lock(&mutex);
+    turns = 0;
+    deadline = rill__deadline(10);
+    while (rill__monotonic_ns() < deadline)
+        rill__condition_wait_until(&condition, &mutex, deadline);
+    OK(rill__thread_start(&thread, signal_one, NULL));
+    while (turns == 0) rill__condition_wait_until(&condition, &mutex, INT64_MAX);
+    rill__mutex_unlock(&mutex);
+    rill__thread_detach(&thread);
+    rill__thread_join(&thread); /* does nothing */
+    rill__mutex_lock(&mutex);   /* it has left */
+    rill__mutex_unlock(&mutex);
+}
+
 /* ---- Clocks and identity ---- */
 
 static void deadlines_are_what_they_say(void **state)
@@ -316,6 +347,7 @@ int main(void)
         TEST(a_sleeper_is_woken_across_processes),
         TEST(sleeping_ends_in_time),
         TEST(threads_take_turns),
+        TEST(waiting_has_an_end),
         TEST(deadlines_are_what_they_say),
         TEST(the_boot_and_the_process_are_known),
         TEST(a_child_knows_and_holds_nothing),
