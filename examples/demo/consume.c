@@ -44,11 +44,14 @@ static void complain(struct member *me, const rill_record *record, const char *w
     atomic_store(&me->run->failed, true);
 }
 
-/* After a rebalance: what is not committed is somebody else's to count. */
-static void forget(struct member *me)
+/* What is not committed of the partition is somebody else's to count. */
+static void forget(struct member *me, int32_t partition)
 {
-    for (int p = 0; p < PARTITIONS; p++) me->shares[p].loaded = me->shares[p].stale = false;
+    me->shares[partition].loaded = me->shares[partition].stale = false;
     me->uncommitted = 0;
+    for (int p = 0; p < PARTITIONS; p++)
+        if (me->shares[p].loaded)
+            me->uncommitted += (size_t)(me->shares[p].next - me->shares[p].commit);
     for (size_t i = 0; me->last_line != NULL && i < me->run->input->key_count; i++)
         me->last_line[i] = -1;
 }
@@ -143,10 +146,7 @@ static void commit(struct member *me)
                                              .metadata = share->text};
     }
     rc = rill_consumer_commit(me->consumer, positions, count);
-    if (rc == RILL_ERR_FENCED || rc == RILL_ERR_REBALANCE) { /* too late: all that is lost */
-        forget(me);
-        return;
-    }
+    if (rc == RILL_ERR_FENCED) return; /* too late: the next poll tells what is lost */
     if (rc != 0) {
         run_failed(me->run, me->name, "commit");
         return;
@@ -156,6 +156,18 @@ static void commit(struct member *me)
         atomic_store(&me->run->committed[me->group][positions[i].partition], positions[i].offset);
     }
     me->uncommitted = 0;
+}
+
+/* Partitions come and go; the others are counted on. */
+static int on_rebalance(void *arg, rill_consumer *consumer, int event,
+                        const rill_position *positions, size_t count)
+{
+    struct member *me = arg;
+
+    (void)consumer;
+    if (event == RILL_REBALANCE_REVOKED) commit(me);
+    for (size_t i = 0; i < count; i++) forget(me, positions[i].partition);
+    return 0;
 }
 
 /* The group has committed every line. */
@@ -184,10 +196,6 @@ static void consume(struct member *me)
         size_t count;
         int rc = rill_consumer_poll(me->consumer, 20, records, 64, &count);
 
-        if (rc == RILL_ERR_REBALANCE) {
-            forget(me);
-            continue;
-        }
         if (rc != 0) {
             run_failed(run, me->name, "poll");
             return;
@@ -235,11 +243,13 @@ void *consumer_main(void *arg)
     me->group = worker->group;
     snprintf(me->name, sizeof me->name, "%s-%d", groups[me->group].name, worker->number + 1);
     options.client_id = me->name;
+    options.rebalance = on_rebalance;
+    options.rebalance_arg = me;
     if (me->group == ALL) {
         me->last_line = calloc(me->run->input->key_count, sizeof *me->last_line);
         if (me->last_line == NULL) run_failed(me->run, me->name, "out of memory");
     }
-    forget(me);
+    for (int32_t p = 0; p < PARTITIONS; p++) forget(me, p);
     if (rill_consumer_open(me->run->store, &options, &me->consumer) != 0) {
         run_failed(me->run, me->name, "open");
     } else {
