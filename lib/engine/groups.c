@@ -1,0 +1,186 @@
+/*
+ * engine/groups.c - commits for a group, and groups seen and changed from outside.
+ *
+ * A commit is in the same kind of transaction as a step, so that it sees whether
+ * the partition is still the member's. Who only looks has a coordinator of his
+ * own for the call: it leaves nothing behind that maintenance would have to tend.
+ */
+#include "engine/coordinator.h"
+#include <string.h>
+
+/* ---- Commits ---------------------------------------------------------- */
+
+struct commit {
+    struct coordinator *c;
+    uint64_t member;
+    const struct meta_offset *offsets;
+    const int32_t *since;
+    size_t count;
+};
+
+static int fence(const struct coordinator *c, const struct meta_offset *offset)
+{
+    return rill__fail(RILL_ERR_FENCED,
+                      "group %s: partition %d is not this member's in generation %d; nothing was "
+                      "committed",
+                      c->name, (int)offset->partition, (int)rill__group_generation(c->group));
+}
+
+static int commit_step(void *arg, const struct meta_group *record,
+                       struct meta_group_change *change)
+{
+    const struct commit *commit = arg;
+    struct coordinator *c = commit->c;
+    int rc = rill__coordinator_load(c, record);
+
+    if (rc != 0) return rc;
+    if (commit->member == 0 && rill__group_member_count(c->group) > 0)
+        return rill__fail(RILL_ERR_FENCED,
+                          "group %s has %zu members; only they may commit for it", c->name,
+                          rill__group_member_count(c->group));
+    for (size_t i = 0; commit->member != 0 && i < commit->count; i++) {
+        uint64_t topic = rill__topic_number(commit->offsets[i].topic_id);
+        if (!rill__group_owns(c->group, commit->member, topic, commit->offsets[i].partition,
+                              commit->since[i]))
+            return fence(c, &commit->offsets[i]);
+    }
+    change->offsets = commit->offsets;
+    change->offset_count = commit->count;
+    return 0;
+}
+
+int rill__coordinator_commit(struct coordinator *c, uint64_t member,
+                             const struct meta_offset *offsets, const int32_t *since,
+                             size_t count, int timeout_ms)
+{
+    struct commit commit = {c, member, offsets, since, count};
+    int rc = rill__coordinator_lock(c, timeout_ms);
+
+    if (rc != 0) return rc;
+    if (member == 0) rc = rill__coordinator_look(c); /* the dead are no members */
+    if (rc == 0)
+        rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, commit_step, &commit);
+    rill__mutex_unlock(&c->lock);
+    if (rc == 0) rill__count(&c->store->counters->commits, 1);
+    return rc;
+}
+
+/* ---- From outside ----------------------------------------------------- */
+
+struct acting {
+    struct coordinator *c;
+    coordinator_act act;
+    void *arg;
+};
+
+static int run_act(void *arg, const struct meta_group *record, struct meta_group_change *change)
+{
+    const struct acting *a = arg;
+    int rc = rill__coordinator_load(a->c, record);
+
+    return rc == 0 ? a->act(a->arg, a->c->group, record, change) : rc;
+}
+
+static int run_dry_act(void *arg, const struct meta_group *record)
+{
+    struct meta_group_change change = {0};
+    return run_act(arg, record, &change);
+}
+
+/* The coordinator is this call's own: who has no members here needs none that
+ * looks at its clock from now on. */
+int rill__coordinator_act(struct store *store, const char *name, bool dry, int timeout_ms,
+                          coordinator_act act, void *arg)
+{
+    struct coordinator c = {.store = store};
+    struct acting a = {&c, act, arg};
+    int rc = rill__check_name("group", name);
+
+    if (rc != 0) return rc;
+    memcpy(c.name, name, strlen(name) + 1);
+    rc = rill__coordinator_look(&c);
+    if (rc == 0 && dry) {
+        rc = rill__meta_group_look(store->meta, name, run_dry_act, &a);
+        if (rc == RILL_ERR_NOT_FOUND) rc = run_dry_act(&a, NULL);
+    } else if (rc == 0) {
+        rc = rill__meta_group_step(store->meta, name, timeout_ms, run_act, &a);
+    }
+    rill__coordinator_forget(&c);
+    return rc;
+}
+
+/* ---- Administration --------------------------------------------------- */
+
+/* As above, with coordinators of their own. */
+
+int rill__group_describe(struct store *store, const char *name, rill_group_info *info)
+{
+    static const enum rill_group_state states[] = {
+        [GROUP_EMPTY] = RILL_GROUP_EMPTY,
+        [GROUP_PLANNING] = RILL_GROUP_PLANNING,
+        [GROUP_MOVING] = RILL_GROUP_MOVING,
+        [GROUP_STABLE] = RILL_GROUP_STABLE,
+    };
+    struct coordinator c = {.store = store};
+    int32_t generation;
+    int rc = rill__check_name("group", name);
+
+    if (rc == 0) rc = rill__meta_group_get(store->meta, name, &generation);
+    if (rc != 0) return rc;
+    memcpy(c.name, name, strlen(name) + 1);
+    rc = rill__coordinator_look(&c);
+    if (rc == 0) {
+        memset(info, 0, sizeof *info);
+        memcpy(info->name, name, strlen(name) + 1);
+        info->generation = rill__group_generation(c.group);
+        info->member_count = (uint32_t)rill__group_member_count(c.group);
+        info->state = states[rill__group_state(c.group)];
+        info->assignor = rill__group_assignor(c.group);
+    }
+    rill__coordinator_forget(&c);
+    return rc;
+}
+
+int rill__group_list(struct store *store, int (*visit)(void *arg, const rill_group_info *info),
+                     void *arg)
+{
+    char name[RILL_TOPIC_NAME_MAX + 1] = "";
+    rill_group_info info;
+    int32_t generation;
+    int rc;
+
+    while ((rc = rill__meta_group_after(store->meta, name, name, sizeof name, &generation)) ==
+           0) {
+        rc = rill__group_describe(store, name, &info);
+        if (rc == RILL_ERR_NOT_FOUND) continue; /* deleted meanwhile */
+        if (rc == 0) rc = visit(arg, &info);
+        if (rc != 0) return rc;
+    }
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
+}
+
+/* Inside of the transaction that deletes it. */
+static int refuse_members(void *arg, const struct meta_group *record)
+{
+    struct coordinator *c = arg;
+    int rc = rill__coordinator_load(c, record);
+
+    if (rc != 0 || rill__group_member_count(c->group) == 0) return rc;
+    return rill__fail(RILL_ERR_STATE, "group %s has %zu members", c->name,
+                      rill__group_member_count(c->group));
+}
+
+int rill__group_delete(struct store *store, const char *name)
+{
+    struct coordinator c = {.store = store};
+    int32_t generation;
+    int rc = rill__check_name("group", name);
+
+    if (rc == 0) rc = rill__meta_group_get(store->meta, name, &generation);
+    if (rc != 0) return rc;
+    memcpy(c.name, name, strlen(name) + 1);
+    rc = rill__coordinator_look(&c); /* the dead are no members */
+    if (rc == 0) rc = rill__meta_group_delete(store->meta, name, refuse_members, &c);
+    rill__coordinator_forget(&c);
+    return rc;
+}
