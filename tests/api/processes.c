@@ -283,6 +283,7 @@ static void a_group_spans_processes_and_sees_a_death(void **state)
     (void)state;
     store = test_store_open();
     test_topic(store, "t", 4);
+    in.session_timeout_ms = group_session_ms = 600000; /* only the kernel tells so soon */
     child = in_child(poll_group_for_ever);
     assert_int_equal(read(ready[0], &byte, 1), 1);
     OK(rill_consumer_open(store, &in, &consumer));
