@@ -835,6 +835,27 @@ RILL_API int rill_group_describe(rill *store, const char *group, rill_group_info
 RILL_API int rill_group_list(rill *store, int (*visit)(void *arg, const rill_group_info *info),
                              void *arg);
 
+/* A member of a group. */
+typedef struct rill_group_member {
+    const char *member_id;         /* client_id and a number that is never used again */
+    const char *group_instance_id; /* NULL: dynamic */
+    const char *subscription;      /* names and expressions, with newlines between */
+    int32_t pid;                   /* of its process; 0: it is away or gone */
+    int32_t away;                  /* nonzero: static, and its place waits for it */
+    int64_t polled_ms;             /* how long ago it polled last; -1: not known */
+    const rill_position *assigned; /* what it has, in order of topic and partition;
+                                      offset: RILL_OFFSET_NONE */
+    size_t assigned_count;
+} rill_group_member;
+
+/* Calls visit for every member, in the order in which assignors take them, until it
+ * returns nonzero, which is then returned. visit may call into the library, except
+ * rill_close. All is as it was at one moment.
+ * Errors: RILL_ERR_NOT_FOUND there is no such group. */
+RILL_API int rill_group_members(rill *store, const char *group,
+                                int (*visit)(void *arg, const rill_group_member *member),
+                                void *arg);
+
 /* Forgets a group and its committed offsets. RILL_ERR_STATE while it has
  * members; RILL_ERR_NOT_FOUND. */
 RILL_API int rill_group_delete(rill *store, const char *group);

@@ -22,6 +22,14 @@ int rill_group_delete(rill *store, const char *group)
     return rc != 0 ? rc : rill__group_delete(store->store, group);
 }
 
+int rill_group_members(rill *store, const char *group,
+                       int (*visit)(void *arg, const rill_group_member *member), void *arg)
+{
+    int rc = rill__store_check("rill_group_members", store, "group", group);
+    if (rc == 0 && visit == NULL) rc = rill__missing("rill_group_members", "visit");
+    return rc != 0 ? rc : rill__group_members(store->store, group, visit, arg);
+}
+
 int rill_group_offsets(rill *store, const char *group,
                        int (*visit)(void *arg, const rill_group_offset *offset), void *arg)
 {

@@ -55,6 +55,8 @@ int rill__group_describe(struct store *store, const char *group, rill_group_info
 int rill__group_list(struct store *store, int (*visit)(void *arg, const rill_group_info *info),
                      void *arg);
 int rill__group_delete(struct store *store, const char *group);
+int rill__group_members(struct store *store, const char *group,
+                        int (*visit)(void *arg, const rill_group_member *member), void *arg);
 int rill__group_offsets(struct store *store, const char *group,
                         int (*visit)(void *arg, const rill_group_offset *offset), void *arg);
 int rill__group_lag(struct store *store, const char *group, int32_t isolation, int64_t *lag);

@@ -6,6 +6,8 @@
  * own for the call: it leaves nothing behind that maintenance would have to tend.
  */
 #include "engine/coordinator.h"
+#include "engine/members.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Commits ---------------------------------------------------------- */
@@ -157,6 +159,83 @@ int rill__group_list(struct store *store, int (*visit)(void *arg, const rill_gro
         if (rc != 0) return rc;
     }
     return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
+}
+
+struct member_walk {
+    uint64_t id;
+    rill_position *assigned;
+    size_t count;
+};
+
+static int collect_assigned(void *arg, const struct group_place *place)
+{
+    struct member_walk *walk = arg;
+
+    if (place->owner != walk->id) return 0;
+    walk->assigned[walk->count++] = (rill_position){.topic = place->name,
+                                                    .partition = place->partition,
+                                                    .leader_epoch = -1,
+                                                    .offset = RILL_OFFSET_NONE};
+    return 0;
+}
+
+static int compare_positions(const void *a, const void *b)
+{
+    const rill_position *x = a;
+    const rill_position *y = b;
+    int order = strcmp(x->topic, y->topic);
+
+    return order != 0 ? order : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+static int visit_member(struct store *store, const struct group *group, uint64_t id,
+                        int (*visit)(void *arg, const rill_group_member *member), void *arg)
+{
+    struct member_slot *slot = rill__member_slot(store, id);
+    struct member_walk walk = {.id = id};
+    struct group_member member;
+    rill_group_member out;
+    bool stopped;
+    int rc;
+
+    if (!rill__group_member_find(group, id, &member)) return 0;
+    walk.assigned = rill__alloc(&store->heap, member.owned * sizeof *walk.assigned);
+    if (walk.assigned == NULL) return RILL_ERR_NO_MEMORY;
+    rill__group_places(group, collect_assigned, &walk);
+    if (walk.count > 1)
+        qsort(walk.assigned, walk.count, sizeof *walk.assigned, compare_positions);
+    out = (rill_group_member){.member_id = member.name,
+                              .group_instance_id = member.instance,
+                              .subscription = member.subscription,
+                              .away = member.away,
+                              .polled_ms = -1,
+                              .assigned = walk.assigned,
+                              .assigned_count = walk.count};
+    if (slot != NULL && !member.away) {
+        out.pid = rill__process_in_slot(store, atomic_load(&slot->process), &stopped);
+        out.polled_ms = rill__monotonic_ns() / 1000000 -
+                        atomic_load_explicit(&slot->polled_ms, memory_order_relaxed);
+    }
+    rc = visit(arg, &out);
+    rill__free(&store->heap, walk.assigned);
+    return rc;
+}
+
+int rill__group_members(struct store *store, const char *name,
+                        int (*visit)(void *arg, const rill_group_member *member), void *arg)
+{
+    struct group_plan_input *in = NULL; /* has them in order */
+    struct group *group = NULL;
+    int rc = rill__check_name("group", name);
+
+    if (rc == 0) rc = rill__members_open(store);
+    if (rc == 0) rc = rill__group_copy(store, name, &group);
+    if (rc == 0) rc = rill__group_plan_input(group, &in);
+    for (size_t i = 0; rc == 0 && i < in->member_count; i++)
+        rc = visit_member(store, group, in->members[i].id, visit, arg);
+    rill__free(&store->heap, in);
+    rill__group_free(group);
+    return rc;
 }
 
 /* Inside of the transaction that deletes it. */

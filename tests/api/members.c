@@ -737,6 +737,77 @@ static void a_group_that_waits_for_a_member_says_for_whom(void **state)
     OK(rill_consumer_close(b, WAIT_MS));
 }
 
+struct listing {
+    char last[80];
+    int32_t next; /* range gives the first partitions to the first member */
+    int count;
+    int answer;
+};
+
+static int note_member(void *arg, const rill_group_member *member)
+{
+    struct listing *listing = arg;
+
+    assert_true(strcmp(listing->last, member->member_id) < 0);
+    snprintf(listing->last, sizeof listing->last, "%s", member->member_id);
+    assert_null(member->group_instance_id);
+    assert_string_equal(member->subscription, "t");
+    assert_int_equal(member->pid, getpid());
+    assert_int_equal(member->away, 0);
+    assert_true(member->polled_ms >= 0);
+    for (size_t i = 0; i < member->assigned_count; i++) {
+        assert_string_equal(member->assigned[i].topic, "t");
+        assert_int_equal(member->assigned[i].partition, listing->next++);
+    }
+    listing->count++;
+    return listing->answer;
+}
+
+static int note_away(void *arg, const rill_group_member *member)
+{
+    int *away = arg;
+
+    assert_string_equal(member->group_instance_id, "one");
+    assert_int_equal(member->pid, member->away ? 0 : getpid());
+    assert_int_equal(member->assigned_count, 5);
+    *away += member->away;
+    return 0;
+}
+
+static void members_are_listed_with_what_they_have(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = member_options();
+    struct listing listing = {.next = 0};
+    rill_consumer *a;
+    rill_consumer *b;
+    int away = 0;
+
+    test_topic(store, "t", 5);
+    FAILS(RILL_ERR_NOT_FOUND, rill_group_members(store, "g", note_member, &listing));
+    options.client_id = "a";
+    a = join(store, &options);
+    options.client_id = "b";
+    b = join(store, &options);
+    settle(a, 3, b, 2);
+    OK(rill_group_members(store, "g", note_member, &listing));
+    assert_int_equal(listing.count, 2);
+    assert_int_equal(listing.next, 5);
+    listing = (struct listing){.answer = 77};
+    assert_int_equal(rill_group_members(store, "g", note_member, &listing), 77);
+    assert_int_equal(listing.count, 1);
+    OK(rill_consumer_close(a, WAIT_MS));
+    OK(rill_consumer_close(b, WAIT_MS));
+    options.group_instance_id = "one";
+    a = join(store, &options);
+    settle(a, 5, NULL, 0);
+    OK(rill_group_members(store, "g", note_away, &away));
+    assert_int_equal(away, 0);
+    OK(rill_consumer_close(a, WAIT_MS));
+    OK(rill_group_members(store, "g", note_away, &away));
+    assert_int_equal(away, 1);
+}
+
 static void a_partition_says_who_holds_it(void **state)
 {
     rill *store = *state;
@@ -866,6 +937,7 @@ int main(void)
         WITH_STORE(a_commit_of_what_was_lost_meanwhile_is_refused),
         WITH_STORE(the_stores_thread_commits_what_was_queued),
         WITH_STORE(a_group_that_waits_for_a_member_says_for_whom),
+        WITH_STORE(members_are_listed_with_what_they_have),
         WITH_STORE(a_partition_says_who_holds_it),
         WITH_STORE(a_consumer_says_what_it_waits_for),
         WITH_STORE(a_subject_is_one_thing),

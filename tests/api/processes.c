@@ -303,6 +303,55 @@ static void a_group_spans_processes_and_sees_a_death(void **state)
     OK(rill_close(store));
 }
 
+struct found {
+    int stopped; /* facts of a process that is stopped */
+    int32_t pid;
+};
+
+static int look_for_stopped(void *arg, const rill_fact *fact)
+{
+    struct found *found = arg;
+
+    if (strstr(fact->text, "which is stopped") == NULL) return 0;
+    if (fact->kind == RILL_FACT_MEMBER) assert_int_equal(fact->severity, RILL_LOG_ERROR);
+    assert_int_equal(fact->pid, found->pid);
+    found->stopped++;
+    return 0;
+}
+
+/* While it cannot say anything itself. */
+static void a_stopped_member_is_explained_from_outside(void **state)
+{
+    rill_subject group = {.group = "g"};
+    rill_subject partition = {.topic = "t", .partition = 0};
+    struct found found = {.stopped = 0};
+    char byte;
+    pid_t child;
+
+    (void)state;
+    store = test_store_open();
+    test_topic(store, "t", 1);
+    test_store_append(store, "t", 0, 3, 10);
+    group_session_ms = 600000;
+    child = in_child(poll_group_for_ever);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    found.pid = child;
+    OK(rill_explain(store, &group, look_for_stopped, &found));
+    assert_int_equal(found.stopped, 0);
+    kill(child, SIGSTOP);
+    for (int i = 0; found.stopped == 0 && i < 1000; i++) { /* the kernel takes its time */
+        usleep(1000);
+        OK(rill_explain(store, &group, look_for_stopped, &found));
+    }
+    assert_int_equal(found.stopped, 1);
+    found.stopped = 0;
+    OK(rill_explain(store, &partition, look_for_stopped, &found));
+    assert_int_equal(found.stopped, 1); /* it has a segment pinned */
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    OK(rill_close(store));
+}
+
 static void a_stopped_member_loses_its_partitions_and_comes_back(void **state)
 {
     rill_consumer_options in = {.size = sizeof in, .group = "g"};
@@ -476,6 +525,7 @@ int main(void)
         TEST(what_one_process_does_another_sees),
         TEST(a_topic_deleted_elsewhere_is_gone_here),
         TEST(a_group_spans_processes_and_sees_a_death),
+        TEST(a_stopped_member_is_explained_from_outside),
         TEST(a_stopped_member_loses_its_partitions_and_comes_back),
         TEST(a_stopped_process_does_not_stop_the_others),
         TEST(without_permission_the_error_says_so),
