@@ -205,9 +205,13 @@ static struct pending_commit *begin_first(struct rill_consumer *c)
     return commit;
 }
 
-static void finish_first(struct rill_consumer *c, struct pending_commit *commit)
+static void finish_first(struct rill_consumer *c, struct pending_commit *commit, int64_t deadline)
 {
-    commit->status = make(c, commit, (int)c->store->options.open_timeout_ms);
+    int timeout_ms = rill__time_left_ms(deadline);
+    int most_ms = (int)c->store->options.open_timeout_ms;
+
+    commit->status =
+        make(c, commit, timeout_ms < 0 || timeout_ms > most_ms ? most_ms : timeout_ms);
     rill__mutex_lock(&c->commits_lock);
     append(&c->done, commit);
     c->committing = false;
@@ -215,7 +219,7 @@ static void finish_first(struct rill_consumer *c, struct pending_commit *commit)
     rill__mutex_unlock(&c->commits_lock);
 }
 
-static void make_queued(struct rill_consumer *c)
+static void make_queued(struct rill_consumer *c, int64_t deadline)
 {
     struct pending_commit *commit;
 
@@ -225,7 +229,7 @@ static void make_queued(struct rill_consumer *c)
         commit = begin_first(c);
         rill__mutex_unlock(&c->commits_lock);
         if (commit == NULL) return;
-        finish_first(c, commit);
+        finish_first(c, commit, deadline);
     }
 }
 
@@ -250,10 +254,10 @@ static void tell_done(struct rill_consumer *c)
     }
 }
 
-int rill__commits_settle(struct rill_consumer *c, bool make_them)
+int rill__commits_settle(struct rill_consumer *c, bool make_them, int64_t deadline)
 {
     if (atomic_load(&c->pending) == 0 || c->callback_thread != NULL) return 0;
-    if (make_them) make_queued(c);
+    if (make_them) make_queued(c, deadline);
     tell_done(c);
     return 0;
 }
@@ -287,7 +291,7 @@ static bool make_one(struct store *store)
     rill__mutex_unlock(&store->clients_lock);
     if (commit == NULL) return false;
     word = &store->shared->wake_slots[c->slot].sequence; /* c may be closed after it */
-    finish_first(c, commit);
+    finish_first(c, commit, INT64_MAX);
     atomic_fetch_add(word, 1); /* a poll that waits may tell it now */
     rill__futex_wake_all(word);
     rill__bridge_kick(store);
@@ -314,7 +318,7 @@ int rill__consumer_commit(struct rill_consumer *c, const rill_position *position
     struct pending_commit *commit = NULL;
     int rc = refuse_without_group(c);
 
-    if (rc == 0) rc = rill__commits_settle(c, true);
+    if (rc == 0) rc = rill__commits_settle(c, true, INT64_MAX);
     if (rc != 0) return rc;
     if (positions == NULL && atomic_load(&c->workers) != NULL)
         return rill__workers_commit(atomic_load(&c->workers));

@@ -185,7 +185,10 @@ static int duties(struct rill_consumer *c, int64_t *next_ms)
     *next_ms = INT32_MAX;
     if (c->coordinator == NULL) return 0;
     now = milliseconds();
-    if (slot != NULL) atomic_store_explicit(&slot->polled_ms, now, memory_order_relaxed);
+    if (slot != NULL) {
+        atomic_store_explicit(&slot->polled_ms, now, memory_order_relaxed);
+        rill__presence_beat(c->store);
+    }
     if (c->subscription != NULL) {
         if (now >= c->tick_ms) {
             c->version_heard = rill__coordinator_tick(c->coordinator, &tick_ms);
@@ -258,7 +261,7 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
 
     for (;;) {
         rc = duties(c, &next_ms);
-        if (rc == 0) rc = rill__commits_settle(c, !c->store->thread.running);
+        if (rc == 0) rc = rill__commits_settle(c, !c->store->thread.running, INT64_MAX);
         if (rc == 0) rc = rill__consumer_follow(c);
         if (rc == RILL_ERR_TIMEOUT) rc = 0; /* the next look tries again */
         if (rc == 0) rc = gather(c, records, max, count);
@@ -541,7 +544,7 @@ int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
     for (at = &store->consumers; *at != c; at = &(*at)->next) {}
     *at = c->next;
     rill__mutex_unlock(&store->clients_lock);
-    rill__commits_settle(c, true); /* those that the store's thread had begun */
+    rill__commits_settle(c, true, 0); /* those that the store's thread had begun */
     rill__fd_close(c->event_fd);
     consumer_free(c);
     atomic_fetch_sub(&handle->children, 1);

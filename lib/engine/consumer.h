@@ -88,8 +88,8 @@ void rill__commits_deinit(struct rill_consumer *c);
 /* What polls have handed out, of all partitions or only of those that go. */
 int rill__commit_positions(struct rill_consumer *c, bool only_going, int timeout_ms);
 /* Makes the queued commits (or leaves that to the store's thread), then calls the
- * callbacks of those that are done. */
-int rill__commits_settle(struct rill_consumer *c, bool make);
+ * callbacks of those that are done. What is not made by the deadline has failed. */
+int rill__commits_settle(struct rill_consumer *c, bool make, int64_t deadline_ns);
 /* Is anything to be done or told? */
 bool rill__commits_have_news(struct rill_consumer *c);
 

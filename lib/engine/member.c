@@ -140,26 +140,36 @@ int rill__consumer_subscribe(struct rill_consumer *c, const char *const *topics,
     return rc;
 }
 
+/* Of several things that are all done, the first that failed is told. */
+static void keep_first(int *first, int rc, struct saved_message *why)
+{
+    if (*first != 0 || rc == 0) return;
+    *first = rc;
+    rill__message_save(why);
+}
+
 int rill__consumer_leave_group(struct rill_consumer *c, int timeout_ms)
 {
     int64_t deadline = rill__deadline(timeout_ms);
     struct saved_message why;
     int rc = 0;
-    int left;
 
     for (size_t i = 0; i < c->part_count; i++) c->parts[i]->goes = true;
     if (c->subscription != NULL && c->part_count != 0)
         rc = call_back(c, RILL_REBALANCE_REVOKED, 0, true);
-    if (rc == 0) rc = rill__commits_settle(c, true);
-    if (rc == 0 && c->options.auto_commit_interval_ms != 0)
-        rc = rill__commit_positions(c, false, rill__time_left_ms(deadline));
     if (rc != 0) rill__message_save(&why);
-    left = rill__coordinator_leave(c->coordinator, &c->membership, rill__time_left_ms(deadline));
-    if (rc != 0) rill__message_restore(&why);
+    rill__commits_settle(c, true, deadline);
+    if (c->options.auto_commit_interval_ms != 0)
+        keep_first(&rc, rill__commit_positions(c, false, rill__time_left_ms(deadline)), &why);
+    keep_first(
+        &rc,
+        rill__coordinator_leave(c->coordinator, &c->membership, rill__time_left_ms(deadline)),
+        &why);
     rill__assigned_clear(c);
     rill__free(&c->store->heap, c->subscription);
     c->subscription = NULL;
-    return rc != 0 ? rc : left;
+    if (rc != 0) rill__message_restore(&why);
+    return rc;
 }
 
 int rill__consumer_unsubscribe(struct rill_consumer *c)
@@ -202,7 +212,7 @@ static int give_up_parts(struct rill_consumer *c, const struct news *news, bool 
     rc = call_back(c, all_ours ? RILL_REBALANCE_REVOKED : RILL_REBALANCE_LOST, 0, true);
     /* A failure to commit must not stop the others: what was not committed is
      * delivered again, which is what is promised. */
-    if (all_ours) rill__commits_settle(c, true);
+    if (all_ours) rill__commits_settle(c, true, INT64_MAX);
     if (all_ours && c->options.auto_commit_interval_ms != 0)
         rill__commit_positions(c, true, (int)c->store->options.open_timeout_ms);
     rill__assigned_drop(c);
