@@ -575,6 +575,7 @@ static void assigned(struct check *c, const struct event *e)
         return;
     }
     if (e->offset >= 0) begun(c, group, e);
+    else if (c->taken[e->client][e->partition] != 0) c->taken[e->client][e->partition] = c->now;
     if (group->owner != 0 && group->owner != e->client && group->owner_generation > 0 &&
         e->generation <= group->generation)
         found(c, "two-owners", "clients %" PRIu32 " and %" PRIu32 " in generation %" PRId32,

@@ -25,7 +25,8 @@
  *     2 ok assign 0 g1 n3            member 2 has the partition; revoke: no more
  *     2 invoke assign 0 g1           member 2 asks for partitions, any of its group
  *     2 ok assign 0 g1 @6 n0         it has this one and reads on from where the group's
- *                                    commits say, here 6; n0: others may have it too
+ *                                    commits say, here 6; n0: others may have it too;
+ *                                    @-1: perhaps it was gone meanwhile
  *     2 ok poll 0 g1 v7 @6           handed to it as a member
  *     2 ok death 0                   client 2 has died; nothing may be lost
  *     0 ok power 0                   the power went; what was not durable may be

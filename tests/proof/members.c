@@ -229,6 +229,17 @@ struct member {
     struct place places[PARTITIONS];
 };
 
+/* A double is in everything like the one that it replaces. */
+static int base_of(int slot)
+{
+    return slot % (PROCESSES + FRESH);
+}
+
+static int group_of(int slot, int number)
+{
+    return (base_of(slot) + number) % run.groups;
+}
+
 static uint64_t chance(struct member *m, uint64_t limit)
 {
     return test_random_below(&m->random, limit);
@@ -279,7 +290,9 @@ static void has_got(struct member *m, int32_t place, int64_t offset)
     }
     if (m->places[place].next >= 0)
         violation("client %u: partition %d comes, and it has it", m->client, place);
-    m->places[place] = (struct place){offset, offset == 0 ? -1 : offset, offset, offset};
+    /* Whether 0 was committed nobody can tell. */
+    m->places[place] =
+        (struct place){offset, offset == 0 ? -1 : offset, offset == 0 ? -1 : offset, offset};
     if (m->claims && !atomic_load(&board->slots[my_slot].doomed)) e.generation = 1;
     atomic_store(&board->places[m->group][place].holder, m->client);
     atomic_fetch_add(&board->moves, 1);
@@ -429,29 +442,30 @@ static void take_record(struct member *m, const rill_record *record)
 }
 
 /* Without a callback it is seen afterwards what has come, and that nothing has
- * gone unless the poll said so. */
+ * gone unless the poll said so. What went and came back begins anew. */
 static void look_at_assignment(struct member *m, int rc, const rill_record *records, size_t count)
 {
     rill_position now[PARTITIONS];
-    bool has[PARTITIONS] = {false};
+    int64_t begins[PARTITIONS];
+    bool told = rc == RILL_ERR_REBALANCE || rc == RILL_ERR_FENCED;
     size_t n = 0;
 
-    if (rc == RILL_ERR_REBALANCE || rc == RILL_ERR_FENCED) lose_rest(m);
+    memset(begins, -1, sizeof begins);
     if (rill_consumer_assignment(m->consumer, now, PARTITIONS, &n) != 0) return;
-    for (size_t i = 0; i < n; i++) {
-        int32_t p = place_of(now[i].topic, now[i].partition);
-        int64_t begin = now[i].offset;
-        has[p] = true;
-        for (size_t r = count; r > 0; r--)
-            if (place_of(records[r - 1].topic, records[r - 1].partition) == p)
-                begin = records[r - 1].offset;
-        if (m->places[p].next < 0) has_got(m, p, begin);
+    for (size_t i = 0; i < n; i++)
+        begins[place_of(now[i].topic, now[i].partition)] = now[i].offset;
+    for (size_t i = count; i > 0; i--)
+        begins[place_of(records[i - 1].topic, records[i - 1].partition)] = records[i - 1].offset;
+    for (int32_t p = 0; p < PARTITIONS; p++) {
+        int64_t next = m->places[p].next;
+        if (next >= 0 && begins[p] != next && !told)
+            violation("client %u: partition %d is at %" PRId64 ", not %" PRId64
+                      ", without a word",
+                      m->client, p, begins[p], next);
+        if (next >= 0 && begins[p] == next && told) say(m, ASSIGN, GOOD, p, -1);
+        if (next >= 0 && begins[p] != next) has_lost(m, p);
+        if (begins[p] >= 0 && begins[p] != next) has_got(m, p, begins[p]);
     }
-    for (int32_t p = 0; p < PARTITIONS; p++)
-        if (m->places[p].next >= 0 && !has[p]) {
-            violation("client %u: partition %d has gone without a word", m->client, p);
-            has_lost(m, p);
-        }
 }
 
 static void close_member(struct member *m)
@@ -530,8 +544,7 @@ static void choose_options(struct member *m, rill_consumer_options *o, char *ins
     if (chance(m, 4) == 0) o->spin_us = (uint32_t)chance(m, 200);
     if (m->callback) o->rebalance = rebalanced;
     o->rebalance_arg = m;
-    /* A double has the instances of the one that it replaces. */
-    snprintf(instance, 24, "i%d-%d", my_slot % (PROCESSES + FRESH), m->number);
+    snprintf(instance, 24, "i%d-%d", base_of(my_slot), m->number);
     if (m->is_static) o->group_instance_id = instance;
 }
 
@@ -563,7 +576,7 @@ static void open_member(struct member *m)
         usleep(1000);
         return;
     }
-    m->group = (my_slot + m->number) % run.groups;
+    m->group = group_of(my_slot, m->number);
     m->client = atomic_fetch_add(&board->next_client, 1);
     for (int32_t p = 0; p < PARTITIONS; p++) m->places[p].next = -1;
     snprintf(group, 16, "g%d", m->group);
@@ -976,7 +989,7 @@ static void note_open_commits(int slot)
             struct event e = {.op = COMMIT, .phase = INFO, .count = 1, .partition = p};
             e.client = atomic_load(&board->slots[slot].members[i].client);
             e.offset = atomic_load(&board->slots[slot].members[i].committing[p]) - 1;
-            e.group = (uint8_t)((slot + i) % run.groups + 1);
+            e.group = (uint8_t)(group_of(slot, i) + 1);
             if (e.client != 0 && e.offset >= 0) history_add(history, e);
         }
     }
@@ -987,7 +1000,7 @@ static void note_stillness(int slot, int64_t since_ns, int kind)
 {
     for (int i = 0; i < MEMBERS; i++) {
         uint32_t client = atomic_load(&board->slots[slot].members[i].client);
-        int g = (slot + i) % run.groups;
+        int g = group_of(slot, i);
         for (int32_t p = 0; client != 0 && p < PARTITIONS; p++) {
             if (atomic_load(&board->places[g][p].holder) != client) continue;
             atomic_store(&board->places[g][p].kind, kind);
