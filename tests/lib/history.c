@@ -528,7 +528,7 @@ static void committed(struct check *c, const struct event *e)
               e->offset, part->sent);
     if (group->forward && e->offset < known)
         found(c, "commit-back", "%" PRId64 " is committed, and was %" PRId64, e->offset, known);
-    if (group->forward && group->known < e->offset) group->known = e->offset;
+    if (group->forward && group->known < e->offset && !begin) group->known = e->offset;
     /* Backwards: it is among the last ones. */
     for (size_t i = group->count; i > 0 && !any; i--) {
         const struct commit *commit = &group->commits[i - 1];
