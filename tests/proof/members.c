@@ -362,8 +362,10 @@ static void commit(struct member *m, const char *where)
     doing(NOTHING);
     phase = rc == 0 ? GOOD : rc == RILL_ERR_TIMEOUT ? INFO : FAIL;
     for (int32_t p = 0; p < PARTITIONS; p++) {
+        /* What was committed automatically is not committed again: no answer. */
+        bool before = all && m->automatic && m->places[p].tried == offsets[p];
         if (offsets[p] < 0) continue;
-        finish_commit(m, p, offsets[p], phase);
+        finish_commit(m, p, offsets[p], before && rc == 0 ? INFO : phase);
         if (rc == 0) m->places[p].committed = offsets[p];
     }
     if (rc == 0) atomic_fetch_add(&board->commits, 1);
