@@ -760,7 +760,8 @@ static int64_t ask_committed(rill_consumer *asker, uint32_t client, int group, i
     }
     e.phase = GOOD;
     e.offset = position.offset == RILL_OFFSET_NONE ? -1 : position.offset;
-    history_add(history, e);
+    /* 0 may have been committed by a poll in which a partition came and went. */
+    if (e.offset != 0) history_add(history, e);
     return e.offset;
 }
 
