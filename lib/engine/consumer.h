@@ -54,6 +54,7 @@ struct rill_consumer {
     char *subscription;     /* see subscription.h; NULL: not subscribed */
     uint64_t version_heard; /* of the group, at the last look at its clock; 0: none */
     uint64_t catalogue_seen;
+    bool lost;                   /* partitions have gone, and no poll has said so yet */
     const void *callback_thread; /* it runs a callback now; NULL: none does */
     int nested;                  /* calls from within the callback that are running */
     struct mutex commits_lock;   /* guards the next four */

@@ -195,7 +195,7 @@ static const struct group_holding *holding_of(const struct news *news,
 }
 
 /* Partitions that are leaving, or are somebody else's by now. */
-static int give_up_parts(struct rill_consumer *c, const struct news *news, bool *lost)
+static int give_up_parts(struct rill_consumer *c, const struct news *news)
 {
     bool some = false;
     bool all_ours = true;
@@ -208,7 +208,7 @@ static int give_up_parts(struct rill_consumer *c, const struct news *news, bool 
         all_ours = all_ours && h != NULL;
     }
     if (!some) return 0;
-    *lost = true;
+    c->lost = true;
     rc = call_back(c, all_ours ? RILL_REBALANCE_REVOKED : RILL_REBALANCE_LOST, 0, true);
     /* A failure to commit must not stop the others: what was not committed is
      * delivered again, which is what is promised. */
@@ -266,13 +266,13 @@ static int take_new(struct rill_consumer *c, const struct news *news)
 }
 
 /* It was expelled; or another one with its instance has taken over. */
-static int lose_all(struct rill_consumer *c, const struct news *news, bool *lost)
+static int lose_all(struct rill_consumer *c, const struct news *news)
 {
     int rc = 0;
 
     for (size_t i = 0; i < c->part_count; i++) c->parts[i]->goes = true;
     if (c->part_count != 0) {
-        *lost = true;
+        c->lost = true;
         rc = call_back(c, RILL_REBALANCE_LOST, 0, true);
     }
     rill__assigned_clear(c);
@@ -281,6 +281,7 @@ static int lose_all(struct rill_consumer *c, const struct news *news, bool *lost
     if (!news->fenced) return rc;
     rill__free(&c->store->heap, c->subscription);
     c->subscription = NULL;
+    c->lost = false;
     return rill__fail(RILL_ERR_FENCED,
                       "group %s: another consumer has taken the place of group_instance_id %s",
                       c->group, c->instance);
@@ -288,15 +289,15 @@ static int lose_all(struct rill_consumer *c, const struct news *news, bool *lost
 
 /* ---- Following -------------------------------------------------------- */
 
-static int follow_news(struct rill_consumer *c, bool *lost)
+static int follow_news(struct rill_consumer *c)
 {
     struct news news;
     int rc = rill__coordinator_news(c->coordinator, &c->membership, c->instance, &news);
 
     if (rc == 0 && news.gone) {
-        rc = lose_all(c, &news, lost);
+        rc = lose_all(c, &news);
     } else if (rc == 0) {
-        rc = give_up_parts(c, &news, lost);
+        rc = give_up_parts(c, &news);
         if (rc == 0 && news.asked && !news.planning)
             rc = rill__coordinator_ready(c->coordinator, &c->membership, news.round);
         if (rc == 0) rc = take_new(c, &news);
@@ -336,7 +337,6 @@ bool rill__consumer_has_news(const struct rill_consumer *c)
 
 int rill__consumer_follow(struct rill_consumer *c)
 {
-    bool lost = false;
     int rc = 0;
 
     if (!rill__consumer_has_news(c)) return 0;
@@ -355,10 +355,13 @@ int rill__consumer_follow(struct rill_consumer *c)
         }
         news = atomic_load_explicit(&slot->news, memory_order_acquire);
         c->version_heard = 0;
-        rc = follow_news(c, &lost);
+        rc = follow_news(c);
         if (rc == 0) atomic_store(&c->membership.seen, news);
     }
-    if (rc == 0 && lost && c->options.rebalance == NULL)
+    /* Also when the rest of the news must wait: a busy catalogue hides nothing. */
+    if ((rc != 0 && rc != RILL_ERR_TIMEOUT) || !c->lost) return rc;
+    c->lost = false;
+    if (c->options.rebalance == NULL)
         rc = rill__fail(RILL_ERR_REBALANCE,
                         "group %s: the partitions of this consumer have changed", c->group);
     return rc;

@@ -431,6 +431,77 @@ static void a_stopped_process_does_not_stop_the_others(void **state)
     OK(rill_close(store));
 }
 
+static int poll_one(rill_consumer *of)
+{
+    rill_record record;
+    size_t count;
+
+    return rill_consumer_poll(of, 0, &record, 1, &count);
+}
+
+static size_t parts_of(rill_consumer *of)
+{
+    size_t count;
+
+    OK(rill_consumer_assignment(of, NULL, 0, &count));
+    return count;
+}
+
+/* Until another process is stopped in a commit. */
+static void stop_in_a_commit(pid_t child)
+{
+    rill_consumer_options in = {.size = sizeof in, .group = "third"};
+    rill_position position = {.topic = "t"};
+    rill_consumer *asker;
+    int rc = 0;
+
+    OK(rill_consumer_open(store, &in, &asker));
+    for (int i = 0; i < 1000 && rc != RILL_ERR_TIMEOUT; i++) {
+        if (i > 0) kill(child, SIGCONT);
+        usleep(1000);
+        kill(child, SIGSTOP);
+        rc = rill_consumer_commit(asker, &position, 1);
+    }
+    assert_int_equal(rc, RILL_ERR_TIMEOUT);
+    OK(rill_consumer_close(asker, 0));
+}
+
+/* Though it cannot tell the group that it gave one up, it says so to the caller. */
+static void a_lost_partition_is_told_while_another_process_is_stopped(void **state)
+{
+    rill_options options = {
+        .size = sizeof options, .flags = RILL_OPEN_CREATE, .open_timeout_ms = 100};
+    rill_consumer_options in = {.size = sizeof in, .group = "g"};
+    const char *topics[] = {"t"};
+    rill_consumer *other;
+    char byte;
+    pid_t child;
+
+    (void)state;
+    OK(rill_open(test_path("store"), &options, &store));
+    test_topic(store, "t", 2);
+    OK(rill_consumer_open(store, &in, &consumer));
+    OK(rill_consumer_subscribe(consumer, topics, 1));
+    while (parts_of(consumer) != 2) OK(poll_one(consumer));
+    OK(rill_consumer_open(store, &in, &other));
+    OK(rill_consumer_subscribe(other, topics, 1));
+    child = in_child(commit_for_ever);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    stop_in_a_commit(child);
+    FAILS(RILL_ERR_REBALANCE, poll_one(consumer));
+    assert_int_equal(parts_of(consumer), 1);
+    kill(child, SIGCONT);
+    while (parts_of(other) != 1) {
+        OK(poll_one(consumer)); /* said once */
+        OK(poll_one(other));
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    OK(rill_consumer_close(other, 0));
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_close(store));
+}
+
 /* ---- What the system permits ---- */
 
 static void try_as_nobody(void)
@@ -528,6 +599,7 @@ int main(void)
         TEST(a_stopped_member_is_explained_from_outside),
         TEST(a_stopped_member_loses_its_partitions_and_comes_back),
         TEST(a_stopped_process_does_not_stop_the_others),
+        TEST(a_lost_partition_is_told_while_another_process_is_stopped),
         TEST(without_permission_the_error_says_so),
         TEST(a_network_file_system_is_refused_unless_allowed),
         TEST(memory_does_not_promise_to_be_durable),

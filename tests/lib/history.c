@@ -118,8 +118,9 @@ void history_print(const struct history *history, FILE *file)
         if (!atomic_load(&e->ready)) continue;
         fprintf(file, "%" PRIu32 " %s %s %" PRId32, e->client, phase_names[e->phase],
                 op_names[e->op], e->partition);
+        if (e->group != 0) fprintf(file, " g%d", (int)e->group);
         if (e->op == COMMIT || e->op == COMMITTED || e->op == ASSIGN || e->op == REVOKE)
-            fprintf(file, " g%d n%" PRId32, (int)e->group, e->generation);
+            fprintf(file, " n%" PRId32, e->generation);
         if (e->op == SEND || e->op == POLL)
             fprintf(file, " v%" PRIu64 "+%" PRIu32, e->value, e->count);
         fprintf(file, " @%" PRId64 "\n", e->offset);
@@ -146,6 +147,7 @@ struct commit {
     int64_t offset;
     uint32_t client;
     uint8_t state;
+    bool owned; /* it could only be accepted */
 };
 
 struct group_part {
@@ -154,7 +156,12 @@ struct group_part {
     size_t room;
     size_t settled; /* those before are replaced, whoever asks from now on */
     uint32_t owner; /* 0: none */
+    int32_t owner_generation;
     int32_t generation;
+    bool forward;    /* its members begin at what is committed, and nobody goes back */
+    int64_t known;   /* it has been committed so far, at least; -1: nothing is known */
+    bool *delivered; /* offsets that members were handed */
+    size_t delivered_room;
 };
 
 struct part {
@@ -177,9 +184,11 @@ struct check {
     struct value *values;
     uint64_t value_count;
     struct part parts[HISTORY_PARTITIONS];
-    int64_t (*positions)[HISTORY_PARTITIONS]; /* of clients that read; -1: anywhere */
-    size_t (*asked)[HISTORY_PARTITIONS];      /* the event of a client's last question */
-    int64_t (*asked_end)[HISTORY_PARTITIONS]; /* and what was acknowledged then */
+    int64_t (*positions)[HISTORY_PARTITIONS];   /* of clients that read; -1: anywhere */
+    size_t (*taken)[HISTORY_PARTITIONS];        /* the event that gave a member a partition */
+    size_t (*asked)[HISTORY_PARTITIONS];        /* the event of a client's last question */
+    int64_t (*asked_known)[HISTORY_PARTITIONS]; /* and what was known of the group then */
+    int64_t (*asked_end)[HISTORY_PARTITIONS];   /* and what was acknowledged then */
     int64_t (*asked_read)[HISTORY_PARTITIONS];
 };
 
@@ -291,12 +300,31 @@ static void sent(struct check *c, const struct event *e)
     }
 }
 
+static void delivered(struct group_part *group, int64_t offset)
+{
+    size_t room = group->delivered_room == 0 ? 64 : group->delivered_room;
+
+    while (room <= (size_t)offset) room *= 2;
+    if (room > group->delivered_room) {
+        group->delivered = realloc(group->delivered, room * sizeof(bool));
+        if (group->delivered == NULL) abort();
+        memset(group->delivered + group->delivered_room, 0, room - group->delivered_room);
+        group->delivered_room = room;
+    }
+    group->delivered[offset] = true;
+}
+
 static void polled(struct check *c, const struct event *e)
 {
     struct value *value = value_of(c, e->value);
     struct part *part = &c->parts[e->partition];
     int64_t *position = &c->positions[e->client][e->partition];
 
+    if (e->group != 0 && *position < 0)
+        found(c, "unassigned-poll",
+              "member %" PRIu32 " got %" PRId64 " and has not the partition", e->client,
+              e->offset);
+    if (e->group != 0) delivered(&part->groups[e->group], e->offset);
     if (*position >= 0 && e->offset > *position)
         found(c, "poll-skip", "client %" PRIu32 " got %" PRId64 " where %" PRId64 " follows",
               e->client, e->offset, *position);
@@ -337,6 +365,8 @@ static void clamp_commits(struct part *part, int64_t end)
     for (int g = 0; g < HISTORY_GROUPS; g++)
         for (size_t i = 0; i < part->groups[g].count; i++)
             if (part->groups[g].commits[i].offset > end) part->groups[g].commits[i].offset = end;
+    for (int g = 0; g < HISTORY_GROUPS; g++)
+        if (part->groups[g].known > end) part->groups[g].known = end;
 }
 
 static void ended(struct check *c, const struct event *e)
@@ -365,6 +395,18 @@ static void ended(struct check *c, const struct event *e)
 static bool is_there(const struct value *value, int64_t end)
 {
     return !value->cut && value->offset >= 0 && value->offset < end;
+}
+
+static void finished_group(struct check *c, const struct event *e)
+{
+    const struct group_part *group = &c->parts[e->partition].groups[e->group];
+
+    for (int64_t o = 0; o < e->offset; o++) {
+        if ((size_t)o < group->delivered_room && group->delivered[o]) continue;
+        found(c, "undelivered", "no member of group %d was handed offset %" PRId64 " of %" PRId64,
+              (int)e->group, o, e->offset);
+        return; /* the first one tells enough */
+    }
 }
 
 static void finished(struct check *c, const struct event *e)
@@ -397,6 +439,32 @@ static void finished(struct check *c, const struct event *e)
 
 /* ---- Commits ---------------------------------------------------------------- */
 
+/* By whom nobody could have taken it from. */
+static bool is_owner(const struct group_part *group, uint32_t client)
+{
+    return group->owner == client && group->owner_generation > 0;
+}
+
+/* Another one's commit was accepted before this one was begun; since then this
+ * one's member has not got the partition anew. */
+static void find_successor(struct check *c, const struct group_part *group,
+                           const struct commit *commit, int32_t partition)
+{
+    size_t taken = c->taken[commit->client][partition];
+
+    for (size_t i = group->count; i > 0 && group->commits[i - 1].invoke > taken; i--) {
+        const struct commit *other = &group->commits[i - 1];
+        if (other->client == commit->client || other->state != GOOD ||
+            other->end >= commit->invoke)
+            continue;
+        found(c, "zombie-commit",
+              "client %" PRIu32 " committed %" PRId64 ", after client %" PRIu32
+              ", which had it later, committed %" PRId64,
+              commit->client, commit->offset, other->client, other->offset);
+        return;
+    }
+}
+
 static void committing(struct check *c, const struct event *e)
 {
     struct group_part *group = &c->parts[e->partition].groups[e->group];
@@ -408,8 +476,8 @@ static void committing(struct check *c, const struct event *e)
             group->commits = realloc(group->commits, group->room * sizeof *group->commits);
             if (group->commits == NULL) abort();
         }
-        group->commits[group->count++] =
-            (struct commit){c->now, SIZE_MAX, e->offset, e->client, INVOKE};
+        group->commits[group->count++] = (struct commit){
+            c->now, SIZE_MAX, e->offset, e->client, INVOKE, is_owner(group, e->client)};
         return;
     }
     for (size_t i = group->count; i > 0 && commit == NULL; i--)
@@ -418,9 +486,16 @@ static void committing(struct check *c, const struct event *e)
     if (commit == NULL) return;
     commit->end = c->now;
     commit->state = e->phase;
-    if (e->phase == GOOD && e->generation > 0 && e->generation < group->generation)
+    if (e->phase == FAIL && commit->owned && is_owner(group, e->client))
+        found(c, "owner-refused",
+              "client %" PRIu32 " has the partition and may not commit %" PRId64, e->client,
+              e->offset);
+    if (e->phase != GOOD) return;
+    if (group->known < e->offset) group->known = e->offset;
+    if (e->generation > 0 && e->generation < group->generation)
         found(c, "zombie-commit", "under generation %" PRId32 ", when %" PRId32 " was known",
               e->generation, group->generation);
+    if (c->taken[e->client][e->partition] != 0) find_successor(c, group, commit, e->partition);
 }
 
 /* A commit may be what a reader sees unless another one, begun after its end, was
@@ -442,6 +517,8 @@ static void committed(struct check *c, const struct event *e)
     struct part *part = &c->parts[e->partition];
     struct group_part *group = &part->groups[e->group];
     size_t asked = c->asked[e->client][e->partition];
+    int64_t known = c->asked_known[e->client][e->partition];
+    bool begin = e->op == ASSIGN && e->offset == 0; /* nothing, or 0, was committed */
     bool any = false;
     bool replaced = false;
     bool surely = false; /* some commit was acknowledged before the question */
@@ -449,6 +526,9 @@ static void committed(struct check *c, const struct event *e)
     if (e->offset >= 0 && (uint64_t)e->offset > part->sent)
         found(c, "commit-beyond-end", "offset %" PRId64 " of %" PRIu64 " records ever sent",
               e->offset, part->sent);
+    if (group->forward && e->offset < known)
+        found(c, "commit-back", "%" PRId64 " is committed, and was %" PRId64, e->offset, known);
+    if (group->forward && group->known < e->offset && !begin) group->known = e->offset;
     /* Backwards: it is among the last ones. */
     for (size_t i = group->count; i > 0 && !any; i--) {
         const struct commit *commit = &group->commits[i - 1];
@@ -458,8 +538,8 @@ static void committed(struct check *c, const struct event *e)
         if (may_see(group, i - 1, asked)) any = true;
         else replaced = true;
     }
-    if (any || (e->offset < 0 && !surely)) return;
-    if (replaced || e->offset < 0)
+    if (any || ((e->offset < 0 || begin) && !surely)) return;
+    if (replaced || e->offset < 0 || begin)
         found(c, "commit-rollback", "offset %" PRId64 " was replaced before it was asked for",
               e->offset);
     else found(c, "commit-phantom", "nobody has committed offset %" PRId64, e->offset);
@@ -467,18 +547,41 @@ static void committed(struct check *c, const struct event *e)
 
 /* ---- Owners, deaths and cuts --------------------------------------------------- */
 
+/* A member says where it begins, which it has learnt after it asked. */
+static void begun(struct check *c, struct group_part *group, const struct event *e)
+{
+    group->forward = true;
+    committed(c, e);
+    c->taken[e->client][e->partition] = c->now;
+    c->positions[e->client][e->partition] = e->offset;
+}
+
+/* It may be given any partition of the group. */
+static void asked_for_partitions(struct check *c, const struct event *e)
+{
+    for (int p = 0; p < HISTORY_PARTITIONS; p++) {
+        c->asked[e->client][p] = c->now;
+        c->asked_known[e->client][p] = c->parts[p].groups[e->group].known;
+    }
+}
+
 static void assigned(struct check *c, const struct event *e)
 {
     struct group_part *group = &c->parts[e->partition].groups[e->group];
 
     if (e->op == REVOKE) {
         if (group->owner == e->client) group->owner = 0;
+        c->positions[e->client][e->partition] = -1;
         return;
     }
-    if (group->owner != 0 && group->owner != e->client && e->generation <= group->generation)
+    if (e->offset >= 0) begun(c, group, e);
+    else if (c->taken[e->client][e->partition] != 0) c->taken[e->client][e->partition] = c->now;
+    if (group->owner != 0 && group->owner != e->client && group->owner_generation > 0 &&
+        e->generation <= group->generation)
         found(c, "two-owners", "clients %" PRIu32 " and %" PRIu32 " in generation %" PRId32,
               group->owner, e->client, e->generation);
     group->owner = e->client;
+    group->owner_generation = e->generation;
     if (group->generation < e->generation) group->generation = e->generation;
 }
 
@@ -503,7 +606,12 @@ static void deleted(struct check *c, struct part *part)
 {
     cut_from(c, part, 0);
     part->durable = 0;
-    for (int g = 0; g < HISTORY_GROUPS; g++) part->groups[g].count = 0;
+    for (int g = 0; g < HISTORY_GROUPS; g++) {
+        struct group_part *group = &part->groups[g];
+        group->count = 0;
+        group->known = -1;
+        if (group->delivered_room > 0) memset(group->delivered, 0, group->delivered_room);
+    }
 }
 
 /* ---- The pass -------------------------------------------------------------------- */
@@ -516,6 +624,11 @@ static void look_at(struct check *c, const struct event *e)
         c->asked[e->client][e->partition] = c->now;
         c->asked_end[e->client][e->partition] = sure_end(part);
         c->asked_read[e->client][e->partition] = part->doubt >= 0 ? 0 : part->read_end;
+        c->asked_known[e->client][e->partition] = part->groups[e->group].known;
+        return;
+    }
+    if (e->phase == INVOKE && e->op == ASSIGN) {
+        asked_for_partitions(c, e);
         return;
     }
     if (e->phase == GOOD && e->offset < 0 && (e->op <= END || e->op == FINAL)) {
@@ -541,7 +654,7 @@ static void look_at(struct check *c, const struct event *e)
     case DEATH: died(c, e->client); break;
     case POWER: power_went(c); break;
     case DELETE: deleted(c, part); break;
-    default: finished(c, e); break;
+    default: (e->group != 0 ? finished_group : finished)(c, e); break;
     }
 }
 
@@ -563,20 +676,30 @@ size_t history_check(const struct history *history, history_report report, void 
     c.values = calloc(c.value_count, sizeof *c.values);
     c.positions = malloc(HISTORY_CLIENTS * sizeof *c.positions);
     c.asked = calloc(HISTORY_CLIENTS, sizeof *c.asked);
+    c.taken = calloc(HISTORY_CLIENTS, sizeof *c.taken);
+    c.asked_known = calloc(HISTORY_CLIENTS, sizeof *c.asked_known);
     c.asked_end = calloc(HISTORY_CLIENTS, sizeof *c.asked_end);
     c.asked_read = calloc(HISTORY_CLIENTS, sizeof *c.asked_read);
     if (c.values == NULL || c.positions == NULL || c.asked == NULL || c.asked_end == NULL ||
-        c.asked_read == NULL)
+        c.asked_read == NULL || c.taken == NULL || c.asked_known == NULL)
         abort();
     memset(c.positions, 0xff, HISTORY_CLIENTS * sizeof *c.positions);
     for (uint64_t v = 0; v < c.value_count; v++) c.values[v].state = PHASES;
-    for (int p = 0; p < HISTORY_PARTITIONS; p++) c.parts[p].doubt = -1;
+    for (int p = 0; p < HISTORY_PARTITIONS; p++) {
+        c.parts[p].doubt = -1;
+        for (int g = 0; g < HISTORY_GROUPS; g++) c.parts[p].groups[g].known = -1;
+    }
     for (c.now = 0; c.now < count; c.now++)
         if (atomic_load(&history->events[c.now].ready)) look_at(&c, &history->events[c.now]);
     for (int p = 0; p < HISTORY_PARTITIONS; p++) {
         free(c.parts[p].values);
-        for (int g = 0; g < HISTORY_GROUPS; g++) free(c.parts[p].groups[g].commits);
+        for (int g = 0; g < HISTORY_GROUPS; g++) {
+            free(c.parts[p].groups[g].commits);
+            free(c.parts[p].groups[g].delivered);
+        }
     }
+    free(c.taken);
+    free(c.asked_known);
     free(c.values);
     free(c.positions);
     free(c.asked);

@@ -23,10 +23,16 @@
  *     3 invoke committed 0 g1
  *     3 ok committed 0 g1 @6         @-1: none
  *     2 ok assign 0 g1 n3            member 2 has the partition; revoke: no more
+ *     2 invoke assign 0 g1           member 2 asks for partitions, any of its group
+ *     2 ok assign 0 g1 @6 n0         it has this one and reads on from where the group's
+ *                                    commits say, here 6; n0: others may have it too;
+ *                                    @-1: perhaps it was gone meanwhile
+ *     2 ok poll 0 g1 v7 @6           handed to it as a member
  *     2 ok death 0                   client 2 has died; nothing may be lost
  *     0 ok power 0                   the power went; what was not durable may be
  *     0 ok delete 0                  the partition's topic is deleted, and made anew
  *     9 ok final 0 @6                client 9 has polled all there is, up to 6
+ *     9 ok final 0 g1 @6             the group should have been handed all up to 6
  *
  * Values are 1 and more, each sent at most once. Value 0 in a poll: not the bytes
  * of any value.
@@ -109,7 +115,15 @@ void history_print(const struct history *history, FILE *file);
  *     commit-phantom        a committed offset that nobody committed
  *     commit-beyond-end     a committed offset behind all that was ever sent
  *     two-owners            of one partition in one group at one time
- *     zombie-commit         accepted under an older generation */
+ *     owner-refused         a commit of whom nobody could have taken the partition from
+ *     zombie-commit         accepted under an older generation; or from a member after
+ *                           a later owner's was
+ *
+ * In a group whose members say where they begin nobody goes back, so also:
+ *
+ *     commit-back           the committed offset did
+ *     unassigned-poll       a member was handed a record of a partition it has not
+ *     undelivered           a record that no member was handed */
 typedef void (*history_report)(void *arg, const char *anomaly, size_t event, const char *words);
 size_t history_check(const struct history *history, history_report report, void *arg);
 
