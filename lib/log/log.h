@@ -82,7 +82,7 @@ struct log_view {
     int64_t append_since_ms;
     int32_t sync_owner;
     int64_t sync_since_ms;
-    uint32_t poison; /* errno of the sync that failed, 0: none */
+    uint32_t poison; /* RILL_ERR_ of the sync that failed, negated; 0: none */
     bool deleted;
     uint32_t sleepers; /* wake slots that the next append wakes */
 };
