@@ -1287,7 +1287,7 @@ static void *shared_memory(size_t size)
 int main(void)
 {
     uint64_t seed = proof_seed();
-    uint64_t budget = proof_budget(480, 24);
+    uint64_t budget = proof_budget(480, getenv("RILL_TEST_SLOW") != NULL ? 8 : 24);
     uint64_t each = getenv("PROOF_SHARE") != NULL ? CASES_SHARE : CASES;
     uint64_t cases = 0;
     uint64_t runs = 0;
