@@ -283,11 +283,11 @@ static void tell_log(struct teller *t, struct topic *topic, int32_t partition, s
     fact.offset = v.end;
     if (v.poison != 0) {
         fact.severity = RILL_LOG_ERROR;
-        tell(t, &fact,
-             "%s-%d is poisoned: a sync failed (errno %" PRIu32
-             "); nothing is appended before every process has "
-             "closed the store",
-             name, (int)partition, rill__error_text(-(int)v.poison));
+        tell(
+            t, &fact,
+            "%s-%d is poisoned: a sync failed (%s); nothing is appended before every process has "
+            "closed the store",
+            name, (int)partition, rill__error_text(-(int)v.poison));
     } else if (v.deleted) {
         fact.severity = RILL_LOG_ERROR;
         tell(t, &fact, "%s-%d is deleted", name, (int)partition);

@@ -85,7 +85,7 @@ struct control {
     _Atomic uint32_t durable_sequence;        /* futex: changes after every sync */
 
     CONTROL_LINE _Atomic int64_t log_start;
-    _Atomic uint32_t poison; /* errno of the sync that failed; set once, by anyone */
+    _Atomic uint32_t poison; /* negated code of what failed; set once, by anyone */
     _Atomic uint32_t deleted;
 
     /* By process slot: 1 + the base of the oldest segment that the process has
