@@ -270,7 +270,7 @@ static void a_consumer_that_waits_is_explained_from_outside(void **state)
     rill *store = *state;
     rill_consumer_options options = options_of("a");
     struct patience patience = {0};
-    rill_subject subject = {NULL};
+    rill_subject subject = {.group = NULL};
     rill_consumer *a;
     pthread_t thread;
 
