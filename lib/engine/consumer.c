@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_MS 500 /* the longest that a member sleeps */
+#define LOOK_MS 250 /* the longest that a member sleeps */
 
 int rill__consumer_check(const rill_consumer *consumer)
 {

@@ -11,7 +11,7 @@
  * there is news, or when a look at the clock shows that it has another version
  * (who was to tell them died before he did).
  *
- * Every member's polls look at the clock; the first of a process in half a
+ * Every member's polls look at the clock; the first of a process in a quarter of a
  * second asks the kernel which processes of members have died.
  */
 #include "engine/coordinator.h"
@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GROUP_LOOK_MS 500
+#define GROUP_LOOK_MS 250
 
 static int64_t monotonic_ms(void)
 {
