@@ -65,7 +65,8 @@ depend = -MMD -MP -MF $@.d
 
 version := $(shell awk '$$2 ~ /^RILL_VERSION_(MAJOR|MINOR|PATCH)$$/ \
     { v = v dot $$3; dot = "." } END { print v }' include/rill.h 2>/dev/null)
-soname := librill.so.$(firstword $(subst ., ,$(version)))
+# Before 1.0 a new minor version may change the interface.
+soname := librill.so.$(patsubst 0,0.$(word 2,$(subst ., ,$(version))),$(firstword $(subst ., ,$(version))))
 
 # lib/LAYERS names the folders, lowest first.
 folders := $(shell sed -n 's/^\([a-z][a-z0-9]*\)!\{0,1\} *:.*/\1/p' lib/LAYERS)

@@ -53,10 +53,10 @@ extern "C" {
 #endif
 
 #define RILL_VERSION_MAJOR 0
-#define RILL_VERSION_MINOR 1
+#define RILL_VERSION_MINOR 2
 #define RILL_VERSION_PATCH 0
 
-/* The version of the library that is linked, "0.1.0". Never NULL. */
+/* The version of the library that is linked, "0.2.0". Never NULL. */
 RILL_API const char *rill_version(void);
 
 /* ---- Errors ----------------------------------------------------------- */
@@ -233,9 +233,13 @@ typedef struct rill_options {
     rill_allocator allocator;  /* zero = malloc */
     rill_log_fn log;           /* NULL = silent */
     void *log_arg;
-    uint64_t offsets_retention_ms; /* a group without members and commits for so long is
-                                      deleted by maintenance, see rill_group_offsets;
-                                      0 = 7 days */
+    uint64_t offsets_retention_ms;        /* a group without members and commits for so long is
+                                             deleted by maintenance, see rill_group_offsets;
+                                             0 = 7 days */
+    uint64_t retention_check_interval_ms; /* how often maintenance looks for records to
+                                             delete or to compact; 0 = 5 minutes. Since 0.2 */
+    uint64_t compaction_memory_bytes;     /* for the keys of one compaction; with less it
+                                             takes more passes; 0 = 16 MiB. Since 0.2 */
 } rill_options;
 #define RILL_OFFSETS_FOREVER UINT64_MAX /* as offsets_retention_ms: groups stay */
 #define RILL_OPEN_CREATE (1u << 0)      /* make the store if there is none */
@@ -278,17 +282,78 @@ RILL_API int rill_maintain(rill *store, uint32_t *next_ms);
 
 /* ---- Topics ----------------------------------------------------------- */
 
-/* Configuration of a topic, with Kafka's names and meaning. */
+/* What becomes of old records; or'ed. Only whole segments that are no longer
+ * appended to are deleted or compacted, by rill_maintain. */
+enum rill_cleanup {
+    RILL_CLEANUP_DELETE = 1,  /* deleted by age and size: retention_ms, retention_bytes */
+    RILL_CLEANUP_COMPACT = 2, /* of records with the same key the last one stays; a null
+                                 value (a tombstone) deletes its key, and goes itself after
+                                 delete_retention_ms. Each record must have a key */
+    RILL_CLEANUP_CONSUMED = 4 /* deleted when every group has committed an offset behind
+                                 it: all groups that have committed one for its partition,
+                                 or with a member that subscribes to the topic; nothing is
+                                 deleted while there is no group */
+};
+
+/* Whose clock a record's timestamp is. */
+enum rill_timestamp {
+    RILL_TIMESTAMP_CREATE = 1, /* the producer's: what the caller gave, or when it was sent */
+    RILL_TIMESTAMP_APPEND = 2  /* of the append, one for a batch; never goes back in a segment */
+};
+
+/* How batches are stored; Kafka's numbers. */
+enum rill_compression {
+    RILL_COMPRESSION_DEFAULT = 0, /* of a topic: as the producer asks; of a producer: none */
+    RILL_COMPRESSION_NONE = 1,
+    RILL_COMPRESSION_LZ4 = 3,
+    RILL_COMPRESSION_ZSTD = 4
+};
+
+/* Configuration of a topic, with Kafka's names and meaning. All but
+ * partition_count and index_interval_bytes can be altered later. */
 typedef struct rill_topic_options {
     size_t size;                   /* sizeof(rill_topic_options) */
-    uint32_t partition_count;      /* 1..10,000; 0 = 1 */
+    uint32_t partition_count;      /* 1..10,000; 0 = 1; see rill_topic_add_partitions */
     uint32_t segment_ms;           /* roll a segment this old; 0 = 7 days */
     uint64_t segment_bytes;        /* size of a segment file, 64 KiB..1 GiB in whole
                                       4 KiB; 0 = 64 MiB; rounded up */
     uint32_t max_message_bytes;    /* largest batch; 0 = 1 MiB; at most segment_bytes
                                       less 4 KiB */
     uint32_t index_interval_bytes; /* one index entry per so many; 0 = 4,096 */
+    /* since 0.2: */
+    uint32_t cleanup_policy;          /* RILL_CLEANUP_*; 0 = RILL_CLEANUP_DELETE */
+    uint32_t timestamp_type;          /* RILL_TIMESTAMP_*; 0 = RILL_TIMESTAMP_CREATE */
+    uint32_t compression;             /* RILL_COMPRESSION_*; 0 = as the producer asks */
+    uint32_t segment_jitter_ms;       /* a segment rolls up to so much earlier, so that many
+                                         partitions do not at once; at most segment_ms;
+                                         0 = none */
+    uint64_t retention_ms;            /* delete segments whose newest record is older;
+                                         0 = never (Kafka: 7 days) */
+    uint64_t retention_bytes;         /* delete the oldest segments while the partition's
+                                         others have so many bytes; 0 = no limit */
+    uint64_t delete_retention_ms;     /* how long a tombstone stays after it was first
+                                         compacted; 0 = 1 day */
+    uint64_t min_compaction_lag_ms;   /* records younger than that are not compacted;
+                                         0 = none */
+    double min_cleanable_dirty_ratio; /* compact when so much of a partition's bytes were
+                                         never compacted; (0, 1]; 0 = 0.5 */
 } rill_topic_options;
+
+/* Names of options, or'ed, for rill_topic_alter. */
+#define RILL_TOPIC_PARTITION_COUNT (1u << 0) /* refused */
+#define RILL_TOPIC_SEGMENT_MS (1u << 1)
+#define RILL_TOPIC_SEGMENT_BYTES (1u << 2)
+#define RILL_TOPIC_MAX_MESSAGE_BYTES (1u << 3)
+#define RILL_TOPIC_INDEX_INTERVAL_BYTES (1u << 4) /* refused */
+#define RILL_TOPIC_CLEANUP_POLICY (1u << 5)
+#define RILL_TOPIC_TIMESTAMP_TYPE (1u << 6)
+#define RILL_TOPIC_COMPRESSION (1u << 7)
+#define RILL_TOPIC_SEGMENT_JITTER_MS (1u << 8)
+#define RILL_TOPIC_RETENTION_MS (1u << 9)
+#define RILL_TOPIC_RETENTION_BYTES (1u << 10)
+#define RILL_TOPIC_DELETE_RETENTION_MS (1u << 11)
+#define RILL_TOPIC_MIN_COMPACTION_LAG_MS (1u << 12)
+#define RILL_TOPIC_MIN_CLEANABLE_DIRTY_RATIO (1u << 13)
 
 /* Creates a topic. options may be NULL.
  * Durable:  on return.
@@ -307,6 +372,10 @@ typedef struct rill_topic_info {
     uint8_t id[16]; /* never reused; names the directory, in hex */
     int64_t created_ms;
     rill_topic_options options; /* with the defaults filled in */
+    /* since 0.2, filled in by rill_topic_describe, 0 in a list: */
+    uint64_t stored_bytes;  /* disk space that the segments of all partitions hold */
+    uint64_t segment_count; /* of all partitions */
+    uint64_t record_span;   /* log end less log start, of all partitions together */
 } rill_topic_info;
 
 RILL_API int rill_topic_describe(rill *store, const char *topic, rill_topic_info *info);

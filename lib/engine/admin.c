@@ -129,6 +129,16 @@ int rill__topic_create(struct store *store, const char *name, const rill_topic_o
     if (rc == 0) rc = rill__options_take(OPTIONS_TOPIC, given, &options);
     if (rc != 0) return rc;
     options.segment_bytes = (options.segment_bytes + 4095) & ~UINT64_C(4095);
+    if (options.segment_jitter_ms > options.segment_ms)
+        return rill__fail(RILL_ERR_INVALID,
+                          "topic %s: segment_jitter_ms is %u; at most segment_ms, which is %u",
+                          name, options.segment_jitter_ms, options.segment_ms);
+    if (options.compression == 2)
+        return rill__fail(RILL_ERR_INVALID,
+                          "topic %s: compression 2 is Kafka's snappy; there is none (%d), lz4 "
+                          "(%d) and zstd (%d)",
+                          name, RILL_COMPRESSION_NONE, RILL_COMPRESSION_LZ4,
+                          RILL_COMPRESSION_ZSTD);
     if (options.max_message_bytes > options.segment_bytes - 4096) {
         if (given != NULL && given->size > offsetof(rill_topic_options, max_message_bytes) &&
             given->max_message_bytes != 0)
@@ -151,6 +161,15 @@ int rill__topic_create(struct store *store, const char *name, const rill_topic_o
     info.segment_bytes = options.segment_bytes;
     info.max_message_bytes = options.max_message_bytes;
     info.index_interval_bytes = options.index_interval_bytes;
+    info.cleanup_policy = options.cleanup_policy;
+    info.timestamp_type = options.timestamp_type;
+    info.compression = options.compression;
+    info.segment_jitter_ms = options.segment_jitter_ms;
+    info.retention_ms = options.retention_ms;
+    info.retention_bytes = options.retention_bytes;
+    info.delete_retention_ms = options.delete_retention_ms;
+    info.min_compaction_lag_ms = options.min_compaction_lag_ms;
+    info.min_cleanable_dirty_ratio = options.min_cleanable_dirty_ratio;
     rc = make_partitions(store, &info);
     made = rc == 0;
     if (rc == 0) rc = rill__meta_topic_create(store->meta, &info); /* the commit point */
@@ -206,6 +225,15 @@ static void fill_topic_info(const struct meta_topic *topic, rill_topic_info *inf
     info->options.segment_bytes = topic->segment_bytes;
     info->options.max_message_bytes = topic->max_message_bytes;
     info->options.index_interval_bytes = topic->index_interval_bytes;
+    info->options.cleanup_policy = topic->cleanup_policy;
+    info->options.timestamp_type = topic->timestamp_type;
+    info->options.compression = topic->compression;
+    info->options.segment_jitter_ms = topic->segment_jitter_ms;
+    info->options.retention_ms = topic->retention_ms;
+    info->options.retention_bytes = topic->retention_bytes;
+    info->options.delete_retention_ms = topic->delete_retention_ms;
+    info->options.min_compaction_lag_ms = topic->min_compaction_lag_ms;
+    info->options.min_cleanable_dirty_ratio = topic->min_cleanable_dirty_ratio;
 }
 
 int rill__topic_describe(struct store *store, const char *name, rill_topic_info *info)

@@ -14,13 +14,19 @@ struct option_row {
     uint64_t least;
     uint64_t most;
     uint64_t standard; /* in place of 0 */
+    double fraction;   /* not 0: a double in (0, 1], and this in place of 0 */
 };
 
 #define ROW(type, field, least, most, standard)                                                  \
     {                                                                                            \
-#field, offsetof(type, field), sizeof(((type *)0)->field), least, most, standard         \
+#field, offsetof(type, field), sizeof(((type *)0)->field), least, most, standard, 0      \
+    }
+#define FRACTION(type, field, standard)                                                          \
+    {                                                                                            \
+#field, offsetof(type, field), sizeof(((type *)0)->field), 0, 0, 0, standard             \
     }
 #define FLAGS(type, all) ROW(type, flags, 0, all, 0)
+#define CLEANUP_ALL (RILL_CLEANUP_DELETE | RILL_CLEANUP_COMPACT | RILL_CLEANUP_CONSUMED)
 
 static const struct option_row store_rows[] = {
     FLAGS(rill_options, RILL_OPEN_CREATE | RILL_OPEN_THREAD | RILL_OPEN_ANY_FILE_SYSTEM),
@@ -29,6 +35,8 @@ static const struct option_row store_rows[] = {
     ROW(rill_options, reserved, 0, 0, 0),
     ROW(rill_options, memory_max_bytes, 1 << 20, UINT64_MAX, UINT64_C(256) << 20),
     ROW(rill_options, offsets_retention_ms, 1, UINT64_MAX, 7 * 24 * 3600 * 1000),
+    ROW(rill_options, retention_check_interval_ms, 1, INT32_MAX, 300000),
+    ROW(rill_options, compaction_memory_bytes, 4096, UINT64_C(1) << 40, 16 << 20),
 };
 static const struct option_row topic_rows[] = {
     ROW(rill_topic_options, partition_count, 1, 10000, 1),
@@ -36,6 +44,16 @@ static const struct option_row topic_rows[] = {
     ROW(rill_topic_options, segment_bytes, 64 << 10, 1 << 30, 64 << 20),
     ROW(rill_topic_options, max_message_bytes, 1024, 1 << 30, 1 << 20),
     ROW(rill_topic_options, index_interval_bytes, 256, 1 << 30, 4096),
+    ROW(rill_topic_options, cleanup_policy, 1, CLEANUP_ALL, RILL_CLEANUP_DELETE),
+    ROW(rill_topic_options, timestamp_type, RILL_TIMESTAMP_CREATE, RILL_TIMESTAMP_APPEND,
+        RILL_TIMESTAMP_CREATE),
+    ROW(rill_topic_options, compression, 0, RILL_COMPRESSION_ZSTD, 0),
+    ROW(rill_topic_options, segment_jitter_ms, 0, UINT32_MAX, 0),
+    ROW(rill_topic_options, retention_ms, 0, INT64_MAX, 0),
+    ROW(rill_topic_options, retention_bytes, 0, INT64_MAX, 0),
+    ROW(rill_topic_options, delete_retention_ms, 1, INT64_MAX, 24 * 3600 * 1000),
+    ROW(rill_topic_options, min_compaction_lag_ms, 0, INT64_MAX, 0),
+    FRACTION(rill_topic_options, min_cleanable_dirty_ratio, 0.5),
 };
 static const struct option_row producer_rows[] = {
     ROW(rill_producer_options, acks, RILL_ACKS_NONE, RILL_ACKS_DURABLE, RILL_ACKS_WRITTEN),
@@ -93,6 +111,20 @@ static const struct {
 #undef SET
 };
 
+static int take_fraction(const char *set, const struct option_row *row, void *at)
+{
+    double value;
+
+    memcpy(&value, at, sizeof value);
+    if (!(value >= 0 && value <= 1)) /* what is not a number neither */
+        return rill__fail(RILL_ERR_INVALID,
+                          "%s: %s is %g; it must be in (0, 1], or 0 for the default", set,
+                          row->name, value);
+    if (value == 0) value = row->fraction;
+    memcpy(at, &value, sizeof value);
+    return 0;
+}
+
 int rill__options_take(enum option_set set, const void *given, void *out)
 {
     size_t size = sets[set].size;
@@ -120,6 +152,11 @@ int rill__options_take(enum option_set set, const void *given, void *out)
         uint64_t value;
         bool flags = strcmp(row->name, "flags") == 0;
 
+        if (row->fraction != 0) {
+            int rc = take_fraction(sets[set].name, row, at);
+            if (rc != 0) return rc;
+            continue;
+        }
         if (row->width == 8) {
             memcpy(&value, at, 8);
         } else {

@@ -126,6 +126,12 @@ static int check_not_deleted(struct topic *topic, int rc)
     return rc;
 }
 
+static uint32_t millionths(double ratio)
+{
+    uint32_t ppm = (uint32_t)(ratio * 1000000);
+    return ppm == 0 ? 1 : ppm;
+}
+
 static int open_log(struct partition *partition, int timeout_ms, struct log **log)
 {
     struct topic *topic = partition->topic;
@@ -139,6 +145,14 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .partition = partition->number,
         .segment_bytes = topic->info.segment_bytes,
         .segment_ms = topic->info.segment_ms,
+        .segment_jitter_ms = topic->info.segment_jitter_ms,
+        .cleanup_policy = topic->info.cleanup_policy,
+        .timestamp_type = topic->info.timestamp_type,
+        .retention_ms = topic->info.retention_ms,
+        .retention_bytes = topic->info.retention_bytes,
+        .delete_retention_ms = topic->info.delete_retention_ms,
+        .min_compaction_lag_ms = topic->info.min_compaction_lag_ms,
+        .min_dirty_ppm = millionths(topic->info.min_cleanable_dirty_ratio),
         .index_interval_bytes = topic->info.index_interval_bytes,
         .sync_interval_ms = store->options.sync_interval_ms,
         .incarnation = store->incarnation,

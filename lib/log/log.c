@@ -99,6 +99,22 @@ out:
     return rc;
 }
 
+void rill__log_configure(struct log *log, const struct log_config *config)
+{
+#define TAKE(field) atomic_store_explicit(&log->config.field, config->field, memory_order_relaxed)
+    TAKE(segment_bytes);
+    TAKE(segment_ms);
+    TAKE(segment_jitter_ms);
+    TAKE(cleanup_policy);
+    TAKE(timestamp_type);
+    TAKE(retention_ms);
+    TAKE(retention_bytes);
+    TAKE(delete_retention_ms);
+    TAKE(min_compaction_lag_ms);
+    TAKE(min_dirty_ppm);
+#undef TAKE
+}
+
 void rill__log_close(struct log *log)
 {
     struct heap *heap;

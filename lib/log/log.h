@@ -27,9 +27,19 @@ struct log_config {
     struct heap *heap;
     uint8_t topic_id[16];
     int32_t partition;
-    uint64_t segment_bytes;
-    uint32_t segment_ms;
     uint32_t index_interval_bytes;
+    /* These may change while others read them: see rill__log_configure. */
+    _Atomic uint64_t segment_bytes; /* of the next segment; those there have their own */
+    _Atomic uint32_t segment_ms;
+    _Atomic uint32_t segment_jitter_ms;
+    _Atomic uint32_t cleanup_policy; /* RILL_CLEANUP_* */
+    _Atomic uint32_t timestamp_type; /* RILL_TIMESTAMP_* */
+    _Atomic uint64_t retention_ms;   /* 0: for ever */
+    _Atomic uint64_t retention_bytes;
+    _Atomic uint64_t delete_retention_ms;
+    _Atomic uint64_t min_compaction_lag_ms;
+    _Atomic uint32_t min_dirty_ppm; /* min_cleanable_dirty_ratio, in millionths, from 1 */
+    /* These may not. */
     uint32_t sync_interval_ms;
     uint64_t incarnation; /* of the store: this run of processes; not 0 */
     uint32_t process;     /* this one's number among the store's, below 256 */
@@ -58,6 +68,9 @@ int rill__log_create(const struct file *dir);
 /* Opens, after recovery if this incarnation has not yet used it. Takes dir. */
 int rill__log_open(const struct log_config *config, struct file *dir, int timeout_ms,
                    struct log **log);
+/* Takes over what may change in a configuration; each value by itself: who reads
+ * two of them may find one old and one new. */
+void rill__log_configure(struct log *log, const struct log_config *config);
 /* No cursor may be open. */
 void rill__log_close(struct log *log);
 /* Tells every process that the topic is gone. */

@@ -288,12 +288,30 @@ static int check_schema(struct meta *meta, MDB_txn *txn, void *arg)
         return rill__fail(RILL_ERR_CORRUPT, "%s: the catalogue has no schema record", meta->path);
     if (rc != 0) return rc;
     version = value.mv_size >= 4 ? rill__get32(value.mv_data) : 0;
-    if (value.mv_size != 8 || version != META_SCHEMA_VERSION ||
+    if (value.mv_size != 8 || version < META_SCHEMA_OLDEST || version > META_SCHEMA_VERSION ||
         rill__get32((const uint8_t *)value.mv_data + 4) != 0)
-        return rill__fail(RILL_ERR_FORMAT,
-                          "%s: the catalogue has schema %u; this library knows schema %d",
-                          meta->path, version, META_SCHEMA_VERSION);
+        return rill__fail(
+            RILL_ERR_FORMAT,
+            "%s: the catalogue has schema %u, features %#x; this library (%d.%d.%d) knows "
+            "schema %d to %d, features 0; a newer one is needed",
+            meta->path, version,
+            value.mv_size == 8 ? rill__get32((const uint8_t *)value.mv_data + 4) : 0,
+            RILL_VERSION_MAJOR, RILL_VERSION_MINOR, RILL_VERSION_PATCH, META_SCHEMA_OLDEST,
+            META_SCHEMA_VERSION);
     return 0;
+}
+
+int rill__meta_raise_schema(struct meta *meta, MDB_txn *txn)
+{
+    uint8_t bytes[16] = {0};
+    MDB_val key = {1, (void *)(uintptr_t) "S"};
+    MDB_val value;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc != 0) return rc;
+    if (rill__get32(value.mv_data) == META_SCHEMA_VERSION) return 0;
+    rill__put32(bytes, META_SCHEMA_VERSION);
+    return rill__meta_put(meta, txn, &key, bytes, 8);
 }
 
 static int open_dbi(struct meta *meta, MDB_txn *txn, void *arg)

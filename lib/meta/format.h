@@ -12,7 +12,13 @@
  *     "T" name                              id (16), created ms (8), partition
  *                                           count (4), segment ms (4), segment
  *                                           bytes (8), max message bytes (4),
- *                                           index interval bytes (4)
+ *                                           index interval bytes (4); since schema
+ *                                           2 also cleanup policy (4), timestamp
+ *                                           type (4), compression (4), segment
+ *                                           jitter ms (4), retention ms (8),
+ *                                           retention bytes (8), delete retention
+ *                                           ms (8), min compaction lag ms (8), min
+ *                                           cleanable dirty ratio (8, a double)
  *     "G" group                             generation (4), then nothing or what
  *                                           the coordinator keeps of its members,
  *                                           see group/image.c
@@ -25,15 +31,20 @@
  *
  * Group names hold no zero byte. A group exists when it has a "G" key.
  * History: 1 (0.1) first version.
+ *          2 (0.2) longer values of topics. A catalogue of schema 1 is read as it
+ *            is: what a short value does not say has its default. The first write
+ *            of a topic makes it schema 2.
  */
 #ifndef RILL_META_FORMAT_H
 #define RILL_META_FORMAT_H
 
 enum {
-    META_SCHEMA_VERSION = 1,
+    META_SCHEMA_VERSION = 2,
+    META_SCHEMA_OLDEST = 1,
     META_KEY_MAX = 1 + RILL_TOPIC_NAME_MAX + 1 + 16 + 4,
     META_VALUE_MAX = 64 + RILL_METADATA_MAX + 8,
-    META_TOPIC_SIZE = 48,
+    META_TOPIC_SIZE = 104,
+    META_TOPIC_SIZE_1 = 48, /* in schema 1 */
     META_OFFSET_SIZE = 24,
     META_IDLE_SIZE = 48
 };

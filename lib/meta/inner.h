@@ -52,6 +52,8 @@ int rill__meta_next(struct meta *meta, MDB_txn *txn, char kind, const char *afte
 /* Appends the checksum; value has room for 8 more bytes. */
 int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,
                    size_t size);
+/* What is written next, an older library would not understand. */
+int rill__meta_raise_schema(struct meta *meta, MDB_txn *txn);
 /* Deletes every key that begins with prefix. */
 int rill__meta_delete_prefix(struct meta *meta, MDB_txn *txn, const MDB_val *prefix);
 

@@ -58,6 +58,15 @@ struct meta_topic {
     uint64_t segment_bytes;
     uint32_t max_message_bytes;
     uint32_t index_interval_bytes;
+    uint32_t cleanup_policy; /* RILL_CLEANUP_* */
+    uint32_t timestamp_type; /* RILL_TIMESTAMP_* */
+    uint32_t compression;    /* RILL_COMPRESSION_* */
+    uint32_t segment_jitter_ms;
+    uint64_t retention_ms;    /* 0: for ever */
+    uint64_t retention_bytes; /* 0: no limit */
+    uint64_t delete_retention_ms;
+    uint64_t min_compaction_lag_ms;
+    double min_cleanable_dirty_ratio;
 };
 
 /* EXISTS if the name is taken. */

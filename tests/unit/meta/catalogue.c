@@ -44,7 +44,16 @@ static struct meta_topic topic_named(const char *name)
                                .segment_ms = 5,
                                .segment_bytes = UINT64_C(1) << 33,
                                .max_message_bytes = 6,
-                               .index_interval_bytes = 7};
+                               .index_interval_bytes = 7,
+                               .cleanup_policy = 8,
+                               .timestamp_type = 9,
+                               .compression = 10,
+                               .segment_jitter_ms = 11,
+                               .retention_ms = UINT64_C(12) << 33,
+                               .retention_bytes = UINT64_C(13) << 33,
+                               .delete_retention_ms = UINT64_C(14) << 33,
+                               .min_compaction_lag_ms = UINT64_C(15) << 33,
+                               .min_cleanable_dirty_ratio = 0.16};
 
     snprintf(topic.name, sizeof topic.name, "%s", name);
     memset(topic.id, name[0], sizeof topic.id);
@@ -78,6 +87,15 @@ static void a_topic_is_kept_with_all_it_has(void **state)
     assert_int_equal(got.segment_bytes, UINT64_C(1) << 33);
     assert_int_equal(got.max_message_bytes, 6);
     assert_int_equal(got.index_interval_bytes, 7);
+    assert_int_equal(got.cleanup_policy, 8);
+    assert_int_equal(got.timestamp_type, 9);
+    assert_int_equal(got.compression, 10);
+    assert_int_equal(got.segment_jitter_ms, 11);
+    assert_int_equal(got.retention_ms, UINT64_C(12) << 33);
+    assert_int_equal(got.retention_bytes, UINT64_C(13) << 33);
+    assert_int_equal(got.delete_retention_ms, UINT64_C(14) << 33);
+    assert_int_equal(got.min_compaction_lag_ms, UINT64_C(15) << 33);
+    assert_true(got.min_cleanable_dirty_ratio == 0.16);
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_topic_get(meta, "order", &got));
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_topic_get(meta, "orders2", &got));
     OK(rill__meta_topic_delete(meta, "orders", &got));
@@ -296,6 +314,71 @@ static int put_schema(struct meta *m, MDB_txn *txn, void *arg)
     return rill__meta_put(m, txn, &key, bytes, 8);
 }
 
+static int put_topic_of_schema_1(struct meta *m, MDB_txn *txn, void *arg)
+{
+    uint8_t value[META_TOPIC_SIZE_1 + 8] = {0};
+    char name[] = "Told";
+    MDB_val key = {4, name};
+
+    (void)arg;
+    memset(value, 'o', 16);
+    rill__put64(value + 16, 1234);
+    rill__put32(value + 24, 3);
+    rill__put32(value + 28, 60000);
+    rill__put64(value + 32, 65536);
+    rill__put32(value + 40, 1024);
+    rill__put32(value + 44, 4096);
+    return rill__meta_put(m, txn, &key, value, META_TOPIC_SIZE_1);
+}
+
+static int get_schema(struct meta *m, MDB_txn *txn, void *arg)
+{
+    char name[] = "S";
+    MDB_val key = {1, name};
+    MDB_val value;
+    int rc = rill__meta_get(m, txn, &key, &value);
+
+    if (rc == 0) *(uint32_t *)arg = rill__get32(value.mv_data);
+    return rc;
+}
+
+/* What an older library wrote keeps its meaning, and that library can come back
+ * until something is written that it would not understand. */
+static void a_catalogue_of_schema_1_is_read_and_raised_by_a_topic(void **state)
+{
+    uint32_t version = 1;
+    struct meta_topic got;
+
+    (void)state;
+    OK(rill__meta_write(meta, put_schema, &version));
+    OK(rill__meta_write(meta, put_topic_of_schema_1, NULL));
+    reopen();
+    memset(&got, 0xff, sizeof got);
+    OK(rill__meta_topic_get(meta, "old", &got));
+    assert_int_equal(got.created_ms, 1234);
+    assert_int_equal(got.partition_count, 3);
+    assert_int_equal(got.segment_bytes, 65536);
+    assert_int_equal(got.index_interval_bytes, 4096);
+    assert_int_equal(got.cleanup_policy, RILL_CLEANUP_DELETE);
+    assert_int_equal(got.timestamp_type, RILL_TIMESTAMP_CREATE);
+    assert_int_equal(got.compression, 0);
+    assert_int_equal(got.segment_jitter_ms, 0);
+    assert_int_equal(got.retention_ms, 0);
+    assert_int_equal(got.retention_bytes, 0);
+    assert_int_equal(got.delete_retention_ms, 24 * 3600 * 1000);
+    assert_int_equal(got.min_compaction_lag_ms, 0);
+    assert_true(got.min_cleanable_dirty_ratio == 0.5);
+    commit("g", 'o', 1, 7);
+    OK(rill__meta_read(meta, get_schema, &version));
+    assert_int_equal(version, 1);
+    make_topic("new");
+    OK(rill__meta_read(meta, get_schema, &version));
+    assert_int_equal(version, 2);
+    reopen();
+    OK(rill__meta_topic_get(meta, "old", &got));
+    assert_int_equal(got.segment_ms, 60000);
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
     uint32_t version = 9;
@@ -306,7 +389,7 @@ static void a_newer_schema_is_refused(void **state)
     rill__meta_close(meta);
     FAILS(RILL_ERR_FORMAT, rill__meta_open(&heap, test_path("meta"), false, &other));
     assert_non_null(strstr(rill_errmsg(), "schema 9"));
-    assert_non_null(strstr(rill_errmsg(), "schema 1"));
+    assert_non_null(strstr(rill_errmsg(), "schema 1 to 2"));
     meta = NULL;
 }
 
@@ -423,6 +506,7 @@ int main(void)
         TEST(a_deleted_topic_takes_its_offsets_along),
         TEST(offsets_beyond_the_end_are_lowered),
         TEST(a_flipped_bit_is_never_believed),
+        TEST(a_catalogue_of_schema_1_is_read_and_raised_by_a_topic),
         TEST(a_newer_schema_is_refused),
         TEST(what_is_not_there_is_not_made),
         TEST(the_map_grows),
