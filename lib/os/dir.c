@@ -40,6 +40,31 @@ int rill__dir_list(const struct file *dir, int (*visit)(void *arg, const char *n
     return rc;
 }
 
+int rill__dir_is_within(const struct file *dir, uint64_t device, uint64_t inode, bool *within)
+{
+    struct file at = FILE_NONE;
+    struct file above = FILE_NONE;
+    uint64_t here[2];
+    uint64_t before[2] = {0, 0};
+    int rc = rill__dir_open_at(dir, ".", &at);
+
+    *within = false;
+    for (;;) {
+        if (rc == 0) rc = rill__file_identity(&at, &here[0], &here[1]);
+        if (rc != 0) break;
+        *within = here[0] == device && here[1] == inode;
+        /* The root is its own parent. */
+        if (*within || (here[0] == before[0] && here[1] == before[1])) break;
+        memcpy(before, here, sizeof before);
+        rc = rill__dir_open_at(&at, "..", &above);
+        rill__file_close(&at);
+        at = above;
+        above = FILE_NONE;
+    }
+    rill__file_close(&at);
+    return rc;
+}
+
 int rill__file_system_of(const struct file *dir, struct file_system *system)
 {
     static const struct {

@@ -236,6 +236,31 @@ int rill__file_remove(const struct file *dir, const char *name)
     return rill__fail_os(errno, "%s/%s: cannot remove", dir->name, name);
 }
 
+int rill__file_link(const struct file *from_dir, const char *from, const struct file *to_dir,
+                    const char *to)
+{
+    int e;
+
+    if (SYS(linkat)(from_dir->fd, from, to_dir->fd, to, 0) == 0) return 0;
+    e = errno;
+    if (e == EXDEV || e == EPERM || e == EMLINK || e == EOPNOTSUPP || e == ENOSYS)
+        return rill__fail(RILL_ERR_UNSUPPORTED, "%s/%s cannot have a second name in %s: %s",
+                          from_dir->name, from, to_dir->name, strerrordesc_np(e));
+    return rill__fail_os(e, "%s/%s: cannot link to %s/%s", from_dir->name, from, to_dir->name,
+                         to);
+}
+
+int rill__file_resize(const struct file *file, uint64_t size)
+{
+    int rc;
+
+    do {
+        rc = SYS(ftruncate)(file->fd, (off_t)size);
+    } while (rc != 0 && errno == EINTR);
+    if (rc == 0) return 0;
+    return rill__fail_os(errno, "%s: cannot be given %" PRIu64 " bytes", file->name, size);
+}
+
 int rill__file_exists(const struct file *dir, const char *name, bool *exists)
 {
     struct stat st;

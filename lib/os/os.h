@@ -37,6 +37,8 @@ int rill__dir_sync(const struct file *dir);
 /* Calls visit for every name except "." and ".."; stops at nonzero, returned. */
 int rill__dir_list(const struct file *dir, int (*visit)(void *arg, const char *name), void *arg);
 int rill__dir_remove_at(const struct file *parent, const char *name); /* an empty one */
+/* Is dir, or a directory above it, the one with this identity? */
+int rill__dir_is_within(const struct file *dir, uint64_t device, uint64_t inode, bool *within);
 /* On a copy-on-write file system that can: new files in dir are written in
  * place. */
 int rill__dir_set_nocow(const struct file *dir);
@@ -67,6 +69,14 @@ int rill__file_sync(const struct file *file);
 void rill__file_drop_cache(const struct file *file);
 int rill__file_rename(const struct file *dir, const char *from, const char *to);
 int rill__file_remove(const struct file *dir, const char *name); /* missing is fine */
+/* A second name for the same file: what is written through one shows in the
+ * other. RILL_ERR_UNSUPPORTED where that cannot be: on another device, or not
+ * allowed there, or too many names already. */
+int rill__file_link(const struct file *from_dir, const char *from, const struct file *to_dir,
+                    const char *to);
+/* Cuts off, or adds a hole, which reads as zeros and must not be mapped for
+ * writing. */
+int rill__file_resize(const struct file *file, uint64_t size);
 /* Which file it is, whatever its name. */
 int rill__file_identity(const struct file *file, uint64_t *device, uint64_t *inode);
 int rill__file_exists(const struct file *dir, const char *name, bool *exists);

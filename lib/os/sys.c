@@ -4,10 +4,10 @@
 #include "os/sys.h"
 
 #ifdef RILL_TEST
-struct sys_calls rill__sys = {openat,    close,     fstat,     fstatat,       fstatfs,
-                              fcntl,     fallocate, ftruncate, pread,         pwrite,
-                              fdatasync, fsync,     renameat,  unlinkat,      mkdirat,
-                              mmap,      munmap,    madvise,   clock_gettime, getrandom};
+struct sys_calls rill__sys = {openat,    close,         fstat,    fstatat, fstatfs,   fcntl,
+                              fallocate, ftruncate,     pread,    pwrite,  fdatasync, fsync,
+                              renameat,  unlinkat,      mkdirat,  linkat,  mmap,      munmap,
+                              madvise,   clock_gettime, getrandom};
 #else
 extern int rill__sys_unused;
 #endif

@@ -34,6 +34,7 @@ struct sys_calls {
     int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
     int (*unlinkat)(int dir, const char *name, int flags);
     int (*mkdirat)(int dir, const char *name, mode_t mode);
+    int (*linkat)(int from_dir, const char *from, int to_dir, const char *to, int flags);
     void *(*mmap)(void *at, size_t size, int prot, int flags, int fd, off_t offset);
     int (*munmap)(void *at, size_t size);
     int (*madvise)(void *at, size_t size, int advice);

@@ -113,6 +113,12 @@ static int fault_unlinkat(int dir, const char *name, int flags)
     return fails(FAULT_UNLINKAT, name, 0, 0) ? -1 : real.unlinkat(dir, name, flags);
 }
 
+static int fault_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    if (fails(FAULT_LINKAT, to, 0, 0)) return -1;
+    return real.linkat(from_dir, from, to_dir, to, flags);
+}
+
 static void *fault_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
 {
     if (fails_on_fd(FAULT_MMAP, fd, (uint64_t)offset, size)) return MAP_FAILED;
@@ -138,6 +144,7 @@ static void install(void)
     rill__sys.fsync = fault_fsync;
     rill__sys.renameat = fault_renameat;
     rill__sys.unlinkat = fault_unlinkat;
+    rill__sys.linkat = fault_linkat;
     rill__sys.mmap = fault_mmap;
     rill__sys.madvise = fault_madvise;
 }

@@ -20,7 +20,8 @@ enum fault_call {
     FAULT_UNLINKAT = 1 << 9,
     FAULT_MMAP = 1 << 10,
     FAULT_MADVISE = 1 << 11,
-    FAULT_ANY = (1 << 12) - 1
+    FAULT_LINKAT = 1 << 12,
+    FAULT_ANY = (1 << 13) - 1
 };
 
 /* How the calls go on after the one that failed. */

@@ -3,7 +3,8 @@
  *
  * durable names: what the directories on the device hold. pending: what has
  * happened to names since. A node is a file or a directory; it keeps a
- * descriptor of its own, so that its bytes stay there when its name goes.
+ * descriptor of its own, so that its bytes stay there when its name goes. A file
+ * that has several names is one node, and one file again after a cut.
  */
 #include "simdisk.h"
 #include "os/sys.h"
@@ -13,7 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-enum { NODES_MAX = 512, NAMES_MAX = 512, PENDING_MAX = 512, NAME_SIZE = 64 };
+enum { NODES_MAX = 2048, NAMES_MAX = 2048, PENDING_MAX = 2048, NAME_SIZE = 64 };
 enum { PAGE = 4096, SECTOR = 512 };
 
 struct node {
@@ -24,6 +25,7 @@ struct node {
     size_t durable_size;
     uint8_t *between; /* some state after that */
     size_t between_size;
+    int written; /* 1 + the descriptor of what a cut has made of it, 0: nothing yet */
 };
 
 struct name {
@@ -316,7 +318,16 @@ static bool means_nothing(const char *name, size_t at)
            (strcmp(name, "control") == 0 && at < PAGE);
 }
 
-static void write_file(const struct node *node, uint64_t mood, int directory, const char *name)
+/* Another name for what this cut has written of the node. */
+static void link_file(const struct node *node, int directory, const char *name)
+{
+    char path[40];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", node->written - 1);
+    assert_int_equal(syscall(SYS_linkat, AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW), 0);
+}
+
+static void write_file(struct node *node, uint64_t mood, int directory, const char *name)
 {
     uint8_t *now = NULL;
     uint8_t *out;
@@ -324,8 +335,13 @@ static void write_file(const struct node *node, uint64_t mood, int directory, co
     size_t size;
     /* LMDB writes by calls, and rill writes headers so. */
     bool mapped = strcmp(name, "data.mdb") != 0;
-    int fd = real_open(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd;
 
+    if (node->written != 0) {
+        link_file(node, directory, name);
+        return;
+    }
+    fd = real_open(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     read_all(node->fd, &now, &now_size);
     if (ways.on)
@@ -345,7 +361,7 @@ static void write_file(const struct node *node, uint64_t mood, int directory, co
     }
     assert_int_equal(syscall(SYS_ftruncate, fd, size), 0);
     write_pages(fd, out, size);
-    close(fd);
+    node->written = fd + 1;
     free(now);
     free(out);
 }
@@ -354,7 +370,7 @@ static void write_directory(const struct name *names, int count, int directory, 
                             int to)
 {
     for (int i = 0; i < count; i++) {
-        const struct node *node = &disk.nodes[names[i].node];
+        struct node *node = &disk.nodes[names[i].node];
         int fd;
 
         if (names[i].directory != directory) continue;
@@ -403,6 +419,10 @@ void simdisk_cut(const char *to)
     assert_true(fd >= 0);
     write_directory(names, count, 0, mood, fd);
     close(fd);
+    for (int i = 0; i < disk.node_count; i++) {
+        if (disk.nodes[i].written != 0) close(disk.nodes[i].written - 1);
+        disk.nodes[i].written = 0;
+    }
     disk.inside = was_inside;
 }
 
@@ -534,6 +554,16 @@ static int sim_renameat(int from_dir, const char *from, int to_dir, const char *
     int rc = (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
 
     if (rc == 0 && node >= 0) note(RENAMED, find_node(from_dir), from, to, node);
+    return rc;
+}
+
+static int sim_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    bool counts = event();
+    int node = counts ? node_of_name(from_dir, from) : -1;
+    int rc = (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+
+    if (rc == 0 && node >= 0) note(MADE, find_node(to_dir), to, NULL, node);
     return rc;
 }
 
@@ -690,6 +720,12 @@ static void take_directory(int node)
 
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         fd = real_open(disk.nodes[node].fd, entry->d_name, O_RDONLY | O_CLOEXEC, 0);
+        child = find_node(fd);
+        if (child >= 0) { /* one more name of a file */
+            close(fd);
+            add_name(disk.names, &disk.name_count, node, entry->d_name, child);
+            continue;
+        }
         child = keep_node(fd);
         add_name(disk.names, &disk.name_count, node, entry->d_name, child);
         if (disk.nodes[child].is_directory) take_directory(child);
@@ -718,6 +754,7 @@ void simdisk_mount(const char *dir, struct test_random *random)
     rill__sys.openat = sim_openat;
     rill__sys.mkdirat = sim_mkdirat;
     rill__sys.renameat = sim_renameat;
+    rill__sys.linkat = sim_linkat;
     rill__sys.unlinkat = sim_unlinkat;
     rill__sys.fallocate = sim_fallocate;
     rill__sys.ftruncate = sim_ftruncate;

@@ -69,6 +69,7 @@ enum call {
     RENAMEAT,
     UNLINKAT,
     MKDIRAT,
+    LINKAT,
     MMAP,
     MUNMAP,
     MADVISE,
@@ -109,6 +110,7 @@ static const struct {
     [RENAMEAT] = {"renameat", {EIO, ENOSPC, EDQUOT, EROFS, EACCES}},
     [UNLINKAT] = {"unlinkat", {EIO, EROFS, EACCES, EBUSY}},
     [MKDIRAT] = {"mkdirat", {EIO, ENOSPC, EDQUOT, EROFS, EACCES}},
+    [LINKAT] = {"linkat", {EIO, EXDEV, EPERM, EMLINK, ENOSPC, EACCES}},
     [MMAP] = {"mmap", {ENOMEM, ENODEV, EAGAIN, EACCES}},
     [MUNMAP] = {"munmap", {ENOMEM}},
     [MADVISE] = {"madvise", {ENOMEM, EFAULT, EINTR, EIO, EINVAL}},
@@ -405,6 +407,11 @@ static int hook_mkdirat(int dir, const char *name, mode_t mode)
     return fails(MKDIRAT) ? -1 : (int)syscall(SYS_mkdirat, dir, name, mode);
 }
 
+static int hook_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    return fails(LINKAT) ? -1 : (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+}
+
 static void *real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
 {
     return (void *)syscall(SYS_mmap, at, size, prot, flags, fd, offset);
@@ -450,6 +457,7 @@ static const struct sys_calls hooks = {
     .renameat = hook_renameat,
     .unlinkat = hook_unlinkat,
     .mkdirat = hook_mkdirat,
+    .linkat = hook_linkat,
     .mmap = hook_mmap,
     .munmap = hook_munmap,
     .madvise = hook_madvise,
@@ -559,6 +567,9 @@ static bool is_harmless(void)
     case EINTR: return call < LMDB_OPEN;
     case EOPNOTSUPP: return call == FALLOCATE;
     case EINVAL: return call == MADVISE;
+    case EXDEV:
+    case EPERM:
+    case EMLINK: return call == LINKAT; /* then it is copied */
     default: return call == CLOSE || call == MUNMAP;
     }
 }

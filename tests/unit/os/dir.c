@@ -306,6 +306,39 @@ static void writing_in_place_is_asked_for_where_it_can_be(void **state)
     make_file("f");
 }
 
+static void what_is_above_a_directory_is_known(void **state)
+{
+    struct file one = FILE_NONE;
+    struct file two = FILE_NONE;
+    struct file other = FILE_NONE;
+    uint64_t id[2];
+    bool within;
+
+    (void)state;
+    OK(rill__dir_make_at(&dir, "one"));
+    OK(rill__dir_open_at(&dir, "one", &one));
+    OK(rill__dir_make_at(&one, "two"));
+    OK(rill__dir_open_at(&one, "two", &two));
+    OK(rill__dir_make_at(&dir, "other"));
+    OK(rill__dir_open_at(&dir, "other", &other));
+    OK(rill__file_identity(&one, &id[0], &id[1]));
+    OK(rill__dir_is_within(&two, id[0], id[1], &within));
+    assert_true(within);
+    OK(rill__dir_is_within(&one, id[0], id[1], &within));
+    assert_true(within);
+    OK(rill__dir_is_within(&other, id[0], id[1], &within)); /* up to the root */
+    assert_false(within);
+    OK(rill__dir_is_within(&dir, id[0], id[1], &within));
+    assert_false(within);
+    rill__sys.openat = refuse_openat;
+    refusal = EACCES;
+    FAILS(RILL_ERR_PERMISSION, rill__dir_is_within(&two, id[0], id[1], &within));
+    rill__sys = standard;
+    rill__file_close(&one);
+    rill__file_close(&two);
+    rill__file_close(&other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -322,6 +355,7 @@ int main(void)
         TEST(a_file_system_is_known_by_what_it_promises),
         TEST(a_file_system_that_does_not_tell_is_an_error),
         TEST(writing_in_place_is_asked_for_where_it_can_be),
+        TEST(what_is_above_a_directory_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,6 +321,76 @@ static void a_long_name_keeps_its_end(void **state)
     says(".end: ");
 }
 
+/* ---- Second names ---- */
+
+static int failing_link(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    (void)from_dir, (void)from, (void)to_dir, (void)to, (void)flags;
+    errno = failing_errno;
+    return -1;
+}
+
+static void a_second_name_is_the_same_file(void **state)
+{
+    static const int cannot[] = {EXDEV, EPERM, EMLINK, EOPNOTSUPP, ENOSYS};
+    struct file below = FILE_NONE;
+    struct file file;
+    uint64_t one[2];
+    uint64_t two[2];
+
+    (void)state;
+    OK(rill__dir_make_at(&dir, "below"));
+    OK(rill__dir_open_at(&dir, "below", &below));
+    OK(rill__file_open(&dir, "f", FILE_WRITE | FILE_CREATE, &file));
+    OK(rill__file_identity(&file, &one[0], &one[1]));
+    rill__file_close(&file);
+    OK(rill__file_link(&dir, "f", &below, "g"));
+    OK(rill__file_open(&below, "g", FILE_READ, &file));
+    OK(rill__file_identity(&file, &two[0], &two[1]));
+    rill__file_close(&file);
+    assert_memory_equal(one, two, sizeof one);
+    FAILS(RILL_ERR_EXISTS, rill__file_link(&dir, "f", &below, "g"));
+    says("below/g");
+    FAILS(RILL_ERR_NOT_FOUND, rill__file_link(&dir, "none", &below, "h"));
+    rill__sys.linkat = failing_link;
+    for (size_t i = 0; i < sizeof cannot / sizeof *cannot; i++) {
+        failing_errno = cannot[i];
+        FAILS(RILL_ERR_UNSUPPORTED, rill__file_link(&dir, "f", &below, "h"));
+    }
+    failing_errno = ENOSPC;
+    FAILS(RILL_ERR_NO_SPACE, rill__file_link(&dir, "f", &below, "h"));
+    rill__file_close(&below);
+}
+
+static int interrupted_once(int fd, off_t size)
+{
+    rill__sys.ftruncate = standard.ftruncate;
+    (void)fd, (void)size;
+    errno = EINTR;
+    return -1;
+}
+
+static void a_size_is_set_with_a_hole(void **state)
+{
+    struct file file;
+    uint64_t size;
+    char byte = 1;
+
+    (void)state;
+    OK(rill__file_open(&dir, "f", FILE_WRITE | FILE_CREATE, &file));
+    rill__sys.ftruncate = interrupted_once;
+    OK(rill__file_resize(&file, 100000));
+    OK(rill__file_size(&file, &size));
+    assert_int_equal(size, 100000);
+    OK(rill__file_read(&file, &byte, 1, 99999));
+    assert_int_equal(byte, 0);
+    rill__file_close(&file);
+    OK(rill__file_open(&dir, "f", FILE_READ, &file));
+    FAILS(RILL_ERR_INVALID, rill__file_resize(&file, 5));
+    says("5 bytes");
+    rill__file_close(&file);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -335,6 +405,8 @@ int main(void)
         TEST(populating_fails_without_a_signal),
         TEST(a_lock_belongs_to_the_open_file),
         TEST(a_long_name_keeps_its_end),
+        TEST(a_second_name_is_the_same_file),
+        TEST(a_size_is_set_with_a_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
