@@ -13,8 +13,9 @@
  *     if (rill_open("/var/lib/app/log", &options, &store) != 0)
  *         fprintf(stderr, "%s\n", rill_errmsg());
  *
- * Reading order: errors, words, store, topics, partitions, producer, consumer,
- * workers, groups, observing. Every function is "since 0.1" unless it says otherwise.
+ * Reading order: errors, words, store, topics, partitions, interceptors, producer,
+ * consumer, workers, groups, tracing, observing. Every function is "since 0.1" unless it says
+ * otherwise.
  *
  * Calls return 0 or a negative RILL_ERR_*. Results come back through the last
  * pointer arguments, which are written only on success. rill_errmsg() has the
@@ -407,6 +408,58 @@ RILL_API int rill_partition_describe(rill *store, const char *topic, int32_t par
 RILL_API int rill_partition_offset_for_time(rill *store, const char *topic, int32_t partition,
                                             int64_t timestamp_ms, rill_offset *offset);
 
+/* ---- Interceptors and serializers ------------------------------------- */
+
+/* On its way into the log a record passes the producer's interceptors in their
+ * order, then the serializers of key and value, then the partitioner; on its way
+ * out the consumer's interceptors. They are called by the thread that calls the
+ * producer or consumer, with no lock held, and must not call into the library, but
+ * for the functions on what they are handed. Those of a producer that threads share
+ * may run in several at once.
+ *
+ * An interceptor that fails (returns nonzero) is isolated: the record goes on as it
+ * was before that interceptor, the next ones are called, the failure is told to the
+ * store's log callback and counted (interceptor_failures). */
+
+/* Memory for what an interceptor or serializer makes: it lives until the record has
+ * been copied into its batch, and need not be freed. */
+typedef struct rill_scratch rill_scratch;
+
+/* Memory of so many bytes, 8-byte aligned and zeroed; NULL: there is no more. Since 0.2. */
+RILL_API void *rill_scratch_alloc(rill_scratch *scratch, size_t size);
+
+/* A record as it will be acknowledged, or was. See rill_producer_options. */
+typedef struct rill_delivery rill_delivery;
+
+typedef struct rill_producer_interceptor {
+    const char *name; /* for reports; NULL = "" */
+    void *arg;
+    /* May change the record, but for its offset; what it points to then lives as long
+     * as scratch, or longer. Not called for reservations. NULL: not wanted. */
+    int (*on_send)(void *arg, rill_record *record, rill_scratch *scratch);
+    /* Once per record, before the application's own delivery report; also for one
+     * that rill_producer_send or _append refused, with the partition if it was
+     * chosen, else RILL_PARTITION_ANY. NULL: not wanted. */
+    int (*on_acknowledge)(void *arg, const rill_delivery *delivery);
+} rill_producer_interceptor;
+
+typedef struct rill_consumer_interceptor {
+    const char *name;
+    void *arg;
+    /* What a poll hands out. May change records and take some away: *record_count.
+     * Those are read all the same: positions and commits go past them. */
+    int (*on_consume)(void *arg, rill_record *records, size_t *record_count);
+    /* After positions were committed, from the call that did it or tells it. */
+    int (*on_commit)(void *arg, const rill_position *positions, size_t position_count);
+} rill_consumer_interceptor;
+
+/* Turns a key, or a value, as the application holds it into the bytes to store.
+ * object is what the record had, whatever its size means to the two; never null:
+ * a null key or value is stored as null. *bytes lives as long as scratch, or longer.
+ * Nonzero refuses the record: the send fails with RILL_ERR_INVALID, which names it. */
+typedef int (*rill_serializer_fn)(void *arg, const rill_record *record, rill_bytes object,
+                                  rill_scratch *scratch, rill_bytes *bytes);
+
 /* ---- Producer --------------------------------------------------------- */
 
 typedef struct rill_producer rill_producer;
@@ -415,13 +468,14 @@ typedef struct rill_producer rill_producer;
  * producer's acks say. Otherwise the error, with offset RILL_OFFSET_NONE:
  * RILL_ERR_TIMEOUT, RILL_ERR_IO and RILL_ERR_POISONED leave open whether the
  * record is in the log; all others say that it is not. */
-typedef struct rill_delivery {
+struct rill_delivery {
     const char *topic;
     int32_t partition;
     int status;
     rill_offset offset;
-    void *opaque; /* as given to rill_producer_send */
-} rill_delivery;
+    void *opaque;         /* as given to rill_producer_send */
+    int64_t timestamp_ms; /* of the record, as stored */
+};
 
 /* Called once per record that rill_producer_send accepted, in append order
  * within a partition, from rill_producer_send, _poll, _flush or _close of the
@@ -446,6 +500,12 @@ typedef struct rill_producer_options {
     void *partitioner_arg;
     rill_delivery_fn delivery; /* NULL = no reports */
     void *delivery_arg;
+    const rill_producer_interceptor *interceptors; /* in this order; copied. NULL = none */
+    size_t interceptor_count;
+    rill_serializer_fn key_serializer; /* NULL = keys are stored as they are */
+    void *key_serializer_arg;
+    rill_serializer_fn value_serializer;
+    void *value_serializer_arg;
 } rill_producer_options;
 #define RILL_PRODUCER_NO_LINGER (1u << 0) /* send each record at once */
 
@@ -594,6 +654,8 @@ typedef struct rill_consumer_options {
     void *own_assignor_arg;
     rill_rebalance_fn rebalance; /* NULL = polls return RILL_ERR_REBALANCE instead */
     void *rebalance_arg;
+    const rill_consumer_interceptor *interceptors; /* in this order; copied. NULL = none */
+    size_t interceptor_count;
 } rill_consumer_options;
 #define RILL_CONSUMER_NO_CHECKSUMS (1u << 0) /* do not verify batches when reading */
 
@@ -1037,6 +1099,88 @@ RILL_API int rill_group_export(rill *store, const char *group,
 RILL_API int rill_group_offsets_delete(rill *store, const char *group,
                                        const rill_position *positions, size_t position_count);
 
+/* ---- Tracing and auditing --------------------------------------------- */
+
+/* Interceptors that the library has ready. */
+
+/* W3C trace context: a record carries "00-<trace>-<span>-<flags>" in a header
+ * "traceparent". */
+#define RILL_TRACEPARENT_SIZE 56 /* with the final 0 */
+
+/* The trace context of a record, sent or received, with its final 0.
+ * Errors: RILL_ERR_NOT_FOUND it has none; RILL_ERR_INVALID it is no valid one
+ *         (https://www.w3.org/TR/trace-context), as if there were none. Since 0.2. */
+RILL_API int rill_traceparent(const rill_record *record, char traceparent[RILL_TRACEPARENT_SIZE]);
+
+typedef struct rill_trace rill_trace;
+typedef struct rill_trace_options {
+    size_t size; /* sizeof(rill_trace_options) */
+    /* The context that the application is in; nonzero: none. NULL: there is none. */
+    int (*current)(void *arg, char traceparent[RILL_TRACEPARENT_SIZE]);
+    /* Told of each record sent: its own context, and its parent's, NULL if the trace
+     * begins here. NULL: nobody is told. */
+    void (*span)(void *arg, const char *traceparent, const char *parent,
+                 const rill_record *record);
+    void *arg;
+} rill_trace_options;
+
+/* A tracer: its interceptor gives each record that is sent a span of its own, in the
+ * trace of the record's own header, else of the application's current context, else
+ * in a new one. The header is replaced, or added as the last one.
+ * Lifetime: until rill_trace_close; producers that use it are closed first.
+ * Errors:   RILL_ERR_INVALID an option; RILL_ERR_NO_MEMORY. Since 0.2. */
+RILL_API int rill_trace_open(rill *store, const rill_trace_options *options, rill_trace **trace);
+RILL_API void rill_trace_interceptor(rill_trace *trace, rill_producer_interceptor *interceptor);
+RILL_API void rill_trace_close(rill_trace *trace);
+
+/* An audit counts records per topic, partition and window of time (of their
+ * timestamps), at the end where they come in or where they come out. If both ends
+ * have counted the same, nothing was lost or doubled between them. */
+typedef struct rill_audit rill_audit;
+typedef struct rill_audit_options {
+    size_t size;         /* sizeof(rill_audit_options) */
+    uint32_t window_ms;  /* 0 = 60,000 */
+    uint32_t window_max; /* so many windows are kept, the earliest go first; 0 = 10,000 */
+} rill_audit_options;
+
+typedef struct rill_audit_window {
+    const char *topic;
+    int32_t partition;
+    int64_t begin_ms; /* a multiple of window_ms */
+    uint64_t record_count;
+    rill_offset first; /* the smallest offset that was counted, */
+    rill_offset last;  /* and the largest */
+} rill_audit_window;
+
+/* Lifetime: until rill_audit_close; producers and consumers that use it are closed
+ *           first. Threads: an audit may serve any number of them. Since 0.2. */
+RILL_API int rill_audit_open(rill *store, const rill_audit_options *options, rill_audit **audit);
+RILL_API void rill_audit_close(rill_audit *audit);
+
+/* Counts what is acknowledged. */
+RILL_API void rill_audit_producer(rill_audit *audit, rill_producer_interceptor *interceptor);
+/* Counts what is handed out. */
+RILL_API void rill_audit_consumer(rill_audit *audit, rill_consumer_interceptor *interceptor);
+
+/* Calls visit for every window, in order of topic, partition and time, until it returns
+ * nonzero, which is then returned. visit may call into the library, except
+ * rill_audit_close. Lifetime: topic until visit returns. */
+RILL_API int rill_audit_list(rill_audit *audit,
+                             int (*visit)(void *arg, const rill_audit_window *window), void *arg);
+
+/* Adds what another audit, also of another process, has counted: a window of its list.
+ * Errors: RILL_ERR_INVALID the window does not begin at a multiple of window_ms. */
+RILL_API int rill_audit_add(rill_audit *audit, const rill_audit_window *window);
+
+/* Calls visit for every window in which the two have not counted the same, with what each
+ * has counted there (record_count 0: nothing), in order, until it returns nonzero, which is
+ * then returned. Windows that either of them has dropped for want of room are passed by.
+ * Errors: RILL_ERR_INVALID they have different window_ms. */
+RILL_API int rill_audit_compare(rill_audit *sent, rill_audit *received,
+                                int (*visit)(void *arg, const rill_audit_window *sent,
+                                             const rill_audit_window *received),
+                                void *arg);
+
 /* ---- Observing -------------------------------------------------------- */
 
 /* What is counted, and how much there is now. */
@@ -1056,6 +1200,7 @@ typedef struct rill_stats {
     uint64_t polls;
     uint64_t group_steps;      /* changes of groups */
     uint64_t members_expelled; /* that were late or died */
+    uint64_t interceptor_failures;
 } rill_stats;
 
 /* Of this process, since it opened the store. */

@@ -175,6 +175,8 @@ static int commit_now(struct rill_consumer *c, struct pending_commit *commit, in
     if (commit == NULL) return RILL_ERR_NO_MEMORY;
     rc = make(c, commit, timeout_ms);
     if (rc == 0) mark_committed(c, commit);
+    if (rc == 0 && c->chain != NULL && commit->count > 0)
+        rill__chain_commit(c->chain, commit->positions, commit->count);
     rill__free(&c->store->heap, commit);
     return rc;
 }
@@ -245,6 +247,8 @@ static void tell_done(struct rill_consumer *c)
         if (commit == NULL) return;
         atomic_fetch_sub(&c->pending, 1);
         if (commit->status == 0) mark_committed(c, commit);
+        if (commit->status == 0 && c->chain != NULL)
+            rill__chain_commit(c->chain, commit->positions, commit->count);
         if (commit->told != NULL) {
             rill__consumer_begin_callback(c);
             commit->told(commit->arg, c, commit->status, commit->positions, commit->count);

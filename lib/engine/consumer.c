@@ -301,8 +301,8 @@ static int poll_as_member(struct rill_consumer *c, int timeout_ms, rill_record *
     rill__count(&c->store->counters->polls, 1);
     if (rc == 0 && *count > 0) rill__count(&c->store->counters->records_polled, *count);
     slot = atomic_load(&c->membership.slot);
-    if (slot == NULL) return rc;
-    rill__member_handed(slot, c->part_count, rc == 0 ? *count : 0);
+    if (slot != NULL) rill__member_handed(slot, c->part_count, rc == 0 ? *count : 0);
+    if (rc == 0 && c->chain != NULL) rill__chain_consume(c->chain, records, count);
     return rc;
 }
 
@@ -426,6 +426,7 @@ static void consumer_free(struct rill_consumer *c)
 
     rill__commits_deinit(c);
     rill__mutex_deinit(&c->parts_lock);
+    rill__consumer_chain_free(c->chain);
     rill__free(heap, c->group);
     rill__free(heap, c->client_id);
     rill__free(heap, c->instance);
@@ -491,6 +492,7 @@ int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_c
     }
     c->slot = atomic_fetch_add(&store->shared->next_slot, 1) % WAKE_SLOTS;
     rc = keep_texts(c);
+    if (rc == 0) rc = rill__consumer_chain_new(store, &c->options, &c->chain);
     if (rc == 0 && c->group != NULL) rc = rill__coordinator_get(store, c->group, &c->coordinator);
     if (rc != 0) goto out;
     c->commit_ms = milliseconds();

@@ -5,6 +5,7 @@
 #ifndef RILL_ENGINE_CONSUMER_H
 #define RILL_ENGINE_CONSUMER_H
 #include "engine/clients.h"
+#include "engine/intercept.h"
 
 /* A partition that the consumer reads. */
 struct assigned {
@@ -40,6 +41,7 @@ struct rill_consumer {
     char *assignor_name;                    /* own_assignor_name */
     _Atomic bool busy;                      /* a call is running */
     _Atomic bool woken;                     /* rill_consumer_wakeup */
+    struct consumer_chain *chain;           /* of interceptors; NULL: none */
     _Atomic(struct rill_workers *) workers; /* that it belongs to; NULL: none */
     uint32_t slot;                          /* wake slot */
 

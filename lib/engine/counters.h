@@ -23,7 +23,8 @@
     X(recoveries, "partitions recovered, at open or after a process died")                       \
     X(wakeups, "system calls made to wake somebody")                                             \
     X(group_steps, "changes of groups")                                                          \
-    X(members_expelled, "members of groups that were late or died")
+    X(members_expelled, "members of groups that were late or died")                              \
+    X(interceptor_failures, "calls of interceptors that failed")
 
 /* What there is now. */
 #define GAUGES(X)                                                                                \
@@ -35,7 +36,7 @@ struct counters {
     COUNTERS(X)
     GAUGES(X)
 #undef X
-    uint64_t reserved[2];
+    uint64_t reserved[1];
 };
 
 static inline void rill__count(_Atomic uint64_t *counter, uint64_t more)

@@ -125,6 +125,23 @@ void rill__workers_stop(rill_workers *workers);
 int rill__workers_describe(rill_workers *workers, rill_workers_info *info);
 int rill__workers_close(rill_workers *workers, int timeout_ms);
 
+void *rill__scratch_alloc(rill_scratch *scratch, size_t size);
+int rill__traceparent(const rill_record *record, char traceparent[RILL_TRACEPARENT_SIZE]);
+int rill__trace_open(rill *handle, const rill_trace_options *options, rill_trace **trace);
+void rill__trace_interceptor(rill_trace *trace, rill_producer_interceptor *interceptor);
+void rill__trace_close(rill_trace *trace);
+int rill__audit_open(rill *handle, const rill_audit_options *options, rill_audit **audit);
+void rill__audit_close(rill_audit *audit);
+void rill__audit_producer(rill_audit *audit, rill_producer_interceptor *interceptor);
+void rill__audit_consumer(rill_audit *audit, rill_consumer_interceptor *interceptor);
+int rill__audit_list(rill_audit *audit, int (*visit)(void *arg, const rill_audit_window *window),
+                     void *arg);
+int rill__audit_add(rill_audit *audit, const rill_audit_window *window);
+int rill__audit_compare(rill_audit *sent, rill_audit *received,
+                        int (*visit)(void *arg, const rill_audit_window *sent,
+                                     const rill_audit_window *received),
+                        void *arg);
+
 int rill__record_header_at(const rill_record *record, size_t index, rill_header *header);
 
 #endif

@@ -39,7 +39,7 @@ void rill__flight_free(struct rill_producer *p, struct flight *flight)
 {
     p->buffered -= flight->batch.capacity;
     rill__free(&p->store->heap, flight->batch.data);
-    rill__free(&p->store->heap, flight->opaques);
+    rill__free(&p->store->heap, flight->reports);
     rill__free(&p->store->heap, flight);
 }
 
@@ -97,7 +97,7 @@ static void note_error(struct rill_producer *p, int rc)
 void rill__flight_finish(struct rill_producer *p, struct flight *flight, int status)
 {
     flight->status = status;
-    if (p->options.delivery == NULL) flight_retire(p, flight);
+    if (!p->reports) flight_retire(p, flight);
     else queue_put(&p->ready, flight);
 }
 
@@ -169,7 +169,7 @@ void rill__flights_deliver(struct rill_producer *p)
 {
     struct flight *flight;
 
-    if (p->options.delivery == NULL || p->delivering) return;
+    if (!p->reports || p->delivering) return;
     p->delivering = true;
     p->deliverer = rill__this_thread();
     while ((flight = rill__flights_take(&p->ready)) != NULL) {
@@ -179,8 +179,11 @@ void rill__flights_deliver(struct rill_producer *p)
         rill__mutex_unlock(&p->lock);
         for (uint32_t i = 0; i < flight->count; i++) {
             report.offset = flight->status == 0 ? flight->base_offset + i : RILL_OFFSET_NONE;
-            report.opaque = flight->opaques[i];
-            p->options.delivery(p->options.delivery_arg, &report);
+            report.opaque = flight->reports[i].opaque;
+            report.timestamp_ms = flight->reports[i].timestamp_ms;
+            if (p->chain != NULL) rill__chain_acknowledge(p->chain, &report);
+            if (p->options.delivery != NULL)
+                p->options.delivery(p->options.delivery_arg, &report);
         }
         rill__mutex_lock(&p->lock);
         flight_retire(p, flight);

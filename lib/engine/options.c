@@ -91,6 +91,10 @@ static const struct option_row workers_rows[] = {
     FLAGS(rill_workers_options, RILL_WORKERS_KEYLESS_FREE),
     ROW(rill_workers_options, reserved, 0, 0, 0),
 };
+static const struct option_row audit_rows[] = {
+    ROW(rill_audit_options, window_ms, 1, INT32_MAX, 60000),
+    ROW(rill_audit_options, window_max, 1, UINT32_MAX, 10000),
+};
 
 static const struct {
     const char *name;
@@ -108,6 +112,8 @@ static const struct {
     [OPTIONS_CONSUMER] = SET(rill_consumer_options, consumer_rows),
     [OPTIONS_RESET] = SET(rill_group_reset_options, reset_rows),
     [OPTIONS_WORKERS] = SET(rill_workers_options, workers_rows),
+    [OPTIONS_TRACE] = {"rill_trace_options", sizeof(rill_trace_options), NULL, 0},
+    [OPTIONS_AUDIT] = SET(rill_audit_options, audit_rows),
 #undef SET
 };
 

@@ -61,19 +61,21 @@ static void send_lingering(struct rill_producer *p, int64_t *next_ms)
     }
 }
 
-static int keep_opaque(struct rill_producer *p, struct flight *flight, void *opaque)
+static int keep_report(struct rill_producer *p, struct flight *flight, void *opaque,
+                       int64_t timestamp_ms)
 {
     uint32_t at = flight->batch.record_count;
 
-    if (p->options.delivery == NULL) return 0;
-    if (at == flight->opaque_room) {
+    if (!p->reports) return 0;
+    if (at == flight->report_room) {
         uint32_t room = at == 0 ? 64 : at * 2;
-        void *grown = rill__resize(&p->store->heap, flight->opaques, room * sizeof(void *));
+        void *grown =
+            rill__resize(&p->store->heap, flight->reports, room * sizeof *flight->reports);
         if (grown == NULL) return RILL_ERR_NO_MEMORY;
-        flight->opaques = grown;
-        flight->opaque_room = room;
+        flight->reports = grown;
+        flight->report_room = room;
     }
-    flight->opaques[at] = opaque;
+    flight->reports[at] = (struct report){opaque, timestamp_ms};
     return 0;
 }
 
@@ -126,7 +128,8 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
             rc = make_room_for(p, lane, size, deadline);
             if (rc != 0) return rc;
         }
-        rc = keep_opaque(p, lane->open, opaque);
+        rc = keep_report(p, lane->open, opaque,
+                         record->timestamp_ms != 0 ? record->timestamp_ms : now_ms);
         if (rc != 0) return rc;
         if (lane->open->batch.size + size <= lane->topic->info.max_message_bytes &&
             rill__batch_add(&lane->open->batch, record, now_ms, NULL))
@@ -153,7 +156,8 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
     return 0;
 }
 
-int rill__producer_send(rill_producer *p, const rill_record *record, void *opaque, int timeout_ms)
+static int send_as_it_is(rill_producer *p, const rill_record *record, void *opaque,
+                         int timeout_ms)
 {
     int rc;
 
@@ -171,10 +175,44 @@ int rill__producer_send(rill_producer *p, const rill_record *record, void *opaqu
     return rc;
 }
 
+/* Of a record that no report will come for. */
+static void tell_refused(const struct rill_producer *p, const rill_record *record, void *opaque,
+                         int status)
+{
+    rill_delivery refused = {.topic = record->topic == NULL ? p->topic : record->topic,
+                             .partition = record->partition,
+                             .status = status,
+                             .offset = RILL_OFFSET_NONE,
+                             .opaque = opaque,
+                             .timestamp_ms = record->timestamp_ms};
+    struct saved_message why;
+
+    if (!p->chain->acknowledges) return;
+    rill__message_save(&why);
+    rill__chain_acknowledge(p->chain, &refused);
+    rill__message_restore(&why);
+}
+
+int rill__producer_send(rill_producer *p, const rill_record *record, void *opaque, int timeout_ms)
+{
+    struct rill_scratch scratch;
+    rill_record changed = *record;
+    int rc;
+
+    if (p->chain == NULL) return send_as_it_is(p, record, opaque, timeout_ms);
+    rill__scratch_init(&scratch, &p->store->heap);
+    rc = rill__chain_send(p->chain, &changed, &scratch);
+    if (rc == 0) rc = send_as_it_is(p, &changed, opaque, timeout_ms);
+    if (rc != 0) tell_refused(p, &changed, opaque, rc);
+    rill__scratch_deinit(&scratch);
+    return rc;
+}
+
 /* ---- Batch by batch --------------------------------------------------- */
 
-int rill__producer_append(rill_producer *p, const rill_record *records, size_t count,
-                          int timeout_ms, rill_offset *base_offset)
+static int append_as_they_are(rill_producer *p, const rill_record *records, size_t count,
+                              int timeout_ms, rill_offset *base_offset,
+                              rill_delivery *acknowledged)
 {
     int64_t deadline = rill__deadline_unless_0(timeout_ms);
     int64_t now_ms = rill__now_ms();
@@ -232,6 +270,44 @@ out:
         rc = rill__wait_durable(lane->log, offset + (int64_t)count,
                                 deadline == 0 ? rill__deadline(0) : deadline);
     if (rc == 0 && base_offset != NULL) *base_offset = offset;
+    if (rc == 0 && acknowledged != NULL)
+        *acknowledged = (rill_delivery){.topic = lane->topic->info.name,
+                                        .partition = lane->partition,
+                                        .offset = offset,
+                                        .timestamp_ms = now_ms};
+    return rc;
+}
+
+int rill__producer_append(rill_producer *p, const rill_record *records, size_t count,
+                          int timeout_ms, rill_offset *base_offset)
+{
+    struct rill_scratch scratch;
+    rill_delivery acknowledged = {.topic = NULL};
+    rill_record *changed;
+    int rc = 0;
+
+    if (p->chain == NULL || count == 0)
+        return append_as_they_are(p, records, count, timeout_ms, base_offset, NULL);
+    if (count > SIZE_MAX / sizeof *changed) return RILL_ERR_NO_MEMORY;
+    rill__scratch_init(&scratch, &p->store->heap);
+    changed = rill__scratch_alloc(&scratch, count * sizeof *changed);
+    if (changed == NULL) return RILL_ERR_NO_MEMORY; /* nothing was taken from it either */
+    memcpy(changed, records, count * sizeof *changed);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = rill__chain_send(p->chain, &changed[i], &scratch);
+    if (rc == 0)
+        rc = append_as_they_are(p, changed, count, timeout_ms, base_offset, &acknowledged);
+    for (size_t i = 0; i < count; i++) {
+        rill_delivery one = acknowledged;
+        if (rc != 0) {
+            tell_refused(p, &changed[i], NULL, rc);
+            continue;
+        }
+        one.offset += (int64_t)i;
+        if (changed[i].timestamp_ms != 0) one.timestamp_ms = changed[i].timestamp_ms;
+        rill__chain_acknowledge(p->chain, &one);
+    }
+    rill__scratch_deinit(&scratch);
     return rc;
 }
 
@@ -302,12 +378,14 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
     rill__flights_init(&p->ready);
     rc = rill__options_take(OPTIONS_PRODUCER, given, &p->options);
     if (rc == 0) rc = rill__random(&p->random, sizeof p->random);
+    if (rc == 0) rc = rill__producer_chain_new(store, &p->options, &p->chain);
     if (rc != 0) {
         rill__free(&store->heap, p);
         return rc;
     }
     rill__mutex_init(&p->lock);
     p->durable = p->options.acks == RILL_ACKS_DURABLE;
+    p->reports = p->options.delivery != NULL || (p->chain != NULL && p->chain->acknowledges);
     if (p->durable && store->file_system.volatile_memory)
         rc = rill__fail(RILL_ERR_UNSUPPORTED,
                         "%s is on %s, which keeps nothing over a reboot: acks durable would be a "
@@ -318,6 +396,7 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
         rc = p->topic == NULL ? RILL_ERR_NO_MEMORY : rill__target_get(p, p->topic, &target);
     }
     if (rc != 0) {
+        rill__producer_chain_free(p->chain);
         rill__free(&store->heap, p->topic);
         rill__mutex_deinit(&p->lock);
         rill__free(&store->heap, p);
@@ -417,6 +496,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
         p->targets = target->next;
         rill__free(&store->heap, target);
     }
+    rill__producer_chain_free(p->chain);
     rill__free(&store->heap, p->scratch);
     rill__free(&store->heap, p->topic);
     rill__mutex_deinit(&p->lock);

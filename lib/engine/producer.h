@@ -14,13 +14,20 @@
 #ifndef RILL_ENGINE_PRODUCER_H
 #define RILL_ENGINE_PRODUCER_H
 #include "engine/clients.h"
+#include "engine/intercept.h"
+
+/* What a record's report needs that the batch does not have. */
+struct report {
+    void *opaque;
+    int64_t timestamp_ms;
+};
 
 struct flight {
     struct flight *next;
     struct lane *lane;
     struct batch batch;
-    void **opaques; /* one per record, only with a delivery callback */
-    uint32_t opaque_room;
+    struct report *reports; /* one per record, only if somebody wants to know */
+    uint32_t report_room;
     int64_t first_ms; /* tick of the first record */
     int64_t base_offset;
     uint32_t count;
@@ -58,6 +65,8 @@ struct rill_producer {
     rill_producer_options options;
     char *topic;
     bool durable;
+    bool reports;                 /* somebody wants to know what becomes of records */
+    struct producer_chain *chain; /* NULL: none */
 
     struct mutex lock; /* guards all below */
     struct target *targets;
@@ -78,6 +87,7 @@ struct rill_producer {
 
     struct lane *reserved; /* open reservation, else NULL */
     struct batch reserved_batch;
+    int64_t reserved_ms;
 };
 
 /* As rill__deadline; who does not wait need not ask for the time. */

@@ -33,6 +33,7 @@ int rill__producer_reserve(rill_producer *p, const rill_record *record, int time
         goto out;
     }
     p->reserved = lane;
+    p->reserved_ms = p->reserved_batch.base_time;
     reservation->value = value;
     reservation->value_size = shape.value.size;
     reservation->partition = lane->partition;
@@ -60,8 +61,20 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
         rill__sticky_move(p, lane);
     }
     rill__mutex_unlock(&p->lock);
+    if (lane == NULL) return rc;
     if (rc == 0 && p->durable) rc = rill__wait_durable(lane->log, base + 1, INT64_MAX);
     if (rc == 0 && offset != NULL) *offset = base;
+    if (p->chain != NULL) {
+        rill_delivery delivery = {.topic = lane->topic->info.name,
+                                  .partition = lane->partition,
+                                  .status = rc,
+                                  .offset = rc == 0 ? base : RILL_OFFSET_NONE,
+                                  .timestamp_ms = p->reserved_ms};
+        struct saved_message why;
+        rill__message_save(&why);
+        rill__chain_acknowledge(p->chain, &delivery);
+        if (rc != 0) rill__message_restore(&why);
+    }
     return rc;
 }
 

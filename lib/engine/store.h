@@ -149,7 +149,9 @@ enum option_set {
     OPTIONS_PRODUCER,
     OPTIONS_CONSUMER,
     OPTIONS_RESET,
-    OPTIONS_WORKERS
+    OPTIONS_WORKERS,
+    OPTIONS_TRACE,
+    OPTIONS_AUDIT
 };
 /* Copies the caller's struct (may be NULL) over defaults into out, which has
  * its full size. RILL_ERR_INVALID names the option, its value and its range. */
