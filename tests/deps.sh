@@ -34,6 +34,7 @@ if [ "${1:-}" = ci ]; then
     want_tool python3 python3
     want_tool aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
     want_tool qemu-aarch64 qemu-user
+    want_header sys/sdt.h systemtap-sdt-dev
     if command -v dpkg-query >/dev/null; then
         want_package libc6-dev-arm64-cross
         for package in libfuse3-dev xfsprogs btrfs-progs; do want_package "$package"; done

@@ -8,6 +8,7 @@
  * after all that were queued before it. Each remembers whose it was: if the member
  * has lost a partition meanwhile, it is refused.
  */
+#include "base/probe.h"
 #include "engine/consumer.h"
 #include "engine/members.h"
 #include <inttypes.h>
@@ -153,9 +154,13 @@ static int of_these(struct rill_consumer *c, const rill_position *positions, siz
 
 static int make(struct rill_consumer *c, const struct pending_commit *commit, int timeout_ms)
 {
+    int rc;
+
     if (commit->count == 0) return 0;
-    return rill__coordinator_commit(c->coordinator, commit->member, commit->offsets,
-                                    commit->since, commit->count, timeout_ms);
+    rc = rill__coordinator_commit(c->coordinator, commit->member, commit->offsets, commit->since,
+                                  commit->count, timeout_ms);
+    RILL_PROBE3(commit, c->group, commit->count, rc);
+    return rc;
 }
 
 static void mark_committed(struct rill_consumer *c, const struct pending_commit *commit)

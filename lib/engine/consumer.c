@@ -10,6 +10,7 @@
  * first append after it makes the system call. Looking once more after arming
  * closes the gap in which an append could be missed.
  */
+#include "base/probe.h"
 #include "engine/consumer.h"
 #include "engine/members.h"
 #include <inttypes.h>
@@ -299,6 +300,7 @@ static int poll_as_member(struct rill_consumer *c, int timeout_ms, rill_record *
     for (size_t i = 0; i < c->part_count; i++) rill__cursor_release(&c->parts[i]->cursor);
     rc = poll_records(c, timeout_ms, records, max, count);
     rill__count(&c->store->counters->polls, 1);
+    RILL_PROBE2(poll, c->client_id, rc == 0 ? *count : 0);
     if (rc == 0 && *count > 0) rill__count(&c->store->counters->records_polled, *count);
     slot = atomic_load(&c->membership.slot);
     if (slot != NULL) rill__member_handed(slot, c->part_count, rc == 0 ? *count : 0);

@@ -14,6 +14,7 @@
  * Every member's polls look at the clock; the first of a process in a quarter of a
  * second asks the kernel which processes of members have died.
  */
+#include "base/probe.h"
 #include "engine/coordinator.h"
 #include "engine/members.h"
 #include <inttypes.h>
@@ -251,6 +252,7 @@ int rill__coordinator_step(struct coordinator *c, struct group_event *events, si
     int rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, run_step, &s);
 
     if (rc != 0) rill__coordinator_forget(c);
+    RILL_PROBE3(rebalance, c->name, count, rc);
     if (rc == 0 && s.state != NULL) rill__count(&c->store->counters->group_steps, 1);
     if (rc == 0) rill__count(&c->store->counters->members_expelled, s.expelled);
     for (size_t i = 0; rc == 0 && i < s.told_count; i++) rill__member_tell(c->store, s.told[i]);

@@ -5,6 +5,7 @@
  * allocates nothing. Reports are called without the producer's lock, by one
  * thread at a time (delivering), which keeps them in order.
  */
+#include "base/probe.h"
 #include "engine/producer.h"
 #include <inttypes.h>
 
@@ -101,8 +102,12 @@ void rill__flight_finish(struct rill_producer *p, struct flight *flight, int sta
     else queue_put(&p->ready, flight);
 }
 
-void rill__count_append(struct store *store, uint64_t records, uint64_t bytes)
+void rill__count_append(const struct lane *lane, int64_t base_offset, uint64_t records,
+                        uint64_t bytes)
 {
+    const struct store *store = lane->topic->store;
+
+    RILL_PROBE5(append, lane->topic->info.name, lane->partition, base_offset, records, bytes);
     rill__count(&store->counters->records_appended, records);
     rill__count(&store->counters->bytes_appended, bytes);
     rill__count(&store->counters->batches_appended, 1);
@@ -125,7 +130,7 @@ int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline
         rill__flight_finish(p, flight, rc);
         return rc;
     }
-    rill__count_append(p->store, flight->count, flight->batch.size);
+    rill__count_append(lane, flight->base_offset, flight->count, flight->batch.size);
     rill__sticky_move(p, lane);
     if (p->durable) {
         queue_put(&p->in_flight, flight);

@@ -259,7 +259,7 @@ static int append_as_they_are(rill_producer *p, const rill_record *records, size
     rill__batch_seal(&batch);
     rc = rill__log_append(lane->log, &batch, p->durable, deadline, &offset);
     if (rc == 0) {
-        rill__count_append(p->store, count, batch.size);
+        rill__count_append(lane, offset, count, batch.size);
         rill__sticky_move(p, lane);
     }
 out:

@@ -132,6 +132,8 @@ int rill__flights_settle(struct rill_producer *p, int64_t deadline);
 void rill__flights_deliver(struct rill_producer *p);
 /* Whether this thread is in one of the reports. */
 bool rill__flights_delivering_here(const struct rill_producer *p);
-void rill__count_append(struct store *store, uint64_t records, uint64_t bytes);
+/* A batch of it is in the log. */
+void rill__count_append(const struct lane *lane, int64_t base_offset, uint64_t records,
+                        uint64_t bytes);
 
 #endif

@@ -57,7 +57,7 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
         p->reserved = NULL;
         rill__batch_seal(&p->reserved_batch);
         rc = rill__log_commit(lane->log, &p->reserved_batch, &base);
-        rill__count_append(p->store, 1, p->reserved_batch.size);
+        rill__count_append(lane, base, 1, p->reserved_batch.size);
         rill__sticky_move(p, lane);
     }
     rill__mutex_unlock(&p->lock);

@@ -20,6 +20,7 @@
  */
 #include "base/bytes.h"
 #include "base/checksum.h"
+#include "base/probe.h"
 #include "log/inner.h"
 #include <inttypes.h>
 
@@ -194,6 +195,7 @@ static int sync_once(struct log *log, bool force_mark)
     atomic_store_explicit(&log->control->sync_since_ms, rill__tick_ms(), memory_order_relaxed);
     atomic_store_explicit(&log->control->sync_owner, log->process_id, memory_order_relaxed);
     rc = sync_all(log, force_mark);
+    RILL_PROBE3(sync, log->dir.name, rill__log_durable(log), rc);
     atomic_store_explicit(&log->control->sync_owner, 0, memory_order_relaxed);
     rill__shared_mutex_unlock(&log->control->sync_lock);
     announce_durable(log);
