@@ -15,3 +15,9 @@ uint64_t rill__checksum(const void *data, size_t size)
 {
     return XXH3_64bits(data, size);
 }
+
+struct hash128 rill__hash128(const void *data, size_t size, uint64_t seed)
+{
+    XXH128_hash_t hash = XXH3_128bits_withSeed(data, size, seed);
+    return (struct hash128){hash.low64, hash.high64};
+}

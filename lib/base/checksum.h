@@ -10,6 +10,14 @@
 
 uint64_t rill__checksum(const void *data, size_t size);
 
+/* XXH3-128: so wide that different data are not expected to have the same one,
+ * in all the logs there are. */
+struct hash128 {
+    uint64_t low;
+    uint64_t high;
+};
+struct hash128 rill__hash128(const void *data, size_t size, uint64_t seed);
+
 /* One 64-bit avalanche: every input bit changes about half of the result. */
 static inline uint64_t rill__mix64(uint64_t v)
 {

@@ -163,6 +163,7 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
                                   const char **why)
 {
     uint32_t last_delta;
+    bool sparse;
 
     *why = NULL;
     if (room < BATCH_HEADER_SIZE) return BATCH_NONE;
@@ -175,23 +176,26 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
     view->epoch = (int32_t)rill__get32(data + BATCH_EPOCH_AT);
     view->attributes = rill__get16(data + BATCH_ATTRIBUTES_AT);
     last_delta = rill__get32(data + BATCH_LAST_DELTA_AT);
+    sparse = (view->attributes & BATCH_SPARSE) != 0;
 
     if (view->length == 0) {
         if (view->record_count == 0 && view->base_offset == 0 && view->epoch == 0)
             return BATCH_NONE;
         *why = "length 0 in a header that is not empty";
-    } else if (view->length % 8 != 0 || view->length <= BATCH_HEADER_SIZE) {
+    } else if (view->length % 8 != 0 || view->length < BATCH_HEADER_SIZE) {
         *why = "impossible length";
     } else if (view->length > room) {
         *why = "length runs over the end of the segment";
-    } else if (view->record_count == 0 ||
-               view->record_count > (view->length - BATCH_HEADER_SIZE) / RECORD_HEADER_SIZE) {
+    } else if (view->record_count == 0
+                   ? !sparse || view->length != BATCH_HEADER_SIZE
+                   : view->record_count >
+                         (view->length - BATCH_HEADER_SIZE) /
+                             (sparse ? RECORD_SPARSE_HEADER_SIZE : RECORD_HEADER_SIZE)) {
         *why = "impossible record count";
     } else if ((view->attributes & BATCH_ATTRIBUTES_RESERVED) != 0) {
         *why = "reserved attribute bits are set";
-    } else if ((view->attributes & BATCH_SPARSE) == 0
-                   ? last_delta != view->record_count - 1
-                   : last_delta < view->record_count - 1 || last_delta > INT32_MAX) {
+    } else if (!sparse ? last_delta != view->record_count - 1
+                       : last_delta > INT32_MAX || last_delta + 1 < view->record_count) {
         *why = "last offset delta does not fit the record count";
     } else if (view->base_offset < 0 || view->epoch < 0 ||
                __builtin_add_overflow(view->base_offset, (int64_t)last_delta + 1,
@@ -210,6 +214,13 @@ bool rill__batch_verify(const struct batch_view *view, uint64_t salt)
     return stored == (content ^ mix_place(salt, view->base_offset, view->epoch));
 }
 
+/* In a sparse batch offsets grow: looked at is the record at `next`, of which left
+ * bytes may be read. */
+static bool is_before_next(uint32_t delta, const uint8_t *next, size_t left)
+{
+    return left >= RECORD_SPARSE_HEADER_SIZE && rill__get32(next + RECORD_SPARSE_AT) > delta;
+}
+
 bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
                        rill_record *record, bool *bad)
 {
@@ -222,7 +233,8 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
     uint32_t key_field;
     uint32_t key_size;
     uint32_t delta = walk->index; /* to the batch's base offset */
-    uint64_t need;                /* cannot wrap, whatever the sizes say */
+    uint32_t stamp = 0;
+    uint64_t need; /* cannot wrap, whatever the sizes say */
 
     *bad = false;
     if (walk->index == view->record_count) {
@@ -256,10 +268,15 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
         if (need + 4 <= size && size <= left) record->header_count = rill__get32(at + need);
         need += 4;
     }
-    if (sparse) delta = rill__get32(at + RECORD_SPARSE_AT);
+    if (sparse) {
+        delta = rill__get32(at + RECORD_SPARSE_AT);
+        stamp = rill__get32(at + RECORD_STAMP_AT);
+    }
     if (size % 8 != 0 || size > left || need > size ||
         delta >= view->end_offset - view->base_offset ||
-        (sparse && rill__get32(at + RECORD_SPARSE_AT + 4) != 0)) {
+        (stamp != 0 && record->value.data != NULL) ||
+        (sparse && walk->index + 1 < view->record_count &&
+         !is_before_next(delta, at + size, left - size))) {
         *bad = true;
         return false;
     }

@@ -19,9 +19,10 @@
  *     offset size  segment header
  *     ------ ----  -------------------------------------------------------
  *          0    8  magic "RILLSEG1"
- *          8    2  version         1; a reader refuses versions it lacks
+ *          8    2  version         1; 2 if there are features; a reader refuses
+ *                                  versions it lacks
  *         10    2  header size     128; where the first batch begins
- *         12    4  features        bits a reader must understand; 0
+ *         12    4  features        bits a reader must understand: 0 compacted
  *         16    8  base offset     of the first record
  *         24    8  salt            random; mixed into the batches' checksums
  *         32   16  topic id
@@ -29,17 +30,27 @@
  *         52    4  leader epoch    when it was made
  *         56    8  created         ms since the epoch
  *         64    8  file size
- *         72   48  reserved
+ *         72    8  end offset      if compacted: where the segment ends
+ *         80    8  cleaned through  if compacted: this segment and those before
+ *                                  it hold no record whose key comes again
+ *                                  before this offset
+ *         88    4  oldest tombstone  if compacted: the smallest stamp that a
+ *                                  record in it has, 0: none has one
+ *         92   28  reserved
  *        120    8  XXH3-64 of bytes 0..119
+ *     A compacted segment stands for one or several that were there before:
+ *     from the base of the first to the end of the last. A segment whose base
+ *     lies inside a compacted one is left over and not part of the log.
  *
- *     offset size  batch header (of 1..n records)
+ *     offset size  batch header (of 1..n records; sparse: of 0..n)
  *     ------ ----  -------------------------------------------------------
  *          0    8  checksum        below
  *          8    8  base offset     assigned at append
  *         16    4  leader epoch    assigned at append
  *         20    4  length          whole batch, a multiple of 8; 0: no batch
- *         24    4  record count    1 and more
- *         28    4  last offset delta  of the last record to base offset
+ *         24    4  record count    1 and more; sparse: 0 and more
+ *         28    4  last offset delta  of the last record to base offset;
+ *                                  sparse: of the last that there was
  *         32    8  base timestamp  ms; records carry deltas
  *         40    8  max timestamp
  *         48    8  producer id     -1: none
@@ -66,7 +77,10 @@
  *          8    4  timestamp delta signed, to the batch's base timestamp
  *         12    4  key size        bits 0-30, 0x7fffffff: null;
  *                                  bit 31: headers follow the key
- *       (16)  (8)  only if the batch is sparse: offset delta (4), zero (4)
+ *       (16)  (8)  only if the batch is sparse: offset delta (4), larger than
+ *                  the one before; stamp (4) of a tombstone: when it was first
+ *                  compacted, in seconds since the epoch, 0: not yet; of
+ *                  others zero
  *         16       value           (24 if sparse): 8-byte aligned for programs
  *                                  that read a struct in place
  *                  key
@@ -121,8 +135,13 @@
  *          published in the control block. Durable: sync of every segment from
  *          the durable end to the tail, then of the directory if a segment is
  *          new, then the durable end goes up, then (lazily) the mark.
+ * Compaction: a new segment is written as clean.tmp, and clean-index.tmp, and
+ *          synced; both marks name a later segment; then it is renamed over the
+ *          first that it stands for, the directory is synced, the others that
+ *          it stands for are removed, and the index is renamed.
  * After a crash: see log/recover.c.
  * History: 1 (0.1) first version.
+ *          2 (0.2) segments with features: compacted, with sparse batches.
  */
 #ifndef RILL_LOG_FORMAT_H
 #define RILL_LOG_FORMAT_H
@@ -131,6 +150,7 @@
 
 enum {
     SEGMENT_VERSION = 1,
+    SEGMENT_VERSION_FEATURES = 2, /* of segments that have any */
     SEGMENT_VERSION_AT = 8,
     SEGMENT_HEADER_SIZE_AT = 10,
     SEGMENT_FEATURES_AT = 12,
@@ -141,9 +161,15 @@ enum {
     SEGMENT_EPOCH_AT = 52,
     SEGMENT_CREATED_AT = 56,
     SEGMENT_FILE_SIZE_AT = 64,
-    SEGMENT_RESERVED_AT = 72,
+    SEGMENT_END_AT = 72,
+    SEGMENT_CLEANED_AT = 80,
+    SEGMENT_TOMBSTONE_AT = 88,
+    SEGMENT_RESERVED_AT = 92,
     SEGMENT_CHECKSUM_AT = 120,
     SEGMENT_HEADER_SIZE = 128,
+
+    SEGMENT_COMPACTED = 1 << 0,
+    SEGMENT_FEATURES = SEGMENT_COMPACTED, /* that this library knows */
 
     BATCH_CHECKSUM_AT = 0,
     BATCH_BASE_OFFSET_AT = 8,
@@ -173,6 +199,7 @@ enum {
     RECORD_KEY_SIZE_AT = 12,
     RECORD_HEADER_SIZE = 16,
     RECORD_SPARSE_AT = 16,
+    RECORD_STAMP_AT = 20,
     RECORD_SPARSE_HEADER_SIZE = 24,
 
     INDEX_BASE_AT = 8,

@@ -132,6 +132,39 @@ int rill__log_maintain(struct log *log, uint32_t *next_ms);
 /* From now on an append, or a durable end that moved, wakes the slot, once. */
 void rill__log_arm(struct log *log, uint32_t slot);
 
+/* ---- Compaction (log/compact.c) ---------------------------------------- */
+
+struct log_compaction {
+    int64_t limit;                /* segments that end beyond it stay as they are */
+    int64_t now_ms;               /* by the clock that deletions go by */
+    uint64_t delete_retention_ms; /* for so long a tombstone stays once it was compacted */
+    uint64_t min_lag_ms;          /* segments with younger records stay as they are */
+    double min_dirty_ratio;       /* while less is dirty, nothing is done; 0: always */
+    uint64_t memory_bytes;        /* for the key map; with less it takes more passes */
+    int64_t deadline_ns;          /* asked between segments; INT64_MAX: there is none */
+    bool (*stop)(void *arg);      /* the same; NULL: nobody asks */
+    void *stop_arg;
+};
+struct log_compaction_report {
+    /* Of what was rewritten, batches with their headers. */
+    uint64_t bytes_before;
+    uint64_t bytes_after;
+    uint64_t records_before;
+    uint64_t records_after;
+    uint64_t tombstones_removed; /* of the records, those whose time was over */
+    uint32_t segments_before;
+    uint32_t segments_after;
+    uint32_t passes;    /* over the whole log; 0: there was nothing to do */
+    double dirty_ratio; /* as it was before: bytes not yet compacted to all */
+    bool finished;      /* false: stopped in between, the next call goes on */
+};
+/* Leaves of each key, in all that is sealed, durable and not kept by *what, the
+ * last record. Offsets and order stay; so do records without a key. One at a
+ * time in all processes: RILL_ERR_BUSY. What is damaged stays, and what is
+ * behind it: RILL_ERR_CORRUPT. *report is also filled in on error. */
+int rill__log_compact(struct log *log, const struct log_compaction *what,
+                      struct log_compaction_report *report);
+
 /* ---- Reading ---------------------------------------------------------- */
 
 struct segment;

@@ -221,19 +221,29 @@ out:
 }
 
 /* A later version may give the rest of the header a meaning. */
-static bool reserved_is_zero(const uint8_t *header)
+static bool reserved_is_zero(const uint8_t *header, int from)
 {
     uint8_t any = 0;
 
-    for (int i = SEGMENT_RESERVED_AT; i < SEGMENT_CHECKSUM_AT; i++) any |= header[i];
+    for (int i = from; i < SEGMENT_CHECKSUM_AT; i++) any |= header[i];
     return any == 0 && rill__get16(header + SEGMENT_HEADER_SIZE_AT) == SEGMENT_HEADER_SIZE;
 }
 
-static int check_segment_header(const struct log_config *config, const uint8_t *header,
-                                int64_t base, uint64_t file_size, const char *name)
+static bool is_known_format(const uint8_t *header)
 {
     uint16_t version = rill__get16(header + SEGMENT_VERSION_AT);
     uint32_t features = rill__get32(header + SEGMENT_FEATURES_AT);
+
+    if (version == SEGMENT_VERSION)
+        return features == 0 && reserved_is_zero(header, SEGMENT_END_AT);
+    return version == SEGMENT_VERSION_FEATURES && features == SEGMENT_COMPACTED &&
+           reserved_is_zero(header, SEGMENT_RESERVED_AT);
+}
+
+static int check_segment_header(const struct log_config *config, const uint8_t *header,
+                                int64_t base, uint64_t file_size, const char *name,
+                                struct segment_header *out)
+{
     const char *wrong = NULL;
 
     if (memcmp(header, segment_magic, sizeof segment_magic) != 0)
@@ -241,12 +251,25 @@ static int check_segment_header(const struct log_config *config, const uint8_t *
     else if (rill__get64(header + SEGMENT_CHECKSUM_AT) !=
              rill__checksum(header, SEGMENT_CHECKSUM_AT))
         wrong = "has a damaged header (checksum)";
-    if (wrong == NULL &&
-        (version != SEGMENT_VERSION || features != 0 || !reserved_is_zero(header)))
+    if (wrong == NULL && !is_known_format(header))
         return rill__fail(RILL_ERR_FORMAT,
                           "%s: segment format %u with features %#x; this library reads format %d "
-                          "with features 0",
-                          name, version, features, SEGMENT_VERSION);
+                          "with features 0, and format %d with features %#x",
+                          name, rill__get16(header + SEGMENT_VERSION_AT),
+                          rill__get32(header + SEGMENT_FEATURES_AT), SEGMENT_VERSION,
+                          SEGMENT_VERSION_FEATURES, SEGMENT_FEATURES);
+    *out = (struct segment_header){.base = base,
+                                   .salt = rill__get64(header + SEGMENT_SALT_AT),
+                                   .file_size = file_size,
+                                   .end = -1,
+                                   .epoch = (int32_t)rill__get32(header + SEGMENT_EPOCH_AT),
+                                   .compacted = rill__get32(header + SEGMENT_FEATURES_AT) ==
+                                                SEGMENT_COMPACTED};
+    if (out->compacted) {
+        out->end = (int64_t)rill__get64(header + SEGMENT_END_AT);
+        out->cleaned = (int64_t)rill__get64(header + SEGMENT_CLEANED_AT);
+        out->tombstone_s = rill__get32(header + SEGMENT_TOMBSTONE_AT);
+    }
     if (wrong == NULL && (int64_t)rill__get64(header + SEGMENT_BASE_AT) != base)
         wrong = "has another base offset than its name";
     else if (wrong == NULL &&
@@ -255,9 +278,48 @@ static int check_segment_header(const struct log_config *config, const uint8_t *
         wrong = "belongs to another partition";
     else if (wrong == NULL && rill__get64(header + SEGMENT_FILE_SIZE_AT) != file_size)
         wrong = "has another size than its header says";
+    else if (wrong == NULL && out->compacted && (out->end <= base || out->cleaned < base))
+        wrong = "ends before it begins";
     if (wrong == NULL) return 0;
     return rill__fail(RILL_ERR_CORRUPT, "%s: segment of %" PRIu64 " bytes %s", name, file_size,
                       wrong);
+}
+
+/* A compacted one may have grown: its records say where they belong. */
+static int check_segment_size(const struct file *file, uint64_t *size)
+{
+    int rc = rill__file_size(file, size);
+
+    if (rc != 0) return rc;
+    if (*size >= SEGMENT_HEADER_SIZE && *size <= SEGMENT_BYTES_MAX) return 0;
+    return rill__fail(RILL_ERR_CORRUPT, "%s: %" PRIu64 " bytes is no segment's size", file->name,
+                      *size);
+}
+
+int rill__segment_read_header(const struct log_config *config, const struct file *file,
+                              int64_t base, struct segment_header *header)
+{
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    uint64_t size;
+    int rc = check_segment_size(file, &size);
+
+    if (rc == 0) rc = rill__file_read(file, bytes, sizeof bytes, 0);
+    if (rc == 0) rc = check_segment_header(config, bytes, base, size, file->name, header);
+    return rc;
+}
+
+int rill__segment_peek(const struct log_config *config, const struct file *dir, int64_t base,
+                       struct segment_header *header)
+{
+    struct file file = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    int rc;
+
+    rill__segment_name(base, "log", name);
+    rc = rill__file_open(dir, name, FILE_READ, &file);
+    if (rc == 0) rc = rill__segment_read_header(config, &file, base, header);
+    rill__file_close(&file);
+    return rc;
 }
 
 static void map_index(const struct log_config *config, const struct file *dir,
@@ -289,6 +351,7 @@ int rill__segment_open(const struct log_config *config, const struct file *dir, 
 {
     struct file file = FILE_NONE;
     struct segment *segment = NULL;
+    struct segment_header header;
     uint64_t size;
     int rc;
 
@@ -300,20 +363,16 @@ int rill__segment_open(const struct log_config *config, const struct file *dir, 
     rill__segment_name(base, "log", segment->name);
     rc = rill__file_open(dir, segment->name, writable ? FILE_WRITE : FILE_READ, &file);
     if (rc != 0) goto out;
-    rc = rill__file_size(&file, &size);
+    rc = check_segment_size(&file, &size);
     if (rc != 0) goto out;
-    if (size < SEGMENT_HEADER_SIZE || size > (UINT64_C(1) << 30)) {
-        rc = rill__fail(RILL_ERR_CORRUPT, "%s: %" PRIu64 " bytes is no segment's size", file.name,
-                        size);
-        goto out;
-    }
     rc = rill__map(&file, (size_t)size, writable, &segment->map);
     if (rc != 0) goto out;
     atomic_fetch_add(config->mapped_bytes, segment->map.size);
-    rc = check_segment_header(config, segment->map.data, base, size, file.name);
+    rc = check_segment_header(config, segment->map.data, base, size, file.name, &header);
     if (rc != 0) goto out;
     segment->size = (uint32_t)size;
-    segment->salt = rill__get64(segment->map.data + SEGMENT_SALT_AT);
+    segment->salt = header.salt;
+    segment->end = header.end;
     map_index(config, dir, segment);
     *out = segment;
     segment = NULL;

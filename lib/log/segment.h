@@ -18,6 +18,7 @@ struct segment {
     uint32_t references;  /* guarded by log->lock; 0: idle, kept for the next one */
     bool writable;
     int64_t base;
+    int64_t end; /* of a compacted one; -1: where the next one begins */
     uint64_t salt;
     uint32_t size;
     struct map map;
@@ -29,6 +30,24 @@ struct segment {
 void rill__segment_name(int64_t base, const char *suffix, char name[SEGMENT_NAME_SIZE]);
 /* The base offset in a file name, or -1 if it is no segment's. */
 int64_t rill__segment_base_of(const char *name);
+
+/* What the header of a segment file says. */
+struct segment_header {
+    int64_t base;
+    uint64_t salt;
+    uint64_t file_size;
+    int32_t epoch;
+    bool compacted; /* else end is -1 and the rest 0 */
+    int64_t end;
+    int64_t cleaned;      /* see log/format.h */
+    uint32_t tombstone_s; /* stamp of the oldest tombstone; 0: none */
+};
+#define SEGMENT_BYTES_MAX (UINT64_C(1) << 31)
+/* Reads and checks it. No lock needed. */
+int rill__segment_read_header(const struct log_config *config, const struct file *file,
+                              int64_t base, struct segment_header *header);
+int rill__segment_peek(const struct log_config *config, const struct file *dir, int64_t base,
+                       struct segment_header *header);
 
 /* Makes the files of segment base, from the prepared ones if there are any.
  * Nothing is synced. On error nothing is left. No lock of the process needed:

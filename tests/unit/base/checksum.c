@@ -77,6 +77,19 @@ static void every_bit_counts(void **state)
     }
 }
 
+static void wide_hash_is_xxh3_128(void **state)
+{
+    uint8_t *b = some_bytes(2200);
+
+    (void)state;
+    for (size_t size = 0; size < 2200; size++) {
+        XXH128_hash_t want = XXH3_128bits_withSeed(b, size, size % 3);
+        struct hash128 got = rill__hash128(b, size, size % 3);
+        assert_true(got.low == want.low64 && got.high == want.high64);
+    }
+    free(b);
+}
+
 static void mixing_is_what_it_always_was(void **state)
 {
     (void)state;
@@ -91,6 +104,7 @@ int main(void)
         cmocka_unit_test(vectors_give_what_plain_code_gives),
         cmocka_unit_test(the_address_does_not_matter),
         cmocka_unit_test(every_bit_counts),
+        cmocka_unit_test(wide_hash_is_xxh3_128),
         cmocka_unit_test(mixing_is_what_it_always_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

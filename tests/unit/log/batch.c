@@ -447,6 +447,81 @@ static void sparse_batch_may_not_be_shorter_than_its_count(void **state)
     assert_int_equal(rill__batch_view(room, size, &view, &why), BATCH_VALID);
 }
 
+static void sparse_batch_may_be_empty(void **state)
+{
+    struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+    _Alignas(8) uint8_t room[ROOM];
+    struct batch_view view;
+    const char *why;
+    (void)state;
+
+    make_sparse_batch(room, sizeof room);
+    rill__put32(room + BATCH_LENGTH_AT, BATCH_HEADER_SIZE);
+    rill__put32(room + BATCH_COUNT_AT, 0);
+    view = view_of(room, BATCH_HEADER_SIZE);
+    assert_int_equal(view.end_offset, 113);
+    no_more_records(&view, &walk);
+    rill__put32(room + BATCH_LAST_DELTA_AT, 0);
+    view = view_of(room, BATCH_HEADER_SIZE);
+    assert_int_equal(view.end_offset, 101);
+    rill__put32(room + BATCH_LENGTH_AT, BATCH_HEADER_SIZE + 8); /* has no use for more */
+    assert_int_equal(rill__batch_view(room, ROOM, &view, &why), BATCH_BAD);
+    rill__put32(room + BATCH_LENGTH_AT, BATCH_HEADER_SIZE);
+    rill__put32(room + BATCH_COUNT_AT, 1);
+    assert_int_equal(rill__batch_view(room, ROOM, &view, &why), BATCH_BAD);
+    rill__put32(room + BATCH_COUNT_AT, 0);
+    rill__put16(room + BATCH_ATTRIBUTES_AT, 0);
+    assert_int_equal(rill__batch_view(room, ROOM, &view, &why), BATCH_BAD);
+}
+
+static void walk_is_bad_at(const struct batch_view *view, uint32_t index)
+{
+    struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+    rill_record record = RILL_RECORD_INIT;
+    bool bad;
+
+    while (rill__record_next(view, &walk, &record, &bad)) {}
+    assert_true(bad);
+    assert_int_equal(walk.index, index);
+}
+
+/* The three records are 32, 56 and 40 bytes long. */
+static void sparse_records_must_be_in_order(void **state)
+{
+    _Alignas(8) uint8_t room[ROOM];
+    size_t size = make_sparse_batch(room, sizeof room);
+    struct batch_view view = view_of(room, size);
+    (void)state;
+
+    rill__put32(room + 64 + 32 + RECORD_SPARSE_AT, 0);
+    walk_is_bad_at(&view, 0);
+    rill__put32(room + 64 + 32 + RECORD_SPARSE_AT, 9);
+    walk_is_bad_at(&view, 1);
+    rill__put32(room + 64 + 32 + RECORD_SPARSE_AT, 5);
+    rill__put32(room + 64 + 32 + 56 + RECORD_SPARSE_AT, 13); /* behind the batch's end */
+    walk_is_bad_at(&view, 2);
+    rill__put32(room + 64 + 32 + 56 + RECORD_SPARSE_AT, 12);
+    rill__put32(room + 64 + 32 + RECORD_SIZE_AT, 80); /* the next one's head is cut off */
+    walk_is_bad_at(&view, 1);
+}
+
+static void only_a_tombstone_has_a_stamp(void **state)
+{
+    struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+    _Alignas(8) uint8_t room[ROOM];
+    size_t size = make_sparse_batch(room, sizeof room);
+    struct batch_view view = view_of(room, size);
+    rill_record record;
+    (void)state;
+
+    rill__put32(room + 64 + RECORD_STAMP_AT, 1);
+    walk_is_bad_at(&view, 0);
+    rill__put32(room + 64 + RECORD_VALUE_SIZE_AT, RECORD_NULL_VALUE);
+    record = next_record(&view, &walk);
+    assert_null(record.value.data);
+    assert_int_equal(record.offset, 100);
+}
+
 static void no_time_means_now(void **state)
 {
     rill_record record = record_of((rill_bytes){NULL, 0}, TEXT("v"), 0);
@@ -619,6 +694,7 @@ static void impossible_headers_are_refused(void **state)
     (void)state;
     check_refused(BATCH_LENGTH_AT, 4, 143);
     check_refused(BATCH_LENGTH_AT, 4, 64);
+    check_refused(BATCH_LENGTH_AT, 4, 56);
     check_refused(BATCH_LENGTH_AT, 4, 8);
     check_refused(BATCH_LENGTH_AT, 4, 152);
     check_refused(BATCH_LENGTH_AT, 4, 0xfffffff8);
@@ -771,14 +847,15 @@ static void random_bytes_never_verify(void **state)
 /* A header that passes, so that the records' bytes are walked. */
 static void put_passing_header(uint8_t *room, size_t size, struct test_random *random)
 {
-    uint32_t count = 1 + (uint32_t)test_random_below(random, (size - 64) / 16);
+    bool sparse = test_random_below(random, 2) != 0;
+    uint32_t count = 1 + (uint32_t)test_random_below(random, (size - 64) / (sparse ? 24 : 16));
 
     rill__put64(room + BATCH_BASE_OFFSET_AT, test_random_below(random, 1000));
     rill__put32(room + BATCH_EPOCH_AT, 1);
     rill__put32(room + BATCH_LENGTH_AT, (uint32_t)size);
     rill__put32(room + BATCH_COUNT_AT, count);
     rill__put32(room + BATCH_LAST_DELTA_AT, count - 1);
-    rill__put16(room + BATCH_ATTRIBUTES_AT, test_random_below(random, 2) ? BATCH_SPARSE : 0);
+    rill__put16(room + BATCH_ATTRIBUTES_AT, sparse ? BATCH_SPARSE : 0);
 }
 
 /* A field of a record, as a size that may just be right, or far from it. */
@@ -799,7 +876,7 @@ static void random_records_are_walked_inside_their_bytes(void **state)
     (void)state;
 
     for (int round = 0; round < 50000; round++) {
-        size_t size = 80 + 8 * test_random_below(&random, (sizeof room - 80) / 8);
+        size_t size = 88 + 8 * test_random_below(&random, (sizeof room - 88) / 8);
         for (size_t at = 0; at < size; at += 4) rill__put32(room + at, random_size(&random));
         put_passing_header(room, size, &random);
         assert_true(check_never_verifies(room, size));
@@ -859,6 +936,9 @@ int main(void)
         cmocka_unit_test(sparse_batch_is_read),
         cmocka_unit_test(a_moved_record_is_whole),
         cmocka_unit_test(sparse_batch_may_not_be_shorter_than_its_count),
+        cmocka_unit_test(sparse_batch_may_be_empty),
+        cmocka_unit_test(sparse_records_must_be_in_order),
+        cmocka_unit_test(only_a_tombstone_has_a_stamp),
         cmocka_unit_test(no_time_means_now),
         cmocka_unit_test(times_may_go_back_and_the_largest_counts),
         cmocka_unit_test(times_are_within_24_days),

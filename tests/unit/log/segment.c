@@ -276,8 +276,10 @@ static void other_version_is_refused_as_format(void **state)
     struct test_log *t = *state;
 
     OK(create(t, BASE));
-    set_header(8, 2, 2);
+    set_header(8, 2, 2); /* is for segments with features */
     check_refused(t, RILL_ERR_FORMAT, "format 2");
+    set_header(8, 3, 2);
+    check_refused(t, RILL_ERR_FORMAT, "format 3");
     set_header(8, 0, 2);
     check_refused(t, RILL_ERR_FORMAT, "format 0");
     set_header(8, 1, 2);
@@ -292,6 +294,76 @@ static void unknown_features_are_refused_as_format(void **state)
     for (int bit = 0; bit < 32; bit++) {
         set_header(12, UINT64_C(1) << bit, 4);
         check_refused(t, RILL_ERR_FORMAT, "features");
+    }
+    set_header(8, 2, 2);
+    for (int bit = 1; bit < 32; bit++) {
+        set_header(12, UINT64_C(1) << bit, 4);
+        check_refused(t, RILL_ERR_FORMAT, "features");
+        set_header(12, UINT64_C(1) << bit | 1, 4);
+        check_refused(t, RILL_ERR_FORMAT, "features");
+    }
+}
+
+/* The segment of BASE becomes one that compaction has left. */
+static void make_compacted(int64_t end, int64_t cleaned, uint32_t tombstone_s)
+{
+    set_header(8, 2, 2);
+    set_header(12, 1, 4);
+    set_header(72, (uint64_t)end, 8);
+    set_header(80, (uint64_t)cleaned, 8);
+    set_header(88, tombstone_s, 4);
+}
+
+static int peek(struct test_log *t, struct segment_header *header)
+{
+    struct file dir = test_log_directory();
+    int rc = rill__segment_peek(&t->config, &dir, BASE, header);
+
+    rill__file_close(&dir);
+    return rc;
+}
+
+static void compacted_segment_says_what_it_is(void **state)
+{
+    struct test_log *t = *state;
+    struct segment *segment = NULL;
+    struct segment_header header;
+
+    FAILS(RILL_ERR_NOT_FOUND, peek(t, &header));
+    OK(create(t, BASE));
+    OK(peek(t, &header));
+    assert_false(header.compacted);
+    assert_int_equal(header.base, BASE);
+    assert_int_equal(header.end, -1);
+    assert_int_equal(header.epoch, 7);
+    assert_int_equal(header.file_size, 4096);
+    make_compacted(BASE + 10, BASE + 20, 77);
+    OK(peek(t, &header));
+    assert_true(header.compacted);
+    assert_int_equal(header.end, BASE + 10);
+    assert_int_equal(header.cleaned, BASE + 20);
+    assert_int_equal(header.tombstone_s, 77);
+    OK(open_it(t, BASE, &segment));
+    assert_int_equal(segment->end, BASE + 10);
+    assert_int_equal(segment->salt, header.salt);
+    rill__segment_close(&t->config, segment);
+}
+
+static void compacted_segment_of_impossible_range_is_refused(void **state)
+{
+    struct test_log *t = *state;
+
+    OK(create(t, BASE));
+    make_compacted(BASE, BASE + 20, 0);
+    check_refused(t, RILL_ERR_CORRUPT, "ends before it begins");
+    make_compacted(BASE + 1, BASE - 1, 0);
+    check_refused(t, RILL_ERR_CORRUPT, "ends before it begins");
+    make_compacted(BASE + 1, BASE, 0);
+    check_opens(t, BASE);
+    for (uint32_t at = 92; at < 120; at++) {
+        set_header(at, 1, 1);
+        check_refused(t, RILL_ERR_FORMAT, "format");
+        set_header(at, 0, 1);
     }
 }
 
@@ -352,7 +424,7 @@ static void other_size_than_the_header_says_is_refused(void **state)
 
 static void impossible_size_is_refused(void **state)
 {
-    static const off_t sizes[] = {127, 1, 0, (INT64_C(1) << 30) + 1, INT64_C(1) << 33};
+    static const off_t sizes[] = {127, 1, 0, (INT64_C(1) << 31) + 1, INT64_C(1) << 33};
     struct test_log *t = *state;
 
     OK(create(t, BASE));
@@ -557,6 +629,8 @@ int main(void)
                                        TEST(reserved_bytes_are_refused_as_format),
                                        TEST(other_base_than_the_name_says_is_refused),
                                        TEST(other_partition_is_refused),
+                                       TEST(compacted_segment_says_what_it_is),
+                                       TEST(compacted_segment_of_impossible_range_is_refused),
                                        TEST(other_size_than_the_header_says_is_refused),
                                        TEST(impossible_size_is_refused),
                                        TEST(what_is_no_file_is_refused),
