@@ -28,7 +28,7 @@ CLANG_FORMAT ?= clang-format
 # Compilers and sanitizers build apart, so that their objects never mix.
 comma := ,
 variant := $(filter-out gcc,$(subst /,-,$(subst $() ,-,$(CC))))
-variant := $(subst $() ,-,$(strip $(variant) $(subst $(comma),-,$(SAN))))
+variant := $(subst $() ,-,$(strip $(variant) $(subst $(comma),-,$(SAN)) $(if $(WITHOUT),without $(WITHOUT))))
 B ?= build$(if $(variant),/$(variant))
 
 OPT ?= -O2 -g
@@ -50,8 +50,14 @@ lib_include := -Ilib -Iinclude
 
 # A cross build finds its libraries where the compiler looks, not by pkg-config.
 pkg = $(or $(if $(CROSS),,$(shell $(PKG_CONFIG) $(1) 2>/dev/null)),$(2))
-lib_cflags := $(call pkg,--cflags lmdb libxxhash,)
-LIBS ?= $(call pkg,--libs lmdb libxxhash,-llmdb -lxxhash) -lpthread
+# Those that rill does without where they are not, or where WITHOUT names them.
+has = $(if $(CROSS),$(shell echo '\#include <$(1).h>' | $(CC) -E - >/dev/null 2>&1 && echo $(1)),\
+    $(shell $(PKG_CONFIG) --exists lib$(1) 2>/dev/null && echo $(1)))
+codecs := $(strip $(foreach c,$(filter-out $(WITHOUT),lz4 zstd),$(call has,$(c))))
+codec_cflags := $(if $(filter lz4,$(codecs)),-DRILL_HAVE_LZ4) \
+    $(if $(filter zstd,$(codecs)),-DRILL_HAVE_ZSTD)
+lib_cflags := $(strip $(call pkg,--cflags lmdb libxxhash $(codecs:%=lib%),) $(codec_cflags))
+LIBS ?= $(call pkg,--libs lmdb libxxhash $(codecs:%=lib%),-llmdb -lxxhash $(codecs:%=-l%)) -lpthread
 cmocka_libs := $(call pkg,--libs cmocka,-lcmocka)
 # Without it tests that need a device in user space say so and are skipped.
 fuse := $(if $(CROSS),,$(shell $(PKG_CONFIG) --exists fuse3 2>/dev/null && echo fuse3))
@@ -108,7 +114,7 @@ examples: $(examples)
 help:
 	@echo 'Targets:   all lib examples test check format bench demo install uninstall'
 	@echo '           amalgamation deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
-	@echo 'Variables: CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
+	@echo 'Variables: WITHOUT="lz4 zstd"  CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
 	@echo '           TESTS="unit api proof system examples readme packaging"  RUNNER="valgrind -q"'
 	@echo '           PREFIX DESTDIR libdir includedir  INPUT (demo)  ARGS (bench)'
 
@@ -292,7 +298,7 @@ coverage: deps
 	@tests/coverage.sh build/coverage/obj-test
 
 deps:
-	@tests/deps.sh
+	@WITHOUT='$(WITHOUT)' tests/deps.sh
 
 # ---- Rules ------------------------------------------------------------------
 
@@ -335,7 +341,8 @@ $(amalgamation)/rill.h: include/rill.h
 	@cp $< $@
 
 rill_program := $(filter $(B)/examples/rill,$(examples))
-fill = sed -e 's|@version@|$(version)|g' -e 's|@soname@|$(soname)|g' -e 's|@prefix@|$(PREFIX)|g' \
+fill = sed -e 's|@codec_libs@|$(codecs:%= -l%)|g' -e 's|@codec_targets@|$(subst $() ,,$(codecs:%=;%))|g' \
+    -e 's|@version@|$(version)|g' -e 's|@soname@|$(soname)|g' -e 's|@prefix@|$(PREFIX)|g' \
     -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g' \
     -e "s|@lib_from_cmake@|$$(realpath -ms --relative-to='$(cmakedir)' '$(libdir)')|g" \
     -e "s|@include_from_cmake@|$$(realpath -ms --relative-to='$(cmakedir)' '$(includedir)')|g"

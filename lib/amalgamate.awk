@@ -122,6 +122,7 @@ BEGIN {
     print " *"
     print " * Made from the sources by `make amalgamation`: change those, not this."
     print " * Build it with: cc -std=c11 -O2 -c rill.c   and link -llmdb -lxxhash -lpthread"
+    print " * With compression: -DRILL_HAVE_LZ4 and -llz4, -DRILL_HAVE_ZSTD and -lzstd."
     print " */"
     print "#ifndef _GNU_SOURCE"
     print "#define _GNU_SOURCE"

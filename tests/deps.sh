@@ -2,19 +2,23 @@
 # deps.sh - makes sure that the tools and libraries to build and test are here.
 # usage: tests/deps.sh [ci]
 #
-# Says nothing when all is there. What is missing is installed with apt.
+# Says nothing when all is there. What is missing is installed with apt. The
+# libraries of the codecs are wished for, unless WITHOUT names them: where they
+# cannot be had, rill is built without.
 set -euo pipefail
 need=()
+wish=()
 
 want_tool() { command -v "$1" >/dev/null || need+=("$2"); }
-want_header() { # header, package; without a compiler there is nothing to ask
-    if ! command -v gcc >/dev/null || ! echo "#include <$1>" |
+has_header() { # without a compiler there is nothing to ask
+    command -v gcc >/dev/null && echo "#include <$1>" |
         gcc -fsyntax-only -x c -include stdarg.h -include stddef.h -include stdint.h \
-            -include setjmp.h - 2>/dev/null; then
-        need+=("$2")
-    fi
+            -include setjmp.h - 2>/dev/null
 }
-want_package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' || need+=("$1"); }
+has_package() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+want_header() { has_header "$1" || need+=("$2"); } # header, package
+want_package() { has_package "$1" || need+=("$1"); }
+without() { [[ " ${WITHOUT:-} " == *" $1 "* ]]; }
 
 want_tool gcc gcc
 want_tool make make
@@ -23,6 +27,9 @@ want_tool pkg-config pkg-config
 want_header lmdb.h liblmdb-dev
 want_header xxhash.h libxxhash-dev
 want_header cmocka.h libcmocka-dev
+for codec in lz4 zstd; do
+    without $codec || has_header $codec.h || wish+=("lib$codec-dev")
+done
 
 arm64=
 if [ "${1:-}" = ci ]; then
@@ -39,6 +46,9 @@ if [ "${1:-}" = ci ]; then
         want_package libc6-dev-arm64-cross
         for package in libfuse3-dev xfsprogs btrfs-progs; do want_package "$package"; done
         for package in liblmdb-dev libxxhash-dev libcmocka-dev; do want_package "$package:arm64"; done
+        for package in liblz4-dev libzstd-dev; do
+            has_package "$package:arm64" || wish+=("$package:arm64")
+        done
         arm64=1
     fi
 fi
@@ -48,8 +58,10 @@ if [ "${1:-}" = ci ] && command -v clang >/dev/null; then
     major=$(clang -dumpversion | cut -d. -f1)
     [ -e "$runtime" ] || [ "$(uname -m)" != x86_64 ] || need+=("libclang-rt-$major-dev")
 fi
-[ ${#need[@]} -gt 0 ] || exit 0
+[ $((${#need[@]} + ${#wish[@]})) -gt 0 ] || exit 0
 
+do_without() { echo "deps: building without what is in ${wish[*]}"; exit 0; }
+[ ${#need[@]} -gt 0 ] || command -v apt-get >/dev/null || do_without
 if ! command -v apt-get >/dev/null; then
     echo "deps: missing: ${need[*]}" >&2
     echo "deps: there is no apt here; install what these Debian packages hold, then try again" >&2
@@ -57,6 +69,7 @@ if ! command -v apt-get >/dev/null; then
 fi
 root=()
 if [ "$(id -u)" != 0 ]; then
+    [ ${#need[@]} -gt 0 ] || sudo -n true 2>/dev/null || do_without
     command -v sudo >/dev/null || {
         echo "deps: missing, and neither root nor sudo to install them: ${need[*]}" >&2
         exit 1
@@ -65,7 +78,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 apt() { ${root[@]+"${root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@" </dev/null; }
 
-echo "deps: installing ${need[*]}"
+echo "deps: installing" ${need[@]+"${need[@]}"} ${wish[@]+"${wish[@]}"}
 fresh=
 if [ -n "$arm64" ] && [ "$(dpkg --print-architecture)" != arm64 ] &&
     ! dpkg --print-foreign-architectures | grep -qx arm64; then
@@ -74,8 +87,11 @@ if [ -n "$arm64" ] && [ "$(dpkg --print-architecture)" != arm64 ] &&
     fresh=1
 fi
 # Old lists name files that are gone from the archive: one more try with new ones.
-if ! apt install --no-install-recommends "${need[@]}"; then
-    [ -z "$fresh" ] || exit 1
-    apt update
-    apt install --no-install-recommends "${need[@]}"
-fi
+install() {
+    apt install --no-install-recommends "$@" && return
+    [ -z "$fresh" ] || return 1
+    fresh=1
+    apt update && apt install --no-install-recommends "$@"
+}
+[ ${#need[@]} = 0 ] || install "${need[@]}"
+[ ${#wish[@]} = 0 ] || install "${wish[@]}" || do_without

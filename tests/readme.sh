@@ -1,6 +1,7 @@
 #!/bin/bash
 # readme.sh - every ```c block of README.md is a whole program that compiles
-# without a warning and runs to a successful end in an empty directory.
+# without a warning and runs to a successful end in an empty directory; so does the
+# first one with the command that README.md gives.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=${RILL_BUILD:-$root/build}
@@ -32,5 +33,16 @@ for source in "$dir"/*.c; do
     }
     count=$((count + 1))
 done
+# Where codecs are left out, their libraries need not be named.
+command=$(sed -n 's/^    cc \(.*program\.c .*\)$/\1/p' "$root/README.md")
+if [ $count -gt 0 ] && [ -z "${RILL_BUILD:-}" -o "$build" = "$root/build" ]; then
+    [ -n "$command" ] || { echo "readme: no command to compile the program with" >&2; exit 1; }
+    for codec in lz4 zstd; do
+        case ${RILL_LIBS:-$codec} in *$codec*) ;; *) command=${command/ -l$codec/} ;; esac
+    done
+    (cd "$root" && cp "$dir/01.c" "$dir/program.c" &&
+        eval "${CC:-gcc} -o '$dir/program' ${command/program.c/$dir/program.c}") ||
+        { echo "readme: \"cc $command\" does not build the program" >&2; exit 1; }
+fi
 [ $count -gt 0 ] || { echo "readme: README.md has no C block"; exit 77; }
 echo "readme: $count blocks compile and run"

@@ -35,7 +35,7 @@ for folder in "$build"/obj/lib/*/; do
     [ -d "lib/$folder" ] || continue
     allowed="$harmless|rill_.*"
     case $folder in
-        base) allowed+='|malloc|realloc|free|XXH.*' ;;
+        base) allowed+='|malloc|realloc|free|XXH.*|LZ4.*|ZSTD.*' ;;
         meta) allowed+='|mdb_.*' ;;
     esac
     for source in lib/"$folder"/*.c; do

@@ -151,8 +151,28 @@ static int writer_file(struct log *log, int64_t base)
     return rc;
 }
 
+/* Largest timestamp of the batch. If it shall bear the time of its append, that;
+ * the segment's times then never go back. INT64_MAX: not known, see recover.c. */
+static int64_t max_time_of(const struct tail_copy *tail, const struct batch *batch)
+{
+    int64_t now_ms;
+
+    if ((batch->attributes & BATCH_APPEND_TIME) == 0) return batch->max_time;
+    now_ms = rill__now_ms();
+    return tail->max_time > now_ms && tail->max_time != INT64_MAX ? tail->max_time : now_ms;
+}
+
+/* What is known of a batch under the lock only, into its bytes at data. */
+static void stamp(struct log *log, const struct tail_copy *tail, const struct batch *batch,
+                  int64_t max_time, uint8_t *data)
+{
+    if ((batch->attributes & BATCH_APPEND_TIME) != 0) rill__batch_set_time(data, max_time);
+    rill__batch_stamp(data, batch->content, log->writer->salt, tail->end_offset, tail->epoch);
+}
+
 /* The batch stands in the segment, stamped: makes it part of the log. */
-static void commit_batch(struct log *log, struct tail_copy *tail, const struct batch *batch)
+static void commit_batch(struct log *log, struct tail_copy *tail, const struct batch *batch,
+                         int64_t max_time)
 {
     struct control *c = log->control;
     uint32_t since = tail->position - tail->index_position;
@@ -164,7 +184,7 @@ static void commit_batch(struct log *log, struct tail_copy *tail, const struct b
         tail->index_position = tail->position;
     }
     if (tail->created_ms == 0) tail->created_ms = rill__now_ms();
-    if (batch->max_time > tail->max_time) tail->max_time = batch->max_time;
+    if (max_time > tail->max_time) tail->max_time = max_time;
     tail->position += (uint32_t)batch->size;
     tail->end_offset += batch->record_count;
     rill__control_set_tail(c, tail); /* the commit point */
@@ -191,6 +211,7 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
 {
     struct control *c = log->control;
     struct tail_copy tail;
+    int64_t max_time;
     uint8_t *at;
     int rc;
 
@@ -211,11 +232,11 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
     atomic_store_explicit(&c->intent_end, tail.position + (uint32_t)batch->size,
                           memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
+    max_time = max_time_of(&tail, batch);
     if (through_file) {
         rc = writer_file(log, tail.base);
         if (rc != 0) goto out;
-        rill__batch_stamp(batch->data, batch->content, log->writer->salt, tail.end_offset,
-                          tail.epoch);
+        stamp(log, &tail, batch, max_time, batch->data);
         rc = rill__file_write(&log->writer_file, batch->data, batch->size, tail.position);
         if (rc != 0) {
             /* A whole batch may stand there: it must not be found later. */
@@ -231,11 +252,11 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
     } else {
         at = log->writer->map.data + tail.position;
         memcpy(at, batch->data, batch->size);
-        rill__batch_stamp(at, batch->content, log->writer->salt, tail.end_offset, tail.epoch);
+        stamp(log, &tail, batch, max_time, at);
     }
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
-    commit_batch(log, &tail, batch);
+    commit_batch(log, &tail, batch, max_time);
     rill__log_unlock(log);
     rill__log_wake(log);
     return 0;
@@ -275,13 +296,14 @@ out:
 int rill__log_commit(struct log *log, const struct batch *batch, int64_t *base_offset)
 {
     struct tail_copy tail;
+    int64_t max_time;
 
     rill__control_tail(log->control, &tail);
-    rill__batch_stamp(batch->data, batch->content, log->writer->salt, tail.end_offset,
-                      tail.epoch);
+    max_time = max_time_of(&tail, batch);
+    stamp(log, &tail, batch, max_time, batch->data);
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
-    commit_batch(log, &tail, batch);
+    commit_batch(log, &tail, batch, max_time);
     rill__log_unlock(log);
     rill__log_wake(log);
     return 0;

@@ -128,12 +128,19 @@ bool rill__batch_add(struct batch *batch, const rill_record *record, int64_t now
     return true;
 }
 
-void rill__batch_seal(struct batch *batch)
+static uint64_t content_of(const uint8_t *data, size_t size, uint16_t attributes)
 {
-    uint8_t *data = batch->data;
+    if ((attributes & BATCH_APPEND_TIME) == 0)
+        return rill__checksum(data + BATCH_HASHED_AT, size - BATCH_HASHED_AT);
+    return rill__checksum(data + BATCH_PRODUCER_AT, size - BATCH_PRODUCER_AT) ^
+           rill__mix64(
+               rill__checksum(data + BATCH_HASHED_AT, BATCH_MAX_TIME_AT - BATCH_HASHED_AT));
+}
 
-    memset(data, 0, BATCH_LENGTH_AT);
-    rill__put32(data + BATCH_LENGTH_AT, (uint32_t)batch->size);
+/* All but the length, which is known last. */
+static void put_header(uint8_t *data, const struct batch *batch, uint16_t attributes)
+{
+    memset(data, 0, BATCH_COUNT_AT);
     rill__put32(data + BATCH_COUNT_AT, batch->record_count);
     rill__put32(data + BATCH_LAST_DELTA_AT, batch->record_count - 1);
     rill__put64(data + BATCH_BASE_TIME_AT, (uint64_t)batch->base_time);
@@ -141,8 +148,52 @@ void rill__batch_seal(struct batch *batch)
     rill__put64(data + BATCH_PRODUCER_AT, UINT64_MAX);
     rill__put32(data + BATCH_SEQUENCE_AT, UINT32_MAX);
     rill__put16(data + BATCH_PRODUCER_EPOCH_AT, UINT16_MAX);
-    rill__put16(data + BATCH_ATTRIBUTES_AT, 0);
-    batch->content = rill__checksum(data + BATCH_HASHED_AT, batch->size - BATCH_HASHED_AT);
+    rill__put16(data + BATCH_ATTRIBUTES_AT, attributes);
+}
+
+static void finish(struct batch *batch)
+{
+    rill__put32(batch->data + BATCH_LENGTH_AT, (uint32_t)batch->size);
+    batch->content = content_of(batch->data, batch->size, batch->attributes);
+}
+
+void rill__batch_seal(struct batch *batch)
+{
+    put_header(batch->data, batch, batch->attributes);
+    finish(batch);
+}
+
+int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int code, int level,
+                            struct batch *packed)
+{
+    size_t raw = batch->size - BATCH_HEADER_SIZE;
+    size_t room = packed->capacity < batch->size ? packed->capacity : batch->size;
+    size_t size;
+    uint8_t *data = packed->data;
+    int rc;
+
+    packed->size = 0;
+    /* A batch's length is a multiple of 8, and shall be smaller. */
+    if (raw > BATCH_RAW_MAX || room < BATCH_PACKED_AT + 8) return 0;
+    rc = rill__codec_compress(codec, code, level, batch->data + BATCH_HEADER_SIZE, raw,
+                              data + BATCH_PACKED_AT, room - BATCH_PACKED_AT - 8, &size);
+    if (rc != 0 || size == 0) return rc;
+    packed->size = ROUND_UP_8(BATCH_PACKED_AT + size);
+    packed->record_count = batch->record_count;
+    packed->base_time = batch->base_time;
+    packed->max_time = batch->max_time;
+    packed->attributes = (uint16_t)(batch->attributes | code);
+    put_header(data, batch, packed->attributes);
+    rill__put32(data + BATCH_RAW_SIZE_AT, (uint32_t)raw);
+    rill__put32(data + BATCH_PACKED_SIZE_AT, (uint32_t)size);
+    memset(data + BATCH_PACKED_AT + size, 0, packed->size - BATCH_PACKED_AT - size);
+    finish(packed);
+    return 0;
+}
+
+void rill__batch_set_time(uint8_t *data, int64_t time_ms)
+{
+    rill__put64(data + BATCH_MAX_TIME_AT, (uint64_t)time_ms);
 }
 
 static uint64_t mix_place(uint64_t salt, int64_t base_offset, int32_t epoch)
@@ -151,12 +202,36 @@ static uint64_t mix_place(uint64_t salt, int64_t base_offset, int32_t epoch)
     return rill__mix64(v + (uint32_t)epoch * UINT64_C(0xC2B2AE3D27D4EB4F) + 1);
 }
 
+static uint64_t mix_time(uint16_t attributes, int64_t max_time)
+{
+    return (attributes & BATCH_APPEND_TIME) == 0 ? 0 : rill__mix64((uint64_t)max_time);
+}
+
 void rill__batch_stamp(uint8_t *data, uint64_t content, uint64_t salt, int64_t base_offset,
                        int32_t epoch)
 {
-    rill__put64(data + BATCH_CHECKSUM_AT, content ^ mix_place(salt, base_offset, epoch));
+    rill__put64(data + BATCH_CHECKSUM_AT,
+                content ^ mix_place(salt, base_offset, epoch) ^
+                    mix_time(rill__get16(data + BATCH_ATTRIBUTES_AT),
+                             (int64_t)rill__get64(data + BATCH_MAX_TIME_AT)));
     rill__put64(data + BATCH_BASE_OFFSET_AT, (uint64_t)base_offset);
     rill__put32(data + BATCH_EPOCH_AT, (uint32_t)epoch);
+}
+
+/* The sizes in front of compressed records, against the batch's length. */
+static const char *wrong_with_packed(struct batch_view *view)
+{
+    uint32_t packed;
+
+    if (view->length < BATCH_PACKED_AT + 8) return "impossible length";
+    view->raw_size = rill__get32(view->data + BATCH_RAW_SIZE_AT);
+    packed = rill__get32(view->data + BATCH_PACKED_SIZE_AT);
+    if (packed > view->length - BATCH_PACKED_AT ||
+        ROUND_UP_8(BATCH_PACKED_AT + (size_t)packed) != view->length)
+        return "packed size does not fit the length";
+    if (view->raw_size > BATCH_RAW_MAX || view->raw_size % 8 != 0)
+        return "impossible size before compression";
+    return NULL;
 }
 
 enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch_view *view,
@@ -175,6 +250,7 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
     view->max_time = (int64_t)rill__get64(data + BATCH_MAX_TIME_AT);
     view->epoch = (int32_t)rill__get32(data + BATCH_EPOCH_AT);
     view->attributes = rill__get16(data + BATCH_ATTRIBUTES_AT);
+    view->raw_size = view->length - BATCH_HEADER_SIZE;
     last_delta = rill__get32(data + BATCH_LAST_DELTA_AT);
     sparse = (view->attributes & BATCH_SPARSE) != 0;
 
@@ -186,10 +262,12 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
         *why = "impossible length";
     } else if (view->length > room) {
         *why = "length runs over the end of the segment";
+    } else if ((view->attributes & BATCH_COMPRESSION_MASK) != 0 &&
+               (*why = wrong_with_packed(view)) != NULL) {
     } else if (view->record_count == 0
                    ? !sparse || view->length != BATCH_HEADER_SIZE
                    : view->record_count >
-                         (view->length - BATCH_HEADER_SIZE) /
+                         view->raw_size /
                              (sparse ? RECORD_SPARSE_HEADER_SIZE : RECORD_HEADER_SIZE)) {
         *why = "impossible record count";
     } else if ((view->attributes & BATCH_ATTRIBUTES_RESERVED) != 0) {
@@ -207,11 +285,39 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
 
 bool rill__batch_verify(const struct batch_view *view, uint64_t salt)
 {
-    uint64_t content =
-        rill__checksum(view->data + BATCH_HASHED_AT, view->length - BATCH_HASHED_AT);
+    uint64_t content = content_of(view->data, view->length, view->attributes);
     uint64_t stored = rill__get64(view->data + BATCH_CHECKSUM_AT);
 
-    return stored == (content ^ mix_place(salt, view->base_offset, view->epoch));
+    return stored == (content ^ mix_place(salt, view->base_offset, view->epoch) ^
+                      mix_time(view->attributes, view->max_time));
+}
+
+size_t rill__batch_room(const struct batch_view *view)
+{
+    if ((view->attributes & BATCH_COMPRESSION_MASK) == 0) return 0;
+    return BATCH_HEADER_SIZE + view->raw_size;
+}
+
+int rill__batch_records(const struct batch_view *view, struct codec *codec, void *room,
+                        struct batch_view *records)
+{
+    int code = view->attributes & BATCH_COMPRESSION_MASK;
+    uint8_t *data = room;
+    int rc;
+
+    if (code == 0) {
+        *records = *view;
+        return 0;
+    }
+    rc = rill__codec_decompress(codec, code, view->data + BATCH_PACKED_AT,
+                                rill__get32(view->data + BATCH_PACKED_SIZE_AT),
+                                data + BATCH_HEADER_SIZE, view->raw_size);
+    if (rc != 0) return rc;
+    *records = *view;
+    records->data = data;
+    records->length = BATCH_HEADER_SIZE + view->raw_size;
+    records->attributes &= (uint16_t)~BATCH_COMPRESSION_MASK;
+    return 0;
 }
 
 /* In a sparse batch offsets grow: looked at is the record at `next`, of which left
@@ -283,8 +389,10 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
     record->value.size = value_size;
     record->key.size = key_size;
     record->timestamp_ms =
-        (int64_t)((uint64_t)view->base_time +
-                  (uint64_t)(int64_t)(int32_t)rill__get32(at + RECORD_TIME_AT));
+        (view->attributes & BATCH_APPEND_TIME) != 0
+            ? view->max_time
+            : (int64_t)((uint64_t)view->base_time +
+                        (uint64_t)(int64_t)(int32_t)rill__get32(at + RECORD_TIME_AT));
     record->offset = view->base_offset + delta;
     record->leader_epoch = view->epoch;
     record->headers = NULL;

@@ -7,6 +7,7 @@
  */
 #ifndef RILL_LOG_BATCH_H
 #define RILL_LOG_BATCH_H
+#include "base/codec.h"
 #include "base/error.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,8 @@ struct batch {
     uint32_t record_count;
     int64_t base_time;
     int64_t max_time;
-    uint64_t content; /* checksum of the content, set by rill__batch_seal */
+    uint64_t content;    /* checksum of the content, set by rill__batch_seal */
+    uint16_t attributes; /* BATCH_APPEND_TIME or 0; the caller's, before it is sealed */
 };
 
 void rill__batch_init(struct batch *batch, void *buffer, size_t capacity);
@@ -36,6 +38,15 @@ bool rill__batch_add(struct batch *batch, const rill_record *record, int64_t now
                      uint8_t **value_at);
 /* Writes the header but for what append assigns, and the content checksum. */
 void rill__batch_seal(struct batch *batch);
+/* The same, compressed into packed, whose data and capacity (batch->size is
+ * enough) the caller has set: that is then the batch to append. packed->size is 0
+ * if it would not become smaller, or has more than BATCH_RAW_MAX of records; then
+ * `batch` is to be sealed itself. RILL_ERR_NO_MEMORY, RILL_ERR_UNSUPPORTED. */
+int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int code, int level,
+                            struct batch *packed);
+/* The time of the append, into data, before it is stamped; only if the batch has
+ * BATCH_APPEND_TIME. */
+void rill__batch_set_time(uint8_t *data, int64_t time_ms);
 /* What append assigns, written into data (not into batch->data). */
 void rill__batch_stamp(uint8_t *data, uint64_t content, uint64_t salt, int64_t base_offset,
                        int32_t epoch);
@@ -51,6 +62,7 @@ struct batch_view {
     int64_t max_time;
     int32_t epoch;
     uint16_t attributes;
+    uint32_t raw_size; /* of the records, before compression */
 };
 
 enum batch_state {
@@ -66,7 +78,18 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
 /* Verifies the checksum. */
 bool rill__batch_verify(const struct batch_view *view, uint64_t salt);
 
-/* Walks the records of a viewed batch. Start with at = BATCH_HEADER_SIZE,
+/* The records of any batch, to be walked: of a batch that is not compressed
+ * *records is *view itself, and nothing else is needed; of a compressed one it is
+ * what comes out, in `room`, which must have rill__batch_room(view) bytes, 8-byte
+ * aligned, and lives as long as what is taken from it. view may be *records.
+ * RILL_ERR_UNSUPPORTED an unknown codec or one that is not built in,
+ * RILL_ERR_CORRUPT, RILL_ERR_NO_MEMORY. */
+int rill__batch_records(const struct batch_view *view, struct codec *codec, void *room,
+                        struct batch_view *records);
+/* 0: none is needed, it is not compressed. Bounded by BATCH_RAW_MAX. */
+size_t rill__batch_room(const struct batch_view *view);
+
+/* Walks the records of a viewed batch that is not compressed. Start with at = BATCH_HEADER_SIZE,
  * index = 0. False at the end, or with *bad set if the record at `at` runs out
  * of the batch. topic and partition of *record are left alone. */
 struct record_walk {

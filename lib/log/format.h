@@ -52,15 +52,21 @@
  *         28    4  last offset delta  of the last record to base offset;
  *                                  sparse: of the last that there was
  *         32    8  base timestamp  ms; records carry deltas
- *         40    8  max timestamp
+ *         40    8  max timestamp   of the records; with attribute 3 the time of
+ *                                  the append, which all of them have
  *         48    8  producer id     -1: none
  *         56    4  base sequence   -1: none
  *         60    2  producer epoch  -1: none
- *         62    2  attributes      bits 0-2 compression (0 none, others
- *                                  reserved), 3 timestamp type (0 create),
- *                                  4 transactional, 5 control, 6 sparse,
- *                                  7-15 reserved
- *         64       records
+ *         62    2  attributes      bits 0-2 compression (0 none, 3 lz4, 4 zstd;
+ *                                  Kafka's codes), 3 timestamp type (0 create,
+ *                                  1 append), 4 transactional, 5 control,
+ *                                  6 sparse, 7-15 reserved
+ *         64       records, or if they are compressed:
+ *         64    4  records size    before compression; a multiple of 8, at most
+ *                                  64 MiB; known before memory is taken for it
+ *         68    4  packed size     of what follows
+ *         72       packed records  lz4: one block; zstd: one frame
+ *                  zeros           0-7, to the multiple of 8
  *
  *     checksum = XXH3-64(bytes 20..length) xor
  *                mix(salt of the segment, base offset, leader epoch)
@@ -69,6 +75,9 @@
  *     so a producer hashes its batch before it takes the append lock, yet a
  *     batch that stands in another segment, at another offset, or under
  *     another epoch does not verify.
+ *     With attribute 3 the max timestamp is not known when the batch is hashed:
+ *     XXH3-64(bytes 20..length) is then XXH3-64(bytes 48..length) xor
+ *     m(XXH3-64(bytes 20..40)) xor m(max timestamp).
  *
  *     offset size  record (8-byte aligned)
  *     ------ ----  -------------------------------------------------------
@@ -142,6 +151,8 @@
  * After a crash: see log/recover.c.
  * History: 1 (0.1) first version.
  *          2 (0.2) segments with features: compacted, with sparse batches.
+ *          1 (0.2) compression, timestamps of the append; what keeps 0.1 away from
+ *          them is the catalogue, see meta/format.h.
  */
 #ifndef RILL_LOG_FORMAT_H
 #define RILL_LOG_FORMAT_H
@@ -185,6 +196,10 @@ enum {
     BATCH_PRODUCER_EPOCH_AT = 60,
     BATCH_ATTRIBUTES_AT = 62,
     BATCH_HEADER_SIZE = 64,
+    BATCH_RAW_SIZE_AT = 64, /* these only if it is compressed */
+    BATCH_PACKED_SIZE_AT = 68,
+    BATCH_PACKED_AT = 72,
+    BATCH_RAW_MAX = 64 << 20,
 
     BATCH_COMPRESSION_MASK = 7,
     BATCH_APPEND_TIME = 1 << 3,

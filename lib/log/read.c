@@ -190,15 +190,53 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
                                                  : "base offset does not follow");
 }
 
+/* Where a search decompresses: one batch at a time. */
+struct unpacking {
+    struct codec codec;
+    void *room;
+    size_t size;
+};
+
+/* The first record of the batch at or after time, if one is there. */
+static int find_in_batch(const struct log_cursor *cursor, struct batch_view *view,
+                         struct unpacking *unpacking, int64_t time_ms, int64_t *offset)
+{
+    struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+    size_t size = rill__batch_room(view);
+    rill_record record;
+    bool bad;
+    int rc;
+
+    if (size > unpacking->size) {
+        rill__free(unpacking->codec.heap, unpacking->room);
+        unpacking->size = 0;
+        unpacking->room = rill__alloc(unpacking->codec.heap, size);
+        if (unpacking->room == NULL) return RILL_ERR_NO_MEMORY;
+        unpacking->size = size;
+    }
+    rc = rill__batch_records(view, &unpacking->codec, unpacking->room, view);
+    if (rc != 0)
+        return rill__fail_prefix(rc, "%s/%s: batch at position %u, offset %" PRId64,
+                                 cursor->log->dir.name, cursor->segment->name, cursor->position,
+                                 cursor->offset);
+    while (rill__record_next(view, &walk, &record, &bad)) {
+        if (record.timestamp_ms < time_ms || record.offset < rill__log_start(cursor->log))
+            continue;
+        *offset = record.offset;
+        return 0;
+    }
+    return bad ? damaged(cursor, "a record runs out of its batch") : 0;
+}
+
 /* The first record of the cursor's segment at or after time; it ends at end. */
-static int find_time(struct log_cursor *cursor, int64_t end, int64_t time_ms, int64_t *offset)
+static int find_time(struct log_cursor *cursor, int64_t end, struct unpacking *unpacking,
+                     int64_t time_ms, int64_t *offset)
 {
     struct segment *segment = cursor->segment;
     struct batch_view view;
-    struct record_walk walk;
-    rill_record record;
     const char *why = NULL;
-    bool bad;
+    uint32_t length;
+    int rc;
 
     cursor->position = rill__index_find_time(segment, entries_of(cursor->log, segment), time_ms);
     cursor->offset = segment->base;
@@ -213,15 +251,12 @@ static int find_time(struct log_cursor *cursor, int64_t end, int64_t time_ms, in
         /* Also of those that are passed by: their times may be what is damaged. */
         if (!rill__batch_verify(&view, segment->salt))
             return damaged(cursor, "checksum does not match");
+        length = view.length;
         if (view.max_time >= time_ms) {
-            walk = (struct record_walk){BATCH_HEADER_SIZE, 0};
-            while (rill__record_next(&view, &walk, &record, &bad)) {
-                if (record.timestamp_ms < time_ms) continue;
-                *offset = record.offset;
-                return 0;
-            }
+            rc = find_in_batch(cursor, &view, unpacking, time_ms, offset);
+            if (rc != 0 || *offset != RILL_OFFSET_NONE) return rc;
         }
-        cursor->position += view.length;
+        cursor->position += length;
         cursor->offset = view.end_offset;
     }
     return 0;
@@ -231,6 +266,7 @@ int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset)
 {
     int64_t log_end = rill__log_end(log);
     struct log_cursor cursor;
+    struct unpacking unpacking = {.room = NULL};
     struct index_seal seal;
     int64_t base;
     int64_t next;
@@ -239,6 +275,7 @@ int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset)
     *offset = RILL_OFFSET_NONE;
     if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) < 0) return 0;
     rill__cursor_init(&cursor, log);
+    rill__codec_init(&unpacking.codec, log->config.heap);
     rc = rill__log_base_of(log, rill__log_start(log), &base);
     while (rc == 0 && base >= 0 && *offset == RILL_OFFSET_NONE) {
         rc = rill__log_base_after(log, base, &next);
@@ -247,11 +284,13 @@ int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset)
         /* Without a next one it is active, and may bear the seal of a roll that
          * did not happen. */
         if (next < 0 || !rill__index_sealed(cursor.segment, &seal) || seal.max_time >= time_ms)
-            rc =
-                find_time(&cursor, next >= 0 && next < log_end ? next : log_end, time_ms, offset);
+            rc = find_time(&cursor, next >= 0 && next < log_end ? next : log_end, &unpacking,
+                           time_ms, offset);
         rill__cursor_deinit(&cursor);
         base = next;
     }
     rill__cursor_deinit(&cursor);
+    rill__free(log->config.heap, unpacking.room);
+    rill__codec_deinit(&unpacking.codec);
     return rc;
 }
