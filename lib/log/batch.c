@@ -266,9 +266,8 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
                (*why = wrong_with_packed(view)) != NULL) {
     } else if (view->record_count == 0
                    ? !sparse || view->length != BATCH_HEADER_SIZE
-                   : view->record_count >
-                         view->raw_size /
-                             (sparse ? RECORD_SPARSE_HEADER_SIZE : RECORD_HEADER_SIZE)) {
+                   : view->record_count > view->raw_size / (sparse ? RECORD_SPARSE_HEADER_SIZE
+                                                                   : RECORD_HEADER_SIZE)) {
         *why = "impossible record count";
     } else if ((view->attributes & BATCH_ATTRIBUTES_RESERVED) != 0) {
         *why = "reserved attribute bits are set";
