@@ -21,6 +21,9 @@ void rill__batch_init(struct batch *batch, void *buffer, size_t capacity)
     memset(batch, 0, sizeof *batch);
     batch->data = buffer;
     batch->capacity = capacity;
+    batch->producer_epoch = -1;
+    batch->base_sequence = -1;
+    batch->producer_id = -1;
 }
 
 void rill__batch_reset(struct batch *batch)
@@ -145,9 +148,9 @@ static void put_header(uint8_t *data, const struct batch *batch, uint16_t attrib
     rill__put32(data + BATCH_LAST_DELTA_AT, batch->record_count - 1);
     rill__put64(data + BATCH_BASE_TIME_AT, (uint64_t)batch->base_time);
     rill__put64(data + BATCH_MAX_TIME_AT, (uint64_t)batch->max_time);
-    rill__put64(data + BATCH_PRODUCER_AT, UINT64_MAX);
-    rill__put32(data + BATCH_SEQUENCE_AT, UINT32_MAX);
-    rill__put16(data + BATCH_PRODUCER_EPOCH_AT, UINT16_MAX);
+    rill__put64(data + BATCH_PRODUCER_AT, (uint64_t)batch->producer_id);
+    rill__put32(data + BATCH_SEQUENCE_AT, (uint32_t)batch->base_sequence);
+    rill__put16(data + BATCH_PRODUCER_EPOCH_AT, (uint16_t)batch->producer_epoch);
     rill__put16(data + BATCH_ATTRIBUTES_AT, attributes);
 }
 
@@ -250,6 +253,9 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
     view->max_time = (int64_t)rill__get64(data + BATCH_MAX_TIME_AT);
     view->epoch = (int32_t)rill__get32(data + BATCH_EPOCH_AT);
     view->attributes = rill__get16(data + BATCH_ATTRIBUTES_AT);
+    view->producer_id = (int64_t)rill__get64(data + BATCH_PRODUCER_AT);
+    view->base_sequence = (int32_t)rill__get32(data + BATCH_SEQUENCE_AT);
+    view->producer_epoch = (int16_t)rill__get16(data + BATCH_PRODUCER_EPOCH_AT);
     view->raw_size = view->length - BATCH_HEADER_SIZE;
     last_delta = rill__get32(data + BATCH_LAST_DELTA_AT);
     sparse = (view->attributes & BATCH_SPARSE) != 0;

@@ -19,8 +19,11 @@ struct batch {
     uint32_t record_count;
     int64_t base_time;
     int64_t max_time;
-    uint64_t content;    /* checksum of the content, set by rill__batch_seal */
-    uint16_t attributes; /* BATCH_APPEND_TIME or 0; the caller's, before it is sealed */
+    uint64_t content;       /* checksum of the content, set by rill__batch_seal */
+    uint16_t attributes;    /* BATCH_APPEND_TIME or 0; the caller's, before it is sealed */
+    int16_t producer_epoch; /* these three: -1, unless the caller sets them before it is sealed */
+    int32_t base_sequence;
+    int64_t producer_id;
 };
 
 void rill__batch_init(struct batch *batch, void *buffer, size_t capacity);
@@ -62,7 +65,10 @@ struct batch_view {
     int64_t max_time;
     int32_t epoch;
     uint16_t attributes;
-    uint32_t raw_size; /* of the records, before compression */
+    int16_t producer_epoch;
+    int32_t base_sequence; /* -1: none */
+    int64_t producer_id;   /* -1: none */
+    uint32_t raw_size;     /* of the records, before compression */
 };
 
 enum batch_state {
