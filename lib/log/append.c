@@ -9,6 +9,7 @@
  * before the lock is taken, a MiB at a time.
  */
 #include "base/bytes.h"
+#include "base/checksum.h"
 #include "log/inner.h"
 #include <inttypes.h>
 
@@ -75,6 +76,23 @@ static int populate(struct log *log, int64_t base, uint32_t position, size_t siz
 
 /* ---- Under the lock ---- */
 
+int64_t rill__log_roll_in(const struct log *log, const struct tail_copy *tail)
+{
+    const struct log_config *config = &log->config;
+    uint32_t age = atomic_load_explicit(&config->segment_ms, memory_order_relaxed);
+    uint32_t jitter = atomic_load_explicit(&config->segment_jitter_ms, memory_order_relaxed);
+
+    if (tail->created_ms == 0) return INT64_MAX;
+    if (jitter > age) jitter = age;
+    if (jitter != 0) {
+        /* The same in every process, another one for every segment. */
+        uint64_t place = (uint64_t)tail->base ^ (uint64_t)config->partition << 48;
+        uint64_t share = rill__mix64(rill__get64(config->topic_id) ^ rill__mix64(place));
+        age -= (uint32_t)(share % ((uint64_t)jitter + 1));
+    }
+    return tail->created_ms + age + 1 - rill__now_ms();
+}
+
 int rill__log_roll(struct log *log, struct tail_copy *tail)
 {
     int64_t base = tail->end_offset;
@@ -83,7 +101,8 @@ int rill__log_roll(struct log *log, struct tail_copy *tail)
     int rc;
 
     if (base == tail->base) return 0; /* nothing in it: no need */
-    rc = rill__segment_create(&log->config, &log->dir, base, tail->epoch);
+    rc = rill__segment_create(&log->config, &log->dir, base, tail->epoch,
+                              atomic_load(&log->config.segment_bytes));
     if (rc != 0)
         return rill__fail_prefix(rc, "%s: no new segment at offset %" PRId64, log->dir.name,
                                  base);
@@ -109,32 +128,41 @@ int rill__log_roll(struct log *log, struct tail_copy *tail)
     rill__control_set_tail(log->control, tail);
     atomic_store(&log->control->active_base, base);
     atomic_store_explicit(&log->control->tail_position, tail->position, memory_order_relaxed);
+    atomic_store_explicit(&log->control->active_size, fresh->size, memory_order_relaxed);
     if (old != NULL) rill__log_unpin(log, old);
     atomic_fetch_add_explicit(log->config.rolls, 1, memory_order_relaxed);
+    return 0;
+}
+
+static int take_writer(struct log *log, int64_t base)
+{
+    struct segment *fresh = NULL;
+    int rc;
+
+    if (log->writer != NULL && log->writer->base == base) return 0;
+    rc = rill__log_pin(log, base, true, &fresh);
+    if (rc != 0) return rc;
+    if (log->writer != NULL) rill__log_unpin(log, log->writer);
+    log->writer = fresh;
     return 0;
 }
 
 /* The active segment, writable, with room for size bytes; rolls if need be. */
 static int active_segment(struct log *log, struct tail_copy *tail, size_t size)
 {
-    struct segment *fresh = NULL;
-    int rc;
+    uint64_t room = atomic_load_explicit(&log->config.segment_bytes, memory_order_relaxed);
+    int rc = tail->base < 0 ? 0 : take_writer(log, tail->base);
 
-    if (size > log->config.segment_bytes - SEGMENT_HEADER_SIZE)
-        return rill__fail(RILL_ERR_TOO_BIG,
-                          "%s: a batch of %zu bytes in segments of %" PRIu64 " bytes",
-                          log->dir.name, size, log->config.segment_bytes);
-    if (tail->base < 0 || size > log->config.segment_bytes - tail->position ||
-        (tail->created_ms != 0 && rill__now_ms() - tail->created_ms > log->config.segment_ms)) {
-        rc = rill__log_roll(log, tail);
-        if (rc != 0) return rc;
-    }
-    if (log->writer != NULL && log->writer->base == tail->base) return 0;
-    rc = rill__log_pin(log, tail->base, true, &fresh);
     if (rc != 0) return rc;
-    if (log->writer != NULL) rill__log_unpin(log, log->writer);
-    log->writer = fresh;
-    return 0;
+    if (tail->base >= 0 && size <= log->writer->size - tail->position &&
+        rill__log_roll_in(log, tail) > 0)
+        return 0;
+    if (tail->end_offset == tail->base && log->writer->size < room) room = log->writer->size;
+    if (size > room - SEGMENT_HEADER_SIZE)
+        return rill__fail(RILL_ERR_TOO_BIG,
+                          "%s: a batch of %zu bytes in a segment of %" PRIu64 " bytes",
+                          log->dir.name, size, room);
+    return rill__log_roll(log, tail);
 }
 
 static int writer_file(struct log *log, int64_t base)

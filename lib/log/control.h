@@ -22,7 +22,7 @@
 #include "os/thread.h"
 #include <assert.h>
 
-#define CONTROL_MAGIC UINT64_C(0x324c544343494c52) /* ends with the layout's number */
+#define CONTROL_MAGIC UINT64_C(0x334c544343494c52) /* ends with the layout's number */
 #define CONTROL_PROCESSES 256
 #define CONTROL_LINE _Alignas(128)
 
@@ -76,7 +76,8 @@ struct control {
 
     CONTROL_LINE _Atomic int64_t log_end; /* seq_cst by append_lock's holder; readers acquire */
     _Atomic int64_t active_base;          /* stored before log_end */
-    _Atomic uint32_t tail_position;       /* a hint for pre-faulting; relaxed */
+    _Atomic uint32_t tail_position;       /* hints for pre-faulting and preparing; relaxed */
+    _Atomic uint32_t active_size;         /* of the active segment's file */
 
     CONTROL_LINE _Atomic uint64_t waiters; /* bit per wake slot: set by sleepers, cleared
                                               by whoever wakes them; seq_cst */
@@ -84,13 +85,17 @@ struct control {
     CONTROL_LINE _Atomic int64_t durable_end; /* release by sync_lock's holder */
     _Atomic uint32_t durable_sequence;        /* futex: changes after every sync */
 
-    CONTROL_LINE _Atomic int64_t log_start;
+    CONTROL_LINE _Atomic int64_t log_start; /* by sync_lock's holder, once both marks say it;
+                                               seq_cst, see pins */
+    _Atomic int64_t swept;   /* no segment lies before this. Below log_start: who moved that
+                                has not removed them, or has died over it */
     _Atomic uint32_t poison; /* negated code of what failed; set once, by anyone */
     _Atomic uint32_t deleted;
 
     /* By process slot: 1 + the base of the oldest segment that the process has
      * pinned, 0: none. Each writes its own; what one that is gone left does not
-     * count. Relaxed. */
+     * count. seq_cst: a reader sets its pin, then looks at log_start; a file is
+     * used again by somebody who set log_start first, and then looks at the pins. */
     CONTROL_LINE _Atomic int64_t pins[CONTROL_PROCESSES];
 };
 

@@ -33,6 +33,8 @@ struct log {
     struct file sync_file; /* the segment last synced; under sync_lock */
     int64_t sync_file_base;
 
+    _Atomic int64_t start_seen; /* log_start, when segments were forgotten last; relaxed */
+
     /* How far the writer's map of segment populated_base is write-faulted.
      * Hints; relaxed. */
     _Atomic int64_t populated_base;
@@ -47,7 +49,12 @@ int rill__log_base_of(struct log *log, int64_t offset, int64_t *base);
 int rill__log_base_after(struct log *log, int64_t base, int64_t *next);
 /* Reads the directory again. */
 int rill__log_refresh(struct log *log);
-/* An open segment with one more reference. */
+/* Forgets the segments before base, which are gone, and closes those that nobody
+ * here has pinned: what has no name any more takes room until then. */
+void rill__log_forget_before(struct log *log, int64_t base);
+/* An open segment with one more reference. The process first says that it needs
+ * it: who then finds in log_start (seq_cst) that some of the segment still belongs
+ * to the log may rely on its bytes until it is unpinned. */
 int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **segment);
 void rill__log_unpin(struct log *log, struct segment *segment);
 /* Closes what nobody pins: before a segment's name may come to mean another
@@ -68,6 +75,9 @@ int rill__log_lock(struct log *log, int64_t deadline_ns);
 void rill__log_unlock(struct log *log);
 /* Seals the active segment and makes the next; under the lock. */
 int rill__log_roll(struct log *log, struct tail_copy *tail);
+/* In how many ms the active segment will be old enough to be rolled; 0 and less: it
+ * is; INT64_MAX: not before there is something in it. */
+int64_t rill__log_roll_in(const struct log *log, const struct tail_copy *tail);
 
 /* ---- sync.c ---- */
 
@@ -84,6 +94,17 @@ struct mark {
 int rill__mark_read(const struct file *control_file, struct mark *mark);
 /* Writes the older copy and syncs it. */
 int rill__mark_write(const struct file *control_file, const struct mark *mark);
+/* Makes start, which is at most the log end, the log start, durably and in both
+ * marks; not if that is there or beyond already. */
+int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns);
+
+/* ---- retain.c ---- */
+
+/* Removes the segments that lie before the log start; of this process' view too. */
+int rill__log_sweep(struct log *log, struct log_retained *retained);
+/* RILL_ERR_RANGE if the log begins behind offset, else 0. Of a segment that is
+ * pinned: whether it still belongs to the log. */
+int rill__log_check_start(const struct log *log, int64_t offset);
 
 /* ---- recover.c ---- */
 

@@ -296,7 +296,8 @@ int rill__log_base_of(struct log *log, int64_t offset, int64_t *base)
     rill__mutex_lock(&log->lock);
     rc = count_bases(log, offset, &count);
     if (rc == 0 && count == 0)
-        rc = rill__fail(RILL_ERR_CORRUPT, "%s: no segment holds offset %" PRId64, log->dir.name,
+        rc = rill__fail(RILL_ERR_CORRUPT,
+                        "%s: the segment that holds offset %" PRId64 " is missing", log->dir.name,
                         offset);
     if (rc == 0) *base = log->bases[count - 1];
     rill__mutex_unlock(&log->lock);
@@ -318,19 +319,51 @@ int rill__log_base_after(struct log *log, int64_t base, int64_t *next)
     return rc;
 }
 
-int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes)
+static void drop_idle_before(struct log *log, int64_t base);
+
+void rill__log_forget_before(struct log *log, int64_t base)
 {
-    size_t n = 0;
-    int rc = 0;
+    size_t gone = 0;
 
     rill__mutex_lock(&log->lock);
-    if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) >= 0)
-        rc = count_bases(log, INT64_MAX, &n);
+    while (gone < log->base_count && log->bases[gone] < base) gone++;
+    log->base_count -= gone;
+    memmove(log->bases, log->bases + gone, log->base_count * sizeof *log->bases);
     rill__mutex_unlock(&log->lock);
-    if (rc != 0) return rc;
-    *count = (uint32_t)n;
-    *bytes = n * (log->config.segment_bytes + rill__index_bytes(&log->config));
-    return 0;
+    drop_idle_before(log, base);
+}
+
+/* The files of one segment; they may be gone by now. */
+static int add_sizes(struct log *log, int64_t base, uint64_t *bytes)
+{
+    static const char *const suffixes[] = {"log", "index"};
+    char name[SEGMENT_NAME_SIZE];
+    struct file_facts facts;
+    int rc = 0;
+
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        rill__segment_name(base, suffixes[i], name);
+        rc = rill__file_look(&log->dir, name, &facts);
+        if (rc == 0) *bytes += facts.size;
+    }
+    return rc;
+}
+
+int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes)
+{
+    int64_t base = -1;
+    int rc = 0;
+
+    *count = 0;
+    *bytes = 0;
+    if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) >= 0)
+        rc = rill__log_base_of(log, rill__log_start(log), &base);
+    while (rc == 0 && base >= 0) {
+        (*count)++;
+        rc = add_sizes(log, base, bytes);
+        if (rc == 0) rc = rill__log_base_after(log, base, &base);
+    }
+    return rc;
 }
 
 void rill__log_look(const struct log *log, struct log_view *view)
@@ -394,15 +427,15 @@ static struct segment *too_many_idle(struct log *log)
     return oldest;
 }
 
-/* Tells the other processes what this one needs; under log->lock. */
-static void publish_pins(struct log *log)
+/* Tells the other processes what this one needs: the segments it has pinned, and
+ * `wanted`, which it is about to; under log->lock. */
+static void publish_pins(struct log *log, int64_t wanted)
 {
-    int64_t oldest = INT64_MAX;
+    int64_t oldest = wanted;
 
     for (const struct segment *s = log->segments; s != NULL; s = s->next)
         if (s->references != 0 && s->base < oldest) oldest = s->base;
-    atomic_store_explicit(&log->control->pins[log->config.process],
-                          oldest == INT64_MAX ? 0 : oldest + 1, memory_order_relaxed);
+    atomic_store(&log->control->pins[log->config.process], oldest == INT64_MAX ? 0 : oldest + 1);
 }
 
 int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **out)
@@ -411,6 +444,7 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
     int rc = 0;
 
     rill__mutex_lock(&log->lock);
+    publish_pins(log, base);
     for (s = log->segments; s != NULL; s = s->next)
         if (s->base == base && s->writable == writable) break;
     if (s != NULL) {
@@ -422,7 +456,7 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
             log->segments = s;
         }
     }
-    if (rc == 0) publish_pins(log);
+    if (rc != 0) publish_pins(log, INT64_MAX);
     rill__mutex_unlock(&log->lock);
     if (rc == 0) *out = s;
     return rc;
@@ -443,20 +477,20 @@ void rill__log_unpin(struct log *log, struct segment *segment)
             atomic_fetch_add_explicit(log->config.idle_segments, 1, memory_order_relaxed);
             segment = too_many_idle(log);
         }
-        publish_pins(log);
+        publish_pins(log, INT64_MAX);
     }
     rill__mutex_unlock(&log->lock);
     rill__segment_close(&log->config, segment); /* unmapping takes its time */
 }
 
-void rill__log_drop_idle(struct log *log)
+static void drop_idle_before(struct log *log, int64_t base)
 {
     struct segment **at;
 
     rill__mutex_lock(&log->lock);
     for (at = &log->segments; *at != NULL;) {
         struct segment *s = *at;
-        if (s->references != 0) {
+        if (s->references != 0 || s->base >= base) {
             at = &s->next;
             continue;
         }
@@ -465,4 +499,9 @@ void rill__log_drop_idle(struct log *log)
         rill__segment_close(&log->config, s);
     }
     rill__mutex_unlock(&log->lock);
+}
+
+void rill__log_drop_idle(struct log *log)
+{
+    drop_idle_before(log, INT64_MAX);
 }

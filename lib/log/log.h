@@ -31,10 +31,11 @@ struct log_config {
     /* These may change while others read them: see rill__log_configure. */
     _Atomic uint64_t segment_bytes; /* of the next segment; those there have their own */
     _Atomic uint32_t segment_ms;
-    _Atomic uint32_t segment_jitter_ms;
-    _Atomic uint32_t cleanup_policy; /* RILL_CLEANUP_* */
-    _Atomic uint32_t timestamp_type; /* RILL_TIMESTAMP_* */
-    _Atomic uint64_t retention_ms;   /* 0: for ever */
+    _Atomic uint32_t segment_jitter_ms; /* segments roll up to so much younger, each by a
+                                           share of its own */
+    _Atomic uint32_t cleanup_policy;    /* RILL_CLEANUP_* */
+    _Atomic uint32_t timestamp_type;    /* RILL_TIMESTAMP_* */
+    _Atomic uint64_t retention_ms;      /* 0: for ever */
     _Atomic uint64_t retention_bytes;
     _Atomic uint64_t delete_retention_ms;
     _Atomic uint64_t min_compaction_lag_ms;
@@ -83,6 +84,7 @@ int32_t rill__log_epoch(const struct log *log);
 /* RILL_ERR_POISONED, RILL_ERR_NOT_FOUND (deleted) or 0. Cheap: two loads. */
 int rill__log_state(const struct log *log);
 bool rill__log_is_deleted(const struct log *log); /* relaxed */
+/* How many segments there are from the log start on, and what their files hold. */
 int rill__log_segments(struct log *log, uint32_t *count, uint64_t *bytes);
 
 /* What stands in the way of whom; a glance without any lock. */
@@ -124,6 +126,40 @@ int rill__log_sync(struct log *log, int64_t end, int64_t deadline_ns);
 
 /* Syncs all there is and writes the mark; before a close. */
 int rill__log_checkpoint(struct log *log);
+
+/* ---- Retention -------------------------------------------------------- */
+
+/* Moves the log start up to `before`: who wants what is before it gets
+ * RILL_ERR_RANGE, and segments that lie before it whole are removed. INT64_MAX
+ * means all there is, else RILL_ERR_RANGE beyond the end. *start (may be NULL) gets
+ * where the log begins now. Durable on return. An error but RILL_ERR_TIMEOUT and
+ * RILL_ERR_RANGE leaves open whether it has moved. */
+int rill__log_delete_before(struct log *log, int64_t before, int64_t deadline_ns, int64_t *start);
+
+/* What may go: whole segments, the oldest first, each for any of three reasons. */
+struct log_retention {
+    uint64_t retention_ms; /* its largest timestamp is so old; 0: for ever */
+    /* The segments after it, of the active one what is written, have so many bytes
+     * without it; 0: no limit. */
+    uint64_t retention_bytes;
+    int64_t consumed; /* all of it is before this offset; 0: not for this reason */
+    /* What time it is, and how far that can be believed. */
+    int64_t wall_now_ms;
+    int64_t ahead_ms;  /* the clock may have jumped ahead by this much */
+    int64_t steady_ms; /* but has been going on steadily for so long */
+};
+struct log_retained {
+    uint32_t segment_count; /* removed */
+    uint64_t bytes;
+    int64_t log_start;
+};
+/* Removes what may go, and what an earlier removal left whose process died. An
+ * active segment that is too old is rolled first. retained may be NULL. */
+int rill__log_retain(struct log *log, const struct log_retention *what,
+                     struct log_retained *retained);
+/* Whether a segment with this largest timestamp is too old. A clock that jumped
+ * ahead is believed once it has been steady for retention_ms. */
+bool rill__log_is_old(const struct log_retention *what, int64_t max_time);
 
 /* Background work: a sync and mark that are due, a roll by age, the next
  * segment. *next_ms is lowered to when there is more to do. */
@@ -180,12 +216,13 @@ struct log_cursor {
 void rill__cursor_init(struct log_cursor *cursor, struct log *log);
 void rill__cursor_deinit(struct log_cursor *cursor);
 /* To the batch that holds offset; RILL_ERR_RANGE outside [start, end];
- * RILL_ERR_CORRUPT if it is in a damaged place. Damage before it is walked
- * around. */
+ * RILL_ERR_CORRUPT if it is in a damaged place, or its segment is missing. Damage
+ * before it is walked around. */
 int rill__cursor_seek(struct log_cursor *cursor, int64_t offset);
 /* The next whole batch that lies before end (a log end or durable end), or
  * view->record_count = 0. verify: its checksum. RILL_ERR_CORRUPT leaves the
- * cursor before the batch. */
+ * cursor before the batch; so does RILL_ERR_RANGE: it lies before the log start by
+ * now, in a segment that the cursor has not yet come to. */
 int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
                       struct batch_view *view);
 /* Lets go of the segment before, which records handed out may point into. */

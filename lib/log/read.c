@@ -8,6 +8,11 @@
  * A segment is finished when the next one begins at exactly the offset that
  * the cursor expects. Only then is it left; bytes behind its last batch mean
  * nothing.
+ *
+ * Segments go from the front of the log while it is read. One that is pinned
+ * stays as it is: the cursor reads it to its end, also before the log start. What
+ * it wants next may be gone then: RILL_ERR_RANGE. A segment is pinned first, and
+ * then it is looked at whether it still belongs to the log; see log/control.h.
  */
 #include "base/bytes.h"
 #include "log/inner.h"
@@ -53,6 +58,26 @@ static uint32_t entries_of(struct log *log, const struct segment *segment)
     return rill__index_sealed(segment, &seal) ? seal.count : 0;
 }
 
+/* Pins the segment with that base to read from offset on. RILL_ERR_RANGE if that is
+ * gone, RILL_ERR_CORRUPT if only the segment is. */
+static int pin_for(struct log *log, int64_t base, int64_t offset, struct segment **segment)
+{
+    int rc = rill__log_pin(log, base, false, segment);
+    int gone = rill__log_check_start(log, offset);
+
+    if (rc == 0 && gone != 0) {
+        rill__log_unpin(log, *segment);
+        *segment = NULL;
+    }
+    if (gone != 0) return gone;
+    if (rc != RILL_ERR_NOT_FOUND) return rc;
+    rc = rill__log_state(log);
+    if (rc == RILL_ERR_NOT_FOUND) return rc; /* the topic was deleted */
+    return rill__fail(RILL_ERR_CORRUPT,
+                      "%s: segment %" PRId64 ", which holds offset %" PRId64 ", is missing",
+                      log->dir.name, base, offset);
+}
+
 /* Moves into the next segment if it begins at the cursor's offset. */
 static int enter_next(struct log_cursor *cursor)
 {
@@ -64,7 +89,7 @@ static int enter_next(struct log_cursor *cursor)
         if (rc != 0) return rc;
     }
     if (cursor->segment_end != cursor->offset || cursor->previous != NULL) return 0;
-    rc = rill__log_pin(cursor->log, cursor->segment_end, false, &next);
+    rc = pin_for(cursor->log, cursor->segment_end, cursor->offset, &next);
     if (rc != 0) return rc;
     cursor->previous = cursor->segment;
     cursor->segment = next;
@@ -128,17 +153,20 @@ int rill__cursor_seek(struct log_cursor *cursor, int64_t offset)
     int64_t base;
     int rc;
 
-    if (offset < rill__log_start(log) || offset > end)
+    if (offset < 0 || offset > end)
         return rill__fail(RILL_ERR_RANGE,
                           "%s: offset %" PRId64 " is outside [%" PRId64 ", %" PRId64 "]",
                           log->dir.name, offset, rill__log_start(log), end);
+    rc = rill__log_check_start(log, offset);
+    if (rc != 0) return rc;
     if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) < 0) {
         rill__cursor_deinit(cursor);
         cursor->offset = offset;
         return 0;
     }
     rc = rill__log_base_of(log, offset, &base);
-    if (rc == 0) rc = rill__log_pin(log, base, false, &segment);
+    if (rc == 0) rc = pin_for(log, base, offset, &segment);
+    else if (rill__log_check_start(log, offset) != 0) rc = RILL_ERR_RANGE;
     if (rc != 0) return rc;
     rill__cursor_deinit(cursor);
     cursor->segment = segment;
@@ -185,13 +213,17 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
         return 0;
     }
     view->record_count = 0;
+    rc = rill__log_check_start(log, cursor->offset);
+    if (rc != 0) return rc; /* the next segment is gone, not lost */
     return damaged(cursor, why != NULL           ? why
                            : state == BATCH_NONE ? "no batch where one must be"
                                                  : "base offset does not follow");
 }
 
-/* Where a search decompresses: one batch at a time. */
-struct unpacking {
+/* A search, and where it decompresses: one batch at a time. */
+struct search {
+    int64_t start; /* nothing before it counts */
+    int64_t time_ms;
     struct codec codec;
     void *room;
     size_t size;
@@ -199,7 +231,7 @@ struct unpacking {
 
 /* The first record of the batch at or after time, if one is there. */
 static int find_in_batch(const struct log_cursor *cursor, struct batch_view *view,
-                         struct unpacking *unpacking, int64_t time_ms, int64_t *offset)
+                         struct search *search, int64_t *offset)
 {
     struct record_walk walk = {BATCH_HEADER_SIZE, 0};
     size_t size = rill__batch_room(view);
@@ -207,21 +239,20 @@ static int find_in_batch(const struct log_cursor *cursor, struct batch_view *vie
     bool bad;
     int rc;
 
-    if (size > unpacking->size) {
-        rill__free(unpacking->codec.heap, unpacking->room);
-        unpacking->size = 0;
-        unpacking->room = rill__alloc(unpacking->codec.heap, size);
-        if (unpacking->room == NULL) return RILL_ERR_NO_MEMORY;
-        unpacking->size = size;
+    if (size > search->size) {
+        rill__free(search->codec.heap, search->room);
+        search->size = 0;
+        search->room = rill__alloc(search->codec.heap, size);
+        if (search->room == NULL) return RILL_ERR_NO_MEMORY;
+        search->size = size;
     }
-    rc = rill__batch_records(view, &unpacking->codec, unpacking->room, view);
+    rc = rill__batch_records(view, &search->codec, search->room, view);
     if (rc != 0)
         return rill__fail_prefix(rc, "%s/%s: batch at position %u, offset %" PRId64,
                                  cursor->log->dir.name, cursor->segment->name, cursor->position,
                                  cursor->offset);
     while (rill__record_next(view, &walk, &record, &bad)) {
-        if (record.timestamp_ms < time_ms || record.offset < rill__log_start(cursor->log))
-            continue;
+        if (record.timestamp_ms < search->time_ms || record.offset < search->start) continue;
         *offset = record.offset;
         return 0;
     }
@@ -229,8 +260,8 @@ static int find_in_batch(const struct log_cursor *cursor, struct batch_view *vie
 }
 
 /* The first record of the cursor's segment at or after time; it ends at end. */
-static int find_time(struct log_cursor *cursor, int64_t end, struct unpacking *unpacking,
-                     int64_t time_ms, int64_t *offset)
+static int find_time(struct log_cursor *cursor, int64_t end, struct search *search,
+                     int64_t *offset)
 {
     struct segment *segment = cursor->segment;
     struct batch_view view;
@@ -238,7 +269,8 @@ static int find_time(struct log_cursor *cursor, int64_t end, struct unpacking *u
     uint32_t length;
     int rc;
 
-    cursor->position = rill__index_find_time(segment, entries_of(cursor->log, segment), time_ms);
+    cursor->position =
+        rill__index_find_time(segment, entries_of(cursor->log, segment), search->time_ms);
     cursor->offset = segment->base;
     if (cursor->position != SEGMENT_HEADER_SIZE)
         cursor->offset =
@@ -252,8 +284,8 @@ static int find_time(struct log_cursor *cursor, int64_t end, struct unpacking *u
         if (!rill__batch_verify(&view, segment->salt))
             return damaged(cursor, "checksum does not match");
         length = view.length;
-        if (view.max_time >= time_ms) {
-            rc = find_in_batch(cursor, &view, unpacking, time_ms, offset);
+        if (view.max_time >= search->time_ms) {
+            rc = find_in_batch(cursor, &view, search, offset);
             if (rc != 0 || *offset != RILL_OFFSET_NONE) return rc;
         }
         cursor->position += length;
@@ -262,35 +294,47 @@ static int find_time(struct log_cursor *cursor, int64_t end, struct unpacking *u
     return 0;
 }
 
-int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset)
+/* In the log as it is while it begins at search->start. */
+static int search_time(struct log *log, struct search *search, int64_t *offset)
 {
     int64_t log_end = rill__log_end(log);
     struct log_cursor cursor;
-    struct unpacking unpacking = {.room = NULL};
     struct index_seal seal;
+    int64_t from = search->start;
     int64_t base;
     int64_t next;
+    int rc = rill__log_base_of(log, from, &base);
+
+    rill__cursor_init(&cursor, log);
+    while (rc == 0 && base >= 0 && *offset == RILL_OFFSET_NONE) {
+        rc = rill__log_base_after(log, base, &next);
+        if (rc == 0) rc = pin_for(log, base, base > from ? base : from, &cursor.segment);
+        if (rc != 0) break;
+        /* Without a next one it is active, and may bear the seal of a roll that
+         * did not happen. */
+        if (next < 0 || !rill__index_sealed(cursor.segment, &seal) ||
+            seal.max_time >= search->time_ms)
+            rc = find_time(&cursor, next >= 0 && next < log_end ? next : log_end, search, offset);
+        rill__cursor_deinit(&cursor);
+        base = next;
+    }
+    return rc;
+}
+
+int rill__log_offset_for_time(struct log *log, int64_t time_ms, int64_t *offset)
+{
+    struct search search = {.time_ms = time_ms};
     int rc;
 
     *offset = RILL_OFFSET_NONE;
     if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) < 0) return 0;
-    rill__cursor_init(&cursor, log);
-    rill__codec_init(&unpacking.codec, log->config.heap);
-    rc = rill__log_base_of(log, rill__log_start(log), &base);
-    while (rc == 0 && base >= 0 && *offset == RILL_OFFSET_NONE) {
-        rc = rill__log_base_after(log, base, &next);
-        if (rc == 0) rc = rill__log_pin(log, base, false, &cursor.segment);
-        if (rc != 0) break;
-        /* Without a next one it is active, and may bear the seal of a roll that
-         * did not happen. */
-        if (next < 0 || !rill__index_sealed(cursor.segment, &seal) || seal.max_time >= time_ms)
-            rc = find_time(&cursor, next >= 0 && next < log_end ? next : log_end, &unpacking,
-                           time_ms, offset);
-        rill__cursor_deinit(&cursor);
-        base = next;
-    }
-    rill__cursor_deinit(&cursor);
-    rill__free(log->config.heap, unpacking.room);
-    rill__codec_deinit(&unpacking.codec);
+    rill__codec_init(&search.codec, log->config.heap);
+    do { /* once more, if part of it went meanwhile */
+        search.start = atomic_load(&log->control->log_start);
+        *offset = RILL_OFFSET_NONE;
+        rc = search_time(log, &search, offset);
+    } while (atomic_load(&log->control->log_start) != search.start);
+    rill__free(log->config.heap, search.room);
+    rill__codec_deinit(&search.codec);
     return rc;
 }

@@ -11,6 +11,9 @@
  *     find the tail -> remove later segments -> zero what follows the tail ->
  *     sync -> epoch + 1 -> mark -> control block -> (caller) incarnation
  *
+ * The log start is what the mark says. Segments before it may be there or not,
+ * as far as whoever moved it has come; those that are, are removed.
+ *
  * What was cut can not come back: it is zeroed and synced before the first
  * append, batches of an earlier epoch are refused behind those of a later one,
  * and a batch verifies only in its own segment, offset and epoch.
@@ -26,11 +29,13 @@
 
 /* ---- Zeros behind the tail ---- */
 
+/* to: at most the end of the file. */
 static int zero_range(struct log *log, int64_t base, uint64_t from, uint64_t to, bool *dirty)
 {
     struct file file = FILE_NONE;
     char name[SEGMENT_NAME_SIZE];
     uint8_t *chunk = NULL;
+    uint64_t file_size = 0;
     const uint8_t *p;
     int rc;
 
@@ -40,6 +45,8 @@ static int zero_range(struct log *log, int64_t base, uint64_t from, uint64_t to,
     if (chunk == NULL) return RILL_ERR_NO_MEMORY;
     rill__segment_name(base, "log", name);
     rc = rill__file_open(&log->dir, name, FILE_WRITE, &file);
+    if (rc == 0) rc = rill__file_size(&file, &file_size);
+    if (to > file_size) to = file_size;
     while (rc == 0 && from < to) {
         size_t size = to - from < ZERO_CHUNK ? (size_t)(to - from) : ZERO_CHUNK;
         rc = rill__file_read(&file, chunk, size, from);
@@ -94,8 +101,7 @@ int rill__log_repair(struct log *log)
     rc = rill__log_refresh(log);
     if (rc == 0) rc = remove_bases(log, tail.base, -1, &removed);
     if (rc == 0 && removed) rc = rill__log_refresh(log);
-    if (rc == 0 && tail.base >= 0 && intent <= log->config.segment_bytes)
-        rc = zero_range(log, tail.base, tail.position, intent, &dirty);
+    if (rc == 0 && tail.base >= 0) rc = zero_range(log, tail.base, tail.position, intent, &dirty);
     if (rc != 0) return rc;
     tail.epoch++;
     rill__control_set_tail(c, &tail);
@@ -204,7 +210,7 @@ static int open_for_scan(struct log *log, int64_t base, struct segment **segment
     int rc = rill__log_pin(log, base, true, segment);
 
     if (rc != 0 || (*segment)->index.data != NULL) return rc;
-    rc = rill__segment_make_index(&log->config, &log->dir, base, (*segment)->salt);
+    rc = rill__segment_make_index(&log->config, &log->dir, *segment);
     rill__log_unpin(log, *segment);
     *segment = NULL;
     return rc != 0 ? rc : rill__log_pin(log, base, true, segment);
@@ -280,13 +286,38 @@ static int scan_from_mark(struct scan *s)
     return remove_bases(log, s->tail.base, -1, &s->removed);
 }
 
-static int remove_tmp(void *arg, const char *name)
+/* Whoever moved the log start last did not come to removing them. */
+static int remove_before(struct log *log, int64_t start)
+{
+    int64_t first = -1;
+    int rc = 0;
+
+    for (size_t i = 0; i < log->base_count && log->bases[i] <= start; i++) first = log->bases[i];
+    for (size_t i = 0; i < log->base_count && log->bases[i] < first && rc == 0; i++)
+        rc = rill__segment_remove(&log->dir, log->bases[i]);
+    if (rc == 0) rill__log_forget_before(log, first);
+    return rc;
+}
+
+/* The index of a segment that is not there: of a roll that did not happen, or the
+ * power went while it was removed. */
+static bool is_orphan(const struct log *log, const char *name)
+{
+    char segment[SEGMENT_NAME_SIZE] = "";
+
+    if (strlen(name) != 26 || strcmp(name + 20, ".index") != 0) return false;
+    memcpy(segment, name, 20);
+    memcpy(segment + 20, ".log", 5);
+    return rill__segment_base_of(segment) >= 0 && !is_base(log, rill__segment_base_of(segment));
+}
+
+static int remove_leftover(void *arg, const char *name)
 {
     struct log *log = arg;
     size_t size = strlen(name);
 
     if ((size > 4 && strcmp(name + size - 4, ".tmp") == 0) || strcmp(name, "next.log") == 0 ||
-        strcmp(name, "next.index") == 0)
+        strcmp(name, "next.index") == 0 || is_orphan(log, name))
         return rill__file_remove(&log->dir, name);
     return 0;
 }
@@ -325,6 +356,7 @@ static bool batches_lead_to(struct log *log, const struct mark *mark,
             break;
         at += view.length;
     }
+    if (tail->position > segment->size) at = 0;
     rill__log_unpin(log, segment);
     return at == tail->position && view.end_offset == tail->end_offset;
 }
@@ -338,16 +370,22 @@ static bool tail_from_control(struct log *log, const struct mark *mark, struct t
     rill__control_tail(c, tail);
     if (tail->base < 0) return tail->end_offset == 0 && mark->durable_end == 0;
     return tail->end_offset >= mark->durable_end && tail->end_offset >= tail->base &&
-           tail->position >= SEGMENT_HEADER_SIZE && tail->position <= log->config.segment_bytes &&
-           tail->epoch >= 0 && is_base(log, tail->base) &&
-           atomic_load(&c->durable_end) <= tail->end_offset && batches_lead_to(log, mark, tail);
+           tail->position >= SEGMENT_HEADER_SIZE && tail->epoch >= 0 &&
+           is_base(log, tail->base) && atomic_load(&c->durable_end) <= tail->end_offset &&
+           batches_lead_to(log, mark, tail);
 }
 
 static int fill_control(struct log *log, const struct tail_copy *tail, const struct mark *mark,
                         int64_t durable_end, int64_t directory_base)
 {
     struct control *c = log->control;
-    int rc;
+    struct file_facts active = {0, 0};
+    char name[SEGMENT_NAME_SIZE];
+    int rc = 0;
+
+    rill__segment_name(tail->base, "log", name);
+    if (tail->base >= 0) rc = rill__file_look(&log->dir, name, &active);
+    if (rc != 0) return rc;
 
     memset(c, 0, sizeof *c);
     rc = rill__shared_mutex_init(&c->append_lock);
@@ -358,10 +396,12 @@ static int fill_control(struct log *log, const struct tail_copy *tail, const str
     rill__control_set_tail(c, tail);
     atomic_store(&c->active_base, tail->base);
     atomic_store(&c->tail_position, tail->position);
+    atomic_store(&c->active_size, (uint32_t)active.size);
     atomic_store(&c->log_end, tail->end_offset);
     atomic_store(&c->durable_end, durable_end);
     atomic_store(&c->directory_base, directory_base);
     atomic_store(&c->log_start, mark->log_start);
+    atomic_store(&c->swept, mark->log_start);
     atomic_store(&c->mark_end, mark->durable_end);
     atomic_store(&c->mark_sequence, mark->sequence);
     atomic_store(&c->mark_ms, rill__monotonic_ns() / 1000000);
@@ -415,14 +455,13 @@ int rill__log_recover(struct log *log)
     struct scan scan = {.log = log, .mark = &mark};
     int64_t durable_end;
     int64_t directory_base = -1;
-    uint64_t intent = log->config.segment_bytes;
+    uint64_t intent = UINT64_MAX;
     bool same_boot;
     bool dirty = false;
     int rc;
 
-    rc = rill__dir_list(&log->dir, remove_tmp, log);
-    if (rc != 0) return rc;
     rc = rill__log_refresh(log);
+    if (rc == 0) rc = rill__dir_list(&log->dir, remove_leftover, log);
     if (rc != 0) return rc;
     if (c->magic == CONTROL_MAGIC && atomic_load(&c->poison) != 0) drop_caches(log);
     rc = rill__mark_read(&log->control_file, &mark);
@@ -431,7 +470,7 @@ int rill__log_recover(struct log *log)
     if (same_boot) {
         durable_end = atomic_load(&c->durable_end);
         directory_base = atomic_load(&c->directory_base);
-        if (atomic_load(&c->intent_end) <= intent) intent = atomic_load(&c->intent_end);
+        intent = atomic_load(&c->intent_end);
         rc = remove_bases(log, scan.tail.base, -1, &scan.removed);
     } else {
         /* From here on the words are not to be trusted, should we die. */
@@ -444,6 +483,7 @@ int rill__log_recover(struct log *log)
     if (scan.tail.base >= 0)
         rc = zero_range(log, scan.tail.base, scan.tail.position, intent, &dirty);
     if (rc == 0 && scan.removed) rc = rill__log_refresh(log);
+    if (rc == 0) rc = remove_before(log, mark.log_start);
     if (rc == 0 && !same_boot) rc = sync_recovered(log, &mark, &scan.tail);
     if (rc != 0) {
         distrust_cache(c, rc);

@@ -36,9 +36,9 @@ int64_t rill__segment_base_of(const char *name)
     return strcmp(name + 20, ".log") == 0 ? base : -1;
 }
 
-uint64_t rill__index_bytes(const struct log_config *config)
+uint64_t rill__index_bytes(const struct log_config *config, uint64_t segment_bytes)
 {
-    uint64_t entries = config->segment_bytes / config->index_interval_bytes + 1;
+    uint64_t entries = segment_bytes / config->index_interval_bytes + 1;
     uint64_t bytes = INDEX_HEADER_SIZE + entries * INDEX_ENTRY_SIZE;
     return (bytes + 4095) & ~(uint64_t)4095;
 }
@@ -76,7 +76,7 @@ static int take_prepared(const struct file *dir, const char *prepared, const cha
 }
 
 static void fill_segment_header(const struct log_config *config, int64_t base, int32_t epoch,
-                                uint64_t salt, uint8_t header[SEGMENT_HEADER_SIZE])
+                                uint64_t salt, uint64_t size, uint8_t header[SEGMENT_HEADER_SIZE])
 {
     memset(header, 0, SEGMENT_HEADER_SIZE);
     memcpy(header, segment_magic, sizeof segment_magic);
@@ -88,7 +88,7 @@ static void fill_segment_header(const struct log_config *config, int64_t base, i
     rill__put32(header + SEGMENT_PARTITION_AT, (uint32_t)config->partition);
     rill__put32(header + SEGMENT_EPOCH_AT, (uint32_t)epoch);
     rill__put64(header + SEGMENT_CREATED_AT, (uint64_t)rill__now_ms());
-    rill__put64(header + SEGMENT_FILE_SIZE_AT, config->segment_bytes);
+    rill__put64(header + SEGMENT_FILE_SIZE_AT, size);
     rill__put64(header + SEGMENT_CHECKSUM_AT, rill__checksum(header, SEGMENT_CHECKSUM_AT));
 }
 
@@ -116,7 +116,7 @@ static void remove_quietly(const struct file *dir, const char *name)
 }
 
 int rill__segment_create(const struct log_config *config, const struct file *dir, int64_t base,
-                         int32_t epoch)
+                         int32_t epoch, uint64_t size)
 {
     const struct index_seal unsealed = {INDEX_UNSEALED, 0, 0, 0};
     struct file log = FILE_NONE;
@@ -130,14 +130,15 @@ int rill__segment_create(const struct log_config *config, const struct file *dir
 
     rc = rill__random(&salt, sizeof salt);
     if (rc != 0) goto out;
-    fill_segment_header(config, base, epoch, salt, header);
+    fill_segment_header(config, base, epoch, salt, size, header);
     fill_index_header(base, salt, &unsealed, index_header);
     rill__segment_name(base, "log", log_name);
     rill__segment_name(base, "index", index_name);
 
-    rc = take_prepared(dir, "next.index", "roll-index.tmp", rill__index_bytes(config), &index);
+    rc = take_prepared(dir, "next.index", "roll-index.tmp", rill__index_bytes(config, size),
+                       &index);
     if (rc != 0) goto out;
-    rc = take_prepared(dir, "next.log", "roll-log.tmp", config->segment_bytes, &log);
+    rc = take_prepared(dir, "next.log", "roll-log.tmp", size, &log);
     if (rc != 0) goto out;
     rc = rill__file_write(&index, index_header, sizeof index_header, 0);
     if (rc != 0) goto out;
@@ -159,17 +160,17 @@ out:
 }
 
 int rill__segment_make_index(const struct log_config *config, const struct file *dir,
-                             int64_t base, uint64_t salt)
+                             const struct segment *segment)
 {
     const struct index_seal unsealed = {INDEX_UNSEALED, 0, 0, 0};
     struct file file = FILE_NONE;
     uint8_t header[INDEX_HEADER_SIZE];
     char name[SEGMENT_NAME_SIZE];
-    int rc = create_allocated(dir, "index.tmp", rill__index_bytes(config), &file);
+    int rc = create_allocated(dir, "index.tmp", rill__index_bytes(config, segment->size), &file);
 
     if (rc != 0) return rc;
-    fill_index_header(base, salt, &unsealed, header);
-    rill__segment_name(base, "index", name);
+    fill_index_header(segment->base, segment->salt, &unsealed, header);
+    rill__segment_name(segment->base, "index", name);
     rc = rill__file_write(&file, header, sizeof header, 0);
     if (rc == 0) rc = rill__file_rename(dir, "index.tmp", name);
     rill__file_close(&file);
@@ -190,20 +191,20 @@ static int write_zeros(const struct log_config *config, const struct file *file,
     return rc;
 }
 
-int rill__segment_prepare(const struct log_config *config, const struct file *dir)
+int rill__segment_prepare(const struct log_config *config, const struct file *dir, uint64_t size)
 {
     struct file log = FILE_NONE;
     struct file index = FILE_NONE;
-    bool exists;
+    struct file_facts there;
     int rc;
 
-    rc = rill__file_exists(dir, "next.log", &exists);
-    if (rc != 0 || exists) return rc;
-    rc = create_allocated(dir, "prepare-index.tmp", rill__index_bytes(config), &index);
+    rc = rill__file_look(dir, "next.log", &there);
+    if (rc != 0 || (there.links > 0 && there.size == size)) return rc;
+    rc = create_allocated(dir, "prepare-index.tmp", rill__index_bytes(config, size), &index);
     if (rc != 0) goto out;
-    rc = create_allocated(dir, "prepare-log.tmp", config->segment_bytes, &log);
+    rc = create_allocated(dir, "prepare-log.tmp", size, &log);
     if (rc != 0) goto out;
-    rc = write_zeros(config, &log, config->segment_bytes);
+    rc = write_zeros(config, &log, size);
     if (rc != 0) goto out;
     rc = rill__file_sync(&log);
     if (rc != 0) goto out;
@@ -396,10 +397,10 @@ int rill__segment_remove(const struct file *dir, int64_t base)
     char name[SEGMENT_NAME_SIZE];
     int rc;
 
-    rill__segment_name(base, "log", name);
+    rill__segment_name(base, "index", name);
     rc = rill__file_remove(dir, name);
     if (rc != 0) return rc;
-    rill__segment_name(base, "index", name);
+    rill__segment_name(base, "log", name);
     return rill__file_remove(dir, name);
 }
 

@@ -49,26 +49,28 @@ int rill__segment_read_header(const struct log_config *config, const struct file
 int rill__segment_peek(const struct log_config *config, const struct file *dir, int64_t base,
                        struct segment_header *header);
 
-/* Makes the files of segment base, from the prepared ones if there are any.
- * Nothing is synced. On error nothing is left. No lock of the process needed:
- * the caller holds append_lock. */
+/* Makes the files of segment base, of `size` bytes, from the prepared ones if
+ * there are any of that size. Nothing is synced. On error nothing is left. No
+ * lock of the process needed: the caller holds append_lock. */
 int rill__segment_create(const struct log_config *config, const struct file *dir, int64_t base,
-                         int32_t epoch);
+                         int32_t epoch, uint64_t size);
 /* Opens and maps; checks the header. RILL_ERR_CORRUPT names what is wrong. */
 int rill__segment_open(const struct log_config *config, const struct file *dir, int64_t base,
                        bool writable, struct segment **segment);
 /* Makes an empty index for the segment, in place of what is there. */
 int rill__segment_make_index(const struct log_config *config, const struct file *dir,
-                             int64_t base, uint64_t salt);
+                             const struct segment *segment);
 void rill__segment_close(const struct log_config *config, struct segment *segment);
+/* The index first: a crash between leaves a segment, which is found again. */
 int rill__segment_remove(const struct file *dir, int64_t base);
-/* Prepares next.log and next.index: allocated, zeroed, synced. One at a time:
- * the caller holds the control file's prepare lock. */
-int rill__segment_prepare(const struct log_config *config, const struct file *dir);
+/* Prepares next.log and next.index: allocated, zeroed, synced; if they are not
+ * there already with that size. One at a time: the caller holds the control
+ * file's prepare lock. */
+int rill__segment_prepare(const struct log_config *config, const struct file *dir, uint64_t size);
 
 /* ---- Its index -------------------------------------------------------- */
 
-uint64_t rill__index_bytes(const struct log_config *config);
+uint64_t rill__index_bytes(const struct log_config *config, uint64_t segment_bytes);
 /* Writes entry number `at`; false if the index is full or missing. */
 bool rill__index_put(struct segment *segment, uint32_t at, int64_t offset, uint32_t position,
                      int64_t max_time_before);

@@ -40,7 +40,7 @@ static bool read_mark_copy(const uint8_t *b, struct mark *mark)
     mark->index_count = rill__get32(b + 36);
     mark->epoch = (int32_t)rill__get32(b + 40);
     mark->log_start = (int64_t)rill__get64(b + 48);
-    return true;
+    return mark->log_start >= 0 && mark->log_start <= mark->durable_end;
 }
 
 int rill__mark_read(const struct file *control_file, struct mark *mark)
@@ -126,7 +126,7 @@ static int sync_segments(struct log *log, const struct tail_copy *tail)
     return rc;
 }
 
-static int write_mark(struct log *log, const struct tail_copy *tail)
+static int write_mark(struct log *log, const struct tail_copy *tail, int64_t log_start)
 {
     struct control *c = log->control;
     struct file index = FILE_NONE;
@@ -137,7 +137,7 @@ static int write_mark(struct log *log, const struct tail_copy *tail)
                         tail->position,
                         tail->index_count,
                         tail->epoch,
-                        atomic_load(&c->log_start)};
+                        log_start};
     int rc;
 
     rill__segment_name(tail->base, "index", name);
@@ -152,26 +152,36 @@ static int write_mark(struct log *log, const struct tail_copy *tail)
     return 0;
 }
 
-/* Syncs all there is now. force_mark: also brings the mark up to it. */
+/* Syncs all there is now, up to *tail. */
+static int sync_to_tail(struct log *log, struct tail_copy *tail)
+{
+    struct control *c = log->control;
+    int rc = rill__log_state(log);
+
+    if (rc != 0) return rc;
+    rill__control_tail(c, tail);
+    /* An empty new segment too: the mark may name it. */
+    if (tail->base >= 0 && (tail->end_offset > rill__log_durable(log) ||
+                            tail->base > atomic_load(&c->directory_base))) {
+        rc = sync_segments(log, tail);
+        if (rc != 0) return rc;
+        atomic_store_explicit(&c->durable_end, tail->end_offset, memory_order_release);
+    }
+    return 0;
+}
+
+/* force_mark: also brings the mark up to it. */
 static int sync_all(struct log *log, bool force_mark)
 {
     struct control *c = log->control;
     struct tail_copy tail;
     int64_t now_ms = rill__monotonic_ns() / 1000000;
-    int rc = rill__log_state(log);
+    int rc = sync_to_tail(log, &tail);
 
-    if (rc != 0) return rc;
-    rill__control_tail(c, &tail);
-    if (tail.base < 0) return 0;
-    /* An empty new segment too: the mark may name it. */
-    if (tail.end_offset > rill__log_durable(log) || tail.base > atomic_load(&c->directory_base)) {
-        rc = sync_segments(log, &tail);
-        if (rc != 0) return rc;
-        atomic_store_explicit(&c->durable_end, tail.end_offset, memory_order_release);
-    }
+    if (rc != 0 || tail.base < 0) return rc;
     if (atomic_load(&c->mark_end) < tail.end_offset &&
         (force_mark || now_ms - atomic_load(&c->mark_ms) >= log->config.sync_interval_ms)) {
-        rc = write_mark(log, &tail);
+        rc = write_mark(log, &tail, atomic_load(&c->log_start));
         if (rc != 0) return rill__log_poison(log, rc);
     }
     return 0;
@@ -184,21 +194,58 @@ static void announce_durable(struct log *log)
     rill__log_wake(log); /* consumers that read only what is durable */
 }
 
+/* rc: what taking the lock returned, 0 or RILL__OWNER_DIED. */
+static void begin_sync(struct log *log, int rc)
+{
+    /* What it guards is written in an order in which any prefix is true. */
+    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&log->control->sync_lock);
+    atomic_store_explicit(&log->control->sync_since_ms, rill__tick_ms(), memory_order_relaxed);
+    atomic_store_explicit(&log->control->sync_owner, log->process_id, memory_order_relaxed);
+}
+
+static void end_sync(struct log *log)
+{
+    atomic_store_explicit(&log->control->sync_owner, 0, memory_order_relaxed);
+    rill__shared_mutex_unlock(&log->control->sync_lock);
+    announce_durable(log);
+}
+
 /* One try: 0 synced, RILL_ERR_BUSY another one is at it. */
 static int sync_once(struct log *log, bool force_mark)
 {
     int rc = rill__shared_mutex_trylock(&log->control->sync_lock);
 
     if (rc < 0) return rc;
-    /* What it guards is written in an order in which any prefix is true. */
-    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&log->control->sync_lock);
-    atomic_store_explicit(&log->control->sync_since_ms, rill__tick_ms(), memory_order_relaxed);
-    atomic_store_explicit(&log->control->sync_owner, log->process_id, memory_order_relaxed);
+    begin_sync(log, rc);
     rc = sync_all(log, force_mark);
     RILL_PROBE3(sync, log->dir.name, rill__log_durable(log), rc);
-    atomic_store_explicit(&log->control->sync_owner, 0, memory_order_relaxed);
-    rill__shared_mutex_unlock(&log->control->sync_lock);
-    announce_durable(log);
+    end_sync(log);
+    return rc;
+}
+
+/* Both marks: should one of them rot, the other must not name segments that are
+ * gone. Nothing shows the new start, and nothing goes, before they are on disk. */
+static int move_start(struct log *log, int64_t start)
+{
+    struct tail_copy tail;
+    int rc = sync_to_tail(log, &tail);
+
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        rc = write_mark(log, &tail, start);
+        if (rc != 0) return rill__log_poison(log, rc);
+    }
+    if (rc == 0) atomic_store(&log->control->log_start, start);
+    return rc;
+}
+
+int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns)
+{
+    int rc = rill__shared_mutex_lock(&log->control->sync_lock, deadline_ns);
+
+    if (rc < 0) return rc;
+    begin_sync(log, rc);
+    rc = start > atomic_load(&log->control->log_start) ? move_start(log, start) : 0;
+    end_sync(log);
     return rc;
 }
 
@@ -243,13 +290,16 @@ static void due_in(uint32_t *next_ms, int64_t ms)
 /* A segment prepared when the active one is half full. */
 static int prepare_next(struct log *log)
 {
-    uint32_t position = atomic_load_explicit(&log->control->tail_position, memory_order_relaxed);
+    struct control *c = log->control;
+    uint32_t position = atomic_load_explicit(&c->tail_position, memory_order_relaxed);
     int rc;
 
-    if (position < log->config.segment_bytes / 2) return 0;
+    if (atomic_load(&c->active_base) < 0 ||
+        position < atomic_load_explicit(&c->active_size, memory_order_relaxed) / 2)
+        return 0;
     rc = rill__file_lock(&log->control_file, CONTROL_LOCK_PREPARE, FILE_LOCK_EXCLUSIVE, 0);
     if (rc != 0) return rc == RILL_ERR_BUSY ? 0 : rc; /* another process is at it */
-    rc = rill__segment_prepare(&log->config, &log->dir);
+    rc = rill__segment_prepare(&log->config, &log->dir, atomic_load(&log->config.segment_bytes));
     rill__file_lock(&log->control_file, CONTROL_LOCK_PREPARE, FILE_LOCK_NONE, 0);
     return rc;
 }
@@ -257,23 +307,38 @@ static int prepare_next(struct log *log)
 static int roll_by_age(struct log *log, uint32_t *next_ms)
 {
     struct tail_copy tail;
-    int64_t age;
+    int64_t left;
     int rc;
 
     rill__control_tail(log->control, &tail);
-    if (tail.created_ms == 0) return 0;
-    age = rill__now_ms() - tail.created_ms;
-    if (age <= log->config.segment_ms) {
-        due_in(next_ms, log->config.segment_ms - age);
+    left = rill__log_roll_in(log, &tail);
+    if (left > 0) {
+        due_in(next_ms, left);
         return 0;
     }
     rc = rill__log_lock(log, rill__deadline(0));
     if (rc != 0) return rc == RILL_ERR_TIMEOUT ? 0 : rc;
     rill__control_tail(log->control, &tail);
-    if (tail.created_ms != 0 && rill__now_ms() - tail.created_ms > log->config.segment_ms)
-        rc = rill__log_roll(log, &tail);
+    if (rill__log_roll_in(log, &tail) <= 0) rc = rill__log_roll(log, &tail);
     rill__log_unlock(log);
     return rc;
+}
+
+/* What was deleted, by whomever: removed, if that did not come to its end, and let
+ * go of here. */
+static int follow_start(struct log *log)
+{
+    int64_t start = atomic_load(&log->control->log_start);
+    struct log_retained retained = {0, 0, 0};
+    int64_t first;
+    int rc = rill__log_sweep(log, &retained);
+
+    if (rc != 0 || start == atomic_load(&log->start_seen)) return rc;
+    rc = rill__log_base_of(log, start, &first);
+    if (rc != 0) return rc;
+    rill__log_forget_before(log, first);
+    atomic_store(&log->start_seen, start);
+    return 0;
 }
 
 int rill__log_maintain(struct log *log, uint32_t *next_ms)
@@ -293,7 +358,8 @@ int rill__log_maintain(struct log *log, uint32_t *next_ms)
             due_in(next_ms, log->config.sync_interval_ms - since);
         }
     }
-    rc = prepare_next(log);
+    rc = follow_start(log);
+    if (rc == 0) rc = prepare_next(log);
     if (rc != 0) return rc;
     return roll_by_age(log, next_ms);
 }

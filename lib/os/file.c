@@ -273,6 +273,18 @@ int rill__file_exists(const struct file *dir, const char *name, bool *exists)
     return errno == ENOENT ? 0 : rill__fail_os(errno, "%s/%s", dir->name, name);
 }
 
+int rill__file_look(const struct file *dir, const char *name, struct file_facts *facts)
+{
+    struct stat st;
+
+    *facts = (struct file_facts){0, 0};
+    if (SYS(fstatat)(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : rill__fail_os(errno, "%s/%s", dir->name, name);
+    facts->size = (uint64_t)st.st_size;
+    facts->links = (uint64_t)st.st_nlink;
+    return 0;
+}
+
 int rill__file_lock(const struct file *file, uint64_t byte, enum file_lock kind, int timeout_ms)
 {
     int64_t deadline = rill__deadline(timeout_ms);

@@ -80,6 +80,12 @@ int rill__file_resize(const struct file *file, uint64_t size);
 /* Which file it is, whatever its name. */
 int rill__file_identity(const struct file *file, uint64_t *device, uint64_t *inode);
 int rill__file_exists(const struct file *dir, const char *name, bool *exists);
+/* What a name stands for, without opening it; nothing there: zeros. */
+struct file_facts {
+    uint64_t size;
+    uint64_t links; /* how many names the file has */
+};
+int rill__file_look(const struct file *dir, const char *name, struct file_facts *facts);
 
 /* What kind of file system holds dir. */
 struct file_system {

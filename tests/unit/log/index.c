@@ -363,7 +363,7 @@ static void useless_index_is_not_mapped(void **state)
 
     for (size_t i = 0; i < sizeof hurts / sizeof hurts[0]; i++) {
         struct segment *segment = NULL;
-        OK(rill__segment_make_index(&f->t.config, &dir, 0, f->segment->salt));
+        OK(rill__segment_make_index(&f->t.config, &dir, f->segment));
         OK(rill__segment_open(&f->t.config, &dir, 0, false, &segment));
         assert_non_null(segment->index.data);
         rill__segment_close(&f->t.config, segment);

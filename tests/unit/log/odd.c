@@ -652,14 +652,14 @@ static void a_prepared_segment_that_fails_halfway_is_removed(void **state)
 
     t->config.segment_bytes = 4 << 20;
     faults_fail(FAULT_PWRITE, "prepare-log.tmp", 2, ENOSPC, FAULT_ONCE);
-    FAILS(RILL_ERR_NO_SPACE, rill__segment_prepare(&t->config, &dir));
+    FAILS(RILL_ERR_NO_SPACE, rill__segment_prepare(&t->config, &dir, t->config.segment_bytes));
     faults_clear();
     OK(rill__file_exists(&dir, "prepare-log.tmp", &exists));
     assert_false(exists);
     OK(rill__file_exists(&dir, "next.log", &exists));
     assert_false(exists);
     t->config.segment_bytes = 4096;
-    OK(rill__segment_prepare(&t->config, &dir));
+    OK(rill__segment_prepare(&t->config, &dir, t->config.segment_bytes));
     rill__file_close(&dir);
 }
 

@@ -95,7 +95,7 @@ static void outside_of_the_log_is_a_range_error(void **state)
     assert_int_equal(cursor.offset, end); /* where it was */
     atomic_store(&t->log->control->log_start, 5);
     FAILS(RILL_ERR_RANGE, rill__cursor_seek(&cursor, 4));
-    assert_non_null(strstr(test_message(), "offset 4 is outside [5, "));
+    assert_non_null(strstr(test_message(), "offset 4 is gone; the log begins at 5"));
     OK(rill__cursor_seek(&cursor, 5));
     rill__cursor_deinit(&cursor);
 }
@@ -222,7 +222,7 @@ static void removed_segment_is_readable_to_who_is_in_it(void **state)
     }
     rill__log_drop_idle(t->log);
     rill__cursor_init(&late, t->log);
-    FAILS(RILL_ERR_NOT_FOUND, rill__cursor_seek(&late, 0));
+    FAILS(RILL_ERR_CORRUPT, rill__cursor_seek(&late, 0)); /* nobody deleted it */
     rill__cursor_deinit(&late);
     rill__cursor_deinit(&cursor);
     rill__file_close(&dir);

@@ -614,7 +614,8 @@ static void make_half_roll(struct test_log *t, int64_t base)
 {
     struct file dir = test_log_directory();
 
-    OK(rill__segment_create(&t->config, &dir, base, rill__log_epoch(t->log)));
+    OK(rill__segment_create(&t->config, &dir, base, rill__log_epoch(t->log),
+                            t->config.segment_bytes));
     rill__file_close(&dir);
 }
 
@@ -723,7 +724,7 @@ static void lost_index_is_made_anew(void **state)
     unlink(test_segment_path(0, "index"));
     OK(test_log_reboot(t));
     free(test_read_file(test_segment_path(0, "index"), &size));
-    assert_int_equal(size, rill__index_bytes(&t->config));
+    assert_int_equal(size, rill__index_bytes(&t->config, t->config.segment_bytes));
     for (int64_t offset = 0; offset <= 12; offset++) test_check(t->log, offset, 12);
 }
 
@@ -813,6 +814,7 @@ static int64_t make_crashed_log(struct test_log *t, struct saved_files *saved)
 {
     struct file dir = test_log_directory();
     struct batch_view view;
+    struct segment foreign = {.salt = 1, .size = 4096};
     uint32_t position;
     int64_t base;
     int64_t end;
@@ -824,11 +826,11 @@ static int64_t make_crashed_log(struct test_log *t, struct saved_files *saved)
     end = rill__log_end(t->log);
     OK(rill__log_sync(t->log, end, INT64_MAX));
     test_append_ok(t->log, 2, 100);
-    base = base_number(t->log, 3);
+    foreign.base = base = base_number(t->log, 3);
     position = test_position_of(t->log, end, &view);
     test_append_segments(t->log, 5);
-    OK(rill__segment_prepare(&t->config, &dir));
-    OK(rill__segment_make_index(&t->config, &dir, base, 1));
+    OK(rill__segment_prepare(&t->config, &dir, t->config.segment_bytes));
+    OK(rill__segment_make_index(&t->config, &dir, &foreign));
     rill__file_close(&dir);
     test_log_close(t);
     test_flip(test_segment_path(base, "log"), position + 90, 4);

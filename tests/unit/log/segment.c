@@ -32,7 +32,7 @@ static int teardown(void **state)
 static int create(struct test_log *t, int64_t base)
 {
     struct file dir = test_log_directory();
-    int rc = rill__segment_create(&t->config, &dir, base, 7);
+    int rc = rill__segment_create(&t->config, &dir, base, 7, t->config.segment_bytes);
 
     rill__file_close(&dir);
     return rc;
@@ -41,7 +41,7 @@ static int create(struct test_log *t, int64_t base)
 static int prepare(struct test_log *t)
 {
     struct file dir = test_log_directory();
-    int rc = rill__segment_prepare(&t->config, &dir);
+    int rc = rill__segment_prepare(&t->config, &dir, t->config.segment_bytes);
 
     rill__file_close(&dir);
     return rc;
@@ -124,7 +124,7 @@ static void index_header_is_as_specified(void **state)
     OK(create(t, BASE));
     log = test_read_file(test_segment_path(BASE, "log"), &size);
     h = test_read_file(test_segment_path(BASE, "index"), &size);
-    assert_int_equal(size, rill__index_bytes(&t->config));
+    assert_int_equal(size, rill__index_bytes(&t->config, t->config.segment_bytes));
     assert_memory_equal(h, "RILLIDX1", 8);
     assert_int_equal(rill__get64(h + 8), BASE);
     assert_memory_equal(h + 16, log + 24, 8);
@@ -144,8 +144,9 @@ static void index_has_room_for_an_entry_per_interval(void **state)
         t->config.segment_bytes = segment;
         for (uint32_t interval = 64; interval <= 65536; interval *= 4) {
             t->config.index_interval_bytes = interval;
-            assert_true(rill__index_bytes(&t->config) >= 64 + segment / interval * 16);
-            assert_int_equal(rill__index_bytes(&t->config) % 4096, 0);
+            assert_true(rill__index_bytes(&t->config, t->config.segment_bytes) >=
+                        64 + segment / interval * 16);
+            assert_int_equal(rill__index_bytes(&t->config, t->config.segment_bytes) % 4096, 0);
         }
     }
 }
