@@ -1266,6 +1266,110 @@ typedef struct rill_fact {
 RILL_API int rill_explain(rill *store, const rill_subject *subject,
                           int (*visit)(void *arg, const rill_fact *fact), void *arg);
 
+/* ---- Check and repair ------------------------------------------------- */
+
+/* How far something that takes long is. The unit of done and total is bytes; the
+ * total may change, and done never goes back. Nonzero stops the call, which
+ * returns it. Called from the thread in the call, with no lock held.
+ * Since 0.2. */
+typedef struct rill_progress {
+    const char *what; /* what it is at, a file or a topic; until the function returns */
+    uint64_t done;
+    uint64_t total;
+} rill_progress;
+typedef int (*rill_progress_fn)(void *arg, const rill_progress *progress);
+
+enum rill_damage_kind {
+    RILL_DAMAGE_STORE_FILE = 1,       /* the file STORE is missing or damaged */
+    RILL_DAMAGE_CATALOGUE = 2,        /* a page of meta/data.mdb */
+    RILL_DAMAGE_CATALOGUE_RECORD = 3, /* a record of it: a topic, a group, a commit */
+    RILL_DAMAGE_TOPIC_MISSING = 4,    /* in the catalogue, without its directory */
+    RILL_DAMAGE_TOPIC_UNKNOWN = 5,    /* records of a topic that the catalogue has lost */
+    RILL_DAMAGE_CONTROL = 6,          /* a partition's control file */
+    RILL_DAMAGE_MARK = 7,             /* what it says to be durable */
+    RILL_DAMAGE_WORDS = 8,            /* what it says to the processes of this boot */
+    RILL_DAMAGE_POISONED = 9,         /* a sync failed */
+    RILL_DAMAGE_SEGMENT_MISSING = 10, /* between segments, or before the first one */
+    RILL_DAMAGE_SEGMENT_HEADER = 11,
+    RILL_DAMAGE_SEGMENT_SIZE = 12, /* cut short */
+    RILL_DAMAGE_BATCH = 13,        /* a checksum, or a batch out of its place */
+    RILL_DAMAGE_RECORD = 14,       /* in a batch that verifies */
+    RILL_DAMAGE_INDEX = 15,
+    RILL_DAMAGE_TAIL = 16,       /* what a crash has left half written */
+    RILL_DAMAGE_COMMIT = 17,     /* a committed offset that is outside of its partition */
+    RILL_DAMAGE_LEFTOVER = 18,   /* a file or directory that belongs to nothing */
+    RILL_DAMAGE_UNREADABLE = 19, /* the device, or the system, does not give it */
+    RILL_DAMAGE_FORMAT = 20      /* whole, but of a version that this library cannot read */
+};
+
+/* One thing that is not as it should be. What does not apply is NULL, -1, or
+ * RILL_OFFSET_NONE.
+ * Severity: RILL_LOG_ERROR: records, commits or topics cannot be read, or the store
+ * cannot be opened. RILL_LOG_WARNING: all is there, but something that guards it is
+ * lost. RILL_LOG_INFO: neither; a crash may have left it so, or it costs time only.
+ * Lifetime: until the function that is shown it returns. */
+typedef struct rill_damage {
+    int32_t kind;     /* enum rill_damage_kind */
+    int32_t severity; /* enum rill_log_level */
+    const char *topic;
+    int32_t partition;
+    const char *file;  /* from the store's directory on */
+    int64_t position;  /* of the first byte in the file */
+    int64_t size;      /* bytes from there on, as far as that is known */
+    rill_offset first; /* records [first, end) */
+    rill_offset end;
+    const char *text;   /* a sentence: what is wrong, and what that means */
+    const char *repair; /* a sentence: what rill_repair would do about it */
+} rill_damage;
+
+typedef struct rill_check_options {
+    size_t size;               /* sizeof(rill_check_options) */
+    uint32_t flags;            /* RILL_CHECK_* */
+    uint32_t reserved;         /* zero */
+    rill_progress_fn progress; /* NULL = none */
+    void *progress_arg;
+    int (*visit)(void *arg, const rill_damage *damage); /* NULL = counted only; nonzero
+                                                           stops the check, and is returned */
+    void *visit_arg;
+    rill_allocator allocator; /* zero = malloc */
+} rill_check_options;
+#define RILL_CHECK_FROM_DISK                                                                     \
+    (1u << 0) /* forget cached pages first where nobody maps them, so that                       \
+                 the device is read, not the memory */
+
+/* What was found. */
+typedef struct rill_check_report {
+    size_t size; /* set by the caller: sizeof(rill_check_report) */
+    uint64_t error_count;
+    uint64_t warning_count;
+    uint64_t note_count;   /* of severity RILL_LOG_INFO */
+    uint64_t records_lost; /* that belong to logs and cannot be read */
+    uint64_t topic_count;  /* what was looked at, and is there: */
+    uint64_t partition_count;
+    uint64_t segment_count;
+    uint64_t batch_count;
+    uint64_t record_count;
+    uint64_t group_count;
+    uint64_t commit_count;
+    uint64_t bytes_checked;
+} rill_check_report;
+
+/* Looks through everything that the store in dir holds and says what is wrong with
+ * it: every batch and record, every index, every page and record of the catalogue,
+ * what one says about the other, and what is left over. Changes nothing, and may run
+ * beside any processes that use the store, this one included: what they write,
+ * delete and compact meanwhile is no damage. options may be NULL; visit may call
+ * into the library.
+ *
+ * Returns 0 when it has looked through everything, whatever it found: a store is
+ * sound if report->error_count and warning_count are 0.
+ * Memory:  the largest batch, an index, and some bytes per partition.
+ * Errors:  RILL_ERR_NOT_FOUND no store there; RILL_ERR_PERMISSION; RILL_ERR_NO_MEMORY;
+ *          what visit or progress returned.
+ * Since 0.2. */
+RILL_API int rill_check(const char *dir, const rill_check_options *options,
+                        rill_check_report *report);
+
 /* Called when rill finds itself wrong, with the place and the broken rule, just
  * before the call that found it returns RILL_ERR_BUG. For the whole process;
  * NULL removes it. A handler may abort(), to get a core dump. */

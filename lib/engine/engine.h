@@ -42,6 +42,8 @@ int rill__metrics(struct store *store, char *text, size_t size, size_t *needed);
 int rill__explain(struct store *store, const rill_subject *subject,
                   int (*visit)(void *arg, const rill_fact *fact), void *arg);
 
+int rill__check(const char *dir, const rill_check_options *options, rill_check_report *report);
+
 int rill__topic_create(struct store *store, const char *name, const rill_topic_options *options);
 int rill__topic_delete(struct store *store, const char *name);
 int rill__topic_describe(struct store *store, const char *name, rill_topic_info *info);

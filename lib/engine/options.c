@@ -96,6 +96,11 @@ static const struct option_row audit_rows[] = {
     ROW(rill_audit_options, window_max, 1, UINT32_MAX, 10000),
 };
 
+static const struct option_row check_rows[] = {
+    FLAGS(rill_check_options, RILL_CHECK_FROM_DISK),
+    ROW(rill_check_options, reserved, 0, 0, 0),
+};
+
 static const struct {
     const char *name;
     size_t size;
@@ -112,6 +117,7 @@ static const struct {
     [OPTIONS_CONSUMER] = SET(rill_consumer_options, consumer_rows),
     [OPTIONS_RESET] = SET(rill_group_reset_options, reset_rows),
     [OPTIONS_WORKERS] = SET(rill_workers_options, workers_rows),
+    [OPTIONS_CHECK] = SET(rill_check_options, check_rows),
     [OPTIONS_TRACE] = {"rill_trace_options", sizeof(rill_trace_options), NULL, 0},
     [OPTIONS_AUDIT] = SET(rill_audit_options, audit_rows),
 #undef SET
@@ -183,4 +189,12 @@ int rill__options_take(enum option_set set, const void *given, void *out)
         }
     }
     return 0;
+}
+
+int rill__allocator_check(const rill_allocator *allocator)
+{
+    if ((allocator->alloc == NULL) == (allocator->resize == NULL) &&
+        (allocator->alloc == NULL) == (allocator->release == NULL))
+        return 0;
+    return rill__fail(RILL_ERR_INVALID, "an allocator needs alloc, resize and release");
 }

@@ -1,14 +1,7 @@
 /*
  * engine/store.c - opening and closing a store.
  *
- *     STORE     what the directory is; written once
- *         0    8  magic "RILLSTO1"
- *         8    4  version        1
- *        12    4  features       bits that must be understood; 0
- *        16   16  store uuid
- *        32    8  created        ms since the epoch
- *        40   16  reserved
- *        56    8  XXH3-64 of bytes 0..55
+ *     STORE     what the directory is, see engine/store_file.c
  *     shared    words of the processes that are in it, see engine/store.h
  *     members   words of the members of groups, see engine/members.h
  *     meta/     the catalogue
@@ -28,14 +21,10 @@
 #include <stdio.h>
 
 #define PRESENCE_BYTE 0
-#define STORE_SIZE 64
 #define READERS_SIZE (48u << 10) /* more than LMDB's table of readers needs */
-#define STORE_VERSION 1
 
 static struct mutex registry_lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards registry */
 static struct store *registry;
-
-static const char store_magic[8] = {'R', 'I', 'L', 'L', 'S', 'T', 'O', '1'};
 
 int rill__handle_check(const rill *handle)
 {
@@ -50,50 +39,7 @@ void rill__store_say(void *arg, int level, const char *line)
     if (store->options.log != NULL) store->options.log(store->options.log_arg, level, line);
 }
 
-/* ---- The STORE file --------------------------------------------------- */
-
-static int read_store_file(struct store *store)
-{
-    struct file file = FILE_NONE;
-    uint8_t b[STORE_SIZE];
-    int rc = rill__file_open(&store->dir, "STORE", FILE_READ, &file);
-
-    if (rc != 0) return rc;
-    rc = rill__file_read(&file, b, sizeof b, 0);
-    rill__file_close(&file);
-    if (rc != 0) return rc;
-    if (memcmp(b, store_magic, 7) != 0 || rill__get64(b + 56) != rill__checksum(b, 56))
-        return rill__fail(RILL_ERR_CORRUPT, "%s/STORE is damaged or no rill store's",
-                          store->path);
-    if (b[7] != store_magic[7] || rill__get32(b + 8) != STORE_VERSION || rill__get32(b + 12) != 0)
-        return rill__fail(RILL_ERR_FORMAT,
-                          "%s: store format %u with features %#x; this library (%d.%d.%d) knows "
-                          "format %d with features 0",
-                          store->path, rill__get32(b + 8), rill__get32(b + 12),
-                          RILL_VERSION_MAJOR, RILL_VERSION_MINOR, RILL_VERSION_PATCH,
-                          STORE_VERSION);
-    return 0;
-}
-
-static int write_store_file(struct store *store)
-{
-    struct file file = FILE_NONE;
-    uint8_t b[STORE_SIZE] = {0};
-    int rc;
-
-    memcpy(b, store_magic, sizeof store_magic);
-    rill__put32(b + 8, STORE_VERSION);
-    rc = rill__random(b + 16, 16);
-    if (rc != 0) return rc;
-    rill__put64(b + 32, (uint64_t)rill__now_ms());
-    rill__put64(b + 56, rill__checksum(b, 56));
-    rc = rill__file_open(&store->dir, "STORE.tmp", FILE_WRITE | FILE_CREATE, &file);
-    if (rc == 0) rc = rill__file_write(&file, b, sizeof b, 0);
-    if (rc == 0) rc = rill__file_sync(&file);
-    rill__file_close(&file);
-    if (rc == 0) rc = rill__file_rename(&store->dir, "STORE.tmp", "STORE");
-    return rc == 0 ? rill__dir_sync(&store->dir) : rc;
-}
+/* ---- What is in the directory ------------------------------------------ */
 
 /* What a creation that did not finish may have left, and nothing else. */
 static int refuse_foreign(void *arg, const char *name)
@@ -245,7 +191,7 @@ static int enter_alone(struct store *store, bool exists)
     if (rc == 0) atomic_store(&store->shared->incarnation, 0);
     if (rc == 0) rc = prepare_catalogue(store, !exists);
     if (rc == 0) rc = open_catalogue(store, !exists);
-    if (rc == 0 && !exists) rc = write_store_file(store);
+    if (rc == 0 && !exists) rc = rill__store_file_write(&store->dir);
     if (rc == 0 && !exists) rc = sync_parent(store);
     if (rc == 0 && !rotten) rc = rill__topics_sweep(store);
     if (rc == 0) rc = write_shared(store);
@@ -393,7 +339,7 @@ static int open_new(const char *path, const rill_options *options, struct store 
     }
     rc = rill__file_exists(&store->dir, "STORE", &exists);
     if (rc != 0) goto out;
-    if (exists) rc = read_store_file(store);
+    if (exists) rc = rill__store_file_read(&store->dir, store->path);
     else if (!create)
         rc = rill__fail(RILL_ERR_NOT_FOUND, "%s is no rill store; RILL_OPEN_CREATE makes one",
                         path);
@@ -464,6 +410,18 @@ static int close_store(struct store *store)
     return rc;
 }
 
+/* Under the registry lock. */
+static struct store *find_open(uint64_t device, uint64_t inode)
+{
+    struct store *store;
+
+    for (store = registry; store != NULL; store = store->next)
+        if (store->device == device && store->inode == inode &&
+            store->fork_generation == rill__fork_generation())
+            break;
+    return store;
+}
+
 int rill__store_open(const char *path, const rill_options *given, rill **out)
 {
     rill_options options;
@@ -475,20 +433,15 @@ int rill__store_open(const char *path, const rill_options *given, rill **out)
     int rc = rill__options_take(OPTIONS_STORE, given, &options);
 
     if (rc == 0) rc = rill__fork_watch(&registry_lock);
+    if (rc == 0) rc = rill__allocator_check(&options.allocator);
     if (rc != 0) return rc;
-    if ((options.allocator.alloc == NULL) != (options.allocator.resize == NULL) ||
-        (options.allocator.alloc == NULL) != (options.allocator.release == NULL))
-        return rill__fail(RILL_ERR_INVALID, "an allocator needs alloc, resize and release");
     if ((options.flags & RILL_OPEN_CREATE) != 0) rc = rill__dir_make(path);
     if (rc == 0) rc = rill__dir_open(path, &dir);
     if (rc == 0) rc = rill__file_identity(&dir, &device, &inode);
     if (rc != 0) goto out;
 
     rill__mutex_lock(&registry_lock);
-    for (store = registry; store != NULL; store = store->next)
-        if (store->device == device && store->inode == inode &&
-            store->fork_generation == rill__fork_generation())
-            break;
+    store = find_open(device, inode);
     if (store == NULL) {
         rc = open_new(path, &options, &store);
         if (rc == 0) {
@@ -516,6 +469,49 @@ int rill__store_open(const char *path, const rill_options *given, rill **out)
     }
 out:
     rill__file_close(&dir);
+    return rc;
+}
+
+int rill__store_borrow(const struct file *dir, rill **out)
+{
+    struct store *store;
+    uint64_t device;
+    uint64_t inode;
+    rill *handle = NULL;
+    int rc = rill__fork_watch(&registry_lock);
+
+    if (rc == 0) rc = rill__file_identity(dir, &device, &inode);
+    if (rc != 0) return rc;
+    rill__mutex_lock(&registry_lock);
+    store = find_open(device, inode);
+    if (store != NULL) {
+        handle = rill__alloc(&store->heap, sizeof *handle);
+        if (handle == NULL) rc = RILL_ERR_NO_MEMORY;
+        else store->handles++;
+    }
+    if (handle != NULL) {
+        handle->store = store;
+        handle->fork_generation = rill__fork_generation();
+    }
+    if (store != NULL || rc != 0) rill__mutex_unlock(&registry_lock);
+    if (rc == 0) *out = handle;
+    return rc;
+}
+
+void rill__stores_release(void)
+{
+    rill__mutex_unlock(&registry_lock);
+}
+
+int rill__store_in_use(const struct file *dir, bool *in_use)
+{
+    struct file shared = FILE_NONE;
+    int rc = rill__file_open(dir, "shared", FILE_READ, &shared);
+
+    *in_use = false;
+    if (rc == RILL_ERR_NOT_FOUND) return 0;
+    if (rc == 0) rc = rill__file_lock_shared(&shared, PRESENCE_BYTE, in_use);
+    rill__file_close(&shared);
     return rc;
 }
 

@@ -105,6 +105,15 @@ struct store {
     struct counters *counters; /* this process' own, shared; set before anything counts */
 };
 
+/* The file STORE: RILL_ERR_CORRUPT, RILL_ERR_FORMAT if it is none of ours. */
+int rill__store_file_read(const struct file *dir, const char *path);
+int rill__store_file_write(const struct file *dir);
+/* Another handle of the store in that directory, if this process has it open. Else
+ * NULL, and no thread of this process opens one before rill__stores_release. */
+int rill__store_borrow(const struct file *dir, rill **handle);
+void rill__stores_release(void);
+/* Is anybody in the store, in any process? */
+int rill__store_in_use(const struct file *dir, bool *in_use);
 /* Lets the store's thread, if it has one, do maintenance at at_ns or before. */
 void rill__store_due(struct store *store, int64_t at_ns);
 void rill__store_say(void *store, int level, const char *line);
@@ -151,11 +160,14 @@ enum option_set {
     OPTIONS_RESET,
     OPTIONS_WORKERS,
     OPTIONS_TRACE,
-    OPTIONS_AUDIT
+    OPTIONS_AUDIT,
+    OPTIONS_CHECK
 };
 /* Copies the caller's struct (may be NULL) over defaults into out, which has
  * its full size. RILL_ERR_INVALID names the option, its value and its range. */
 int rill__options_take(enum option_set set, const void *given, void *out);
+/* RILL_ERR_INVALID if it is only half there. */
+int rill__allocator_check(const rill_allocator *allocator);
 
 /* ---- Producers, consumers, groups: what maintenance needs ------------- */
 

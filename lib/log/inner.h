@@ -92,6 +92,8 @@ struct mark {
 };
 /* The newer valid one; RILL_ERR_CORRUPT if both are damaged. */
 int rill__mark_read(const struct file *control_file, struct mark *mark);
+/* The newer valid one, and which of them are: bit 0 the first, bit 1 the second. */
+int rill__marks_look(const struct file *control_file, struct mark *mark, unsigned *valid);
 /* Writes the older copy and syncs it. */
 int rill__mark_write(const struct file *control_file, const struct mark *mark);
 /* Makes start, which is at most the log end, the log start, durably and in both

@@ -11,6 +11,7 @@
 #ifndef RILL_LOG_LOG_H
 #define RILL_LOG_LOG_H
 #include "log/batch.h"
+#include "log/check.h"
 #include "os/os.h"
 #include "os/thread.h"
 

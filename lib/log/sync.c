@@ -43,7 +43,7 @@ static bool read_mark_copy(const uint8_t *b, struct mark *mark)
     return mark->log_start >= 0 && mark->log_start <= mark->durable_end;
 }
 
-int rill__mark_read(const struct file *control_file, struct mark *mark)
+int rill__marks_look(const struct file *control_file, struct mark *mark, unsigned *valid)
 {
     uint8_t copies[MARK_B_AT - MARK_A_AT + MARK_SIZE];
     struct mark a = {0};
@@ -55,11 +55,23 @@ int rill__mark_read(const struct file *control_file, struct mark *mark)
     if (rc != 0) return rc;
     has_a = read_mark_copy(copies, &a);
     has_b = read_mark_copy(copies + (MARK_B_AT - MARK_A_AT), &b);
-    if (!has_a && !has_b)
+    *valid = (has_a ? 1u : 0) | (has_b ? 2u : 0);
+    *mark = has_a && (!has_b || a.sequence > b.sequence) ? a : b;
+    return 0;
+}
+
+int rill__mark_read(const struct file *control_file, struct mark *mark)
+{
+    struct mark newer;
+    unsigned valid;
+    int rc = rill__marks_look(control_file, &newer, &valid);
+
+    if (rc != 0) return rc;
+    if (valid == 0)
         return rill__fail(RILL_ERR_CORRUPT,
                           "%s: both durable marks are damaged; what was durable is not known",
                           control_file->name);
-    *mark = has_a && (!has_b || a.sequence > b.sequence) ? a : b;
+    *mark = newer;
     return 0;
 }
 

@@ -73,4 +73,25 @@ int rill__meta_put_idle(struct meta *meta, MDB_txn *txn, const char *group,
                         const struct meta_idle *idle);
 int rill__meta_remove_topic_offsets(struct meta *meta, MDB_txn *txn, const uint8_t topic_id[16]);
 
+/* ---- verify.c: the file without LMDB ---- */
+
+/* Who wants to hear of what is in the catalogue's file. Nonzero ends the walk and
+ * is returned. */
+struct meta_walk {
+    /* A page at that byte; NULL: the first one ends the walk with RILL_ERR_CORRUPT. */
+    int (*damage)(void *arg, uint64_t position, const char *what);
+    int (*record)(void *arg, uint64_t position, const MDB_val *key, const MDB_val *value,
+                  bool verifies);
+    void *arg;
+    const uint64_t *pinned; /* the transaction that a reader holds; NULL: the newest, and
+                               nobody writes. RILL_ERR_BUSY: its beginning is gone */
+};
+int rill__meta_walk(struct heap *heap, const char *path, const struct meta_walk *walk);
+/* topics.c; of meta only the path is used. */
+int rill__meta_decode_topic(const struct meta *meta, const MDB_val *key, const MDB_val *value,
+                            struct meta_topic *topic);
+/* offsets.c; the same. group: room for a name. */
+int rill__meta_decode_offset(const struct meta *meta, const MDB_val *key, const MDB_val *value,
+                             char group[RILL_TOPIC_NAME_MAX + 1], struct meta_offset *offset);
+
 #endif

@@ -174,4 +174,25 @@ int rill__meta_group_delete(struct meta *meta, const char *group,
 int rill__meta_group_after(struct meta *meta, const char *after, char *group, size_t group_size,
                            int32_t *generation);
 
+/* ---- Looking through its file ----------------------------------------- */
+
+enum meta_damage { META_DAMAGE_PAGE, META_DAMAGE_RECORD, META_DAMAGE_FORMAT };
+
+/* Who is told what is in it. Nonzero ends the look and is returned. What is handed
+ * over lives until the function returns; all but damage may be NULL. */
+struct meta_inspector {
+    /* position: a byte of data.mdb. */
+    int (*damage)(void *arg, enum meta_damage kind, uint64_t position, const char *what);
+    int (*topic)(void *arg, const struct meta_topic *topic);
+    int (*group)(void *arg, uint64_t position, const char *name, const uint8_t *state,
+                 size_t state_size);
+    int (*offset)(void *arg, const char *group, const struct meta_offset *offset);
+    void *arg;
+};
+/* own: this process' own, if it has it open. in_use: others have; if it is not own
+ * then, no thread of this process may open it meanwhile. RILL_ERR_CORRUPT: it is not
+ * there, or empty. */
+int rill__meta_inspect(struct heap *heap, const char *path, struct meta *own, bool in_use,
+                       const struct meta_inspector *told);
+
 #endif

@@ -63,7 +63,7 @@ int rill__meta_remove_offsets(struct meta *meta, MDB_txn *txn, const char *group
 }
 
 /* The place of the metadata is in LMDB's page; *text: its size with the 0. */
-static int read_offset(struct meta *meta, const MDB_val *value, struct meta_offset *offset,
+static int read_offset(const struct meta *meta, const MDB_val *value, struct meta_offset *offset,
                        size_t *text)
 {
     const uint8_t *v = value->mv_data;
@@ -77,6 +77,27 @@ static int read_offset(struct meta *meta, const MDB_val *value, struct meta_offs
     offset->leader_epoch = (int32_t)rill__get32(v + 8);
     offset->committed_ms = (int64_t)rill__get64(v + 16);
     offset->metadata = *text == 0 ? NULL : (const char *)v + META_OFFSET_SIZE;
+    return 0;
+}
+
+int rill__meta_decode_offset(const struct meta *meta, const MDB_val *key, const MDB_val *value,
+                             char group[RILL_TOPIC_NAME_MAX + 1], struct meta_offset *offset)
+{
+    const uint8_t *k = key->mv_data;
+    size_t name_size = key->mv_size - 22; /* kind, 0, id, partition */
+    size_t text;
+    int rc = read_offset(meta, value, offset, &text);
+
+    if (rc != 0) return rc;
+    if (key->mv_size < 23 || name_size > RILL_TOPIC_NAME_MAX || k[1 + name_size] != 0)
+        return rill__fail(RILL_ERR_CORRUPT, "%s: an offset's key has %zu bytes", meta->path,
+                          key->mv_size);
+    memcpy(group, k + 1, name_size);
+    group[name_size] = '\0';
+    memcpy(offset->topic_id, k + 2 + name_size, 16);
+    offset->partition = 0;
+    for (size_t i = key->mv_size - 4; i < key->mv_size; i++)
+        offset->partition = (int32_t)((uint32_t)offset->partition << 8 | k[i]);
     return 0;
 }
 
@@ -217,20 +238,15 @@ struct list_work {
 static int list_offset(void *arg, struct meta *meta, const MDB_val *key, MDB_val *value)
 {
     struct list_work *work = arg;
-    const uint8_t *k = key->mv_data;
+    char group[RILL_TOPIC_NAME_MAX + 1];
     struct meta_offset o = {0};
     size_t text;
     int rc = rill__meta_check_value(meta, key, value);
 
-    if (rc == 0) rc = read_offset(meta, value, &o, &text);
-    if (rc == 0 && key->mv_size != 1 + strlen(work->group) + 1 + 20)
-        rc = rill__fail(RILL_ERR_CORRUPT, "%s: an offset's key has %zu bytes", meta->path,
-                        key->mv_size);
+    if (rc == 0) rc = rill__meta_decode_offset(meta, key, value, group, &o);
     if (rc != 0) return rc;
+    text = o.metadata == NULL ? 0 : value->mv_size - META_OFFSET_SIZE;
     if (work->offsets != NULL) {
-        memcpy(o.topic_id, k + key->mv_size - 20, 16);
-        for (int i = 4; i > 0; i--)
-            o.partition = (int32_t)((uint32_t)o.partition << 8 | k[key->mv_size - (size_t)i]);
         if (text != 0) {
             memcpy(work->text, o.metadata, text);
             o.metadata = work->text;

@@ -9,8 +9,8 @@ struct topic_work {
     struct meta_topic *topic;
 };
 
-static int decode_topic(struct meta *meta, const MDB_val *key, const MDB_val *value,
-                        struct meta_topic *topic)
+int rill__meta_decode_topic(const struct meta *meta, const MDB_val *key, const MDB_val *value,
+                            struct meta_topic *topic)
 {
     const uint8_t *v = value->mv_data;
     size_t name_size = key->mv_size - 1;
@@ -108,7 +108,7 @@ static int get_work(struct meta *meta, MDB_txn *txn, void *arg)
     int rc = rill__meta_get(meta, txn, &key, &value);
 
     if (rc == RILL_ERR_NOT_FOUND) return rill__fail(rc, "there is no topic %s", work->name);
-    return rc != 0 ? rc : decode_topic(meta, &key, &value, work->topic);
+    return rc != 0 ? rc : rill__meta_decode_topic(meta, &key, &value, work->topic);
 }
 
 int rill__meta_topic_get(struct meta *meta, const char *name, struct meta_topic *topic)
@@ -142,7 +142,7 @@ static int after_work(struct meta *meta, MDB_txn *txn, void *arg)
     MDB_val value;
     int rc = rill__meta_next(meta, txn, 'T', work->name, &key, &value);
 
-    return rc == 0 ? decode_topic(meta, &key, &value, work->topic) : rc;
+    return rc == 0 ? rill__meta_decode_topic(meta, &key, &value, work->topic) : rc;
 }
 
 int rill__meta_topic_after(struct meta *meta, const char *after, struct meta_topic *topic)

@@ -77,8 +77,11 @@ struct verify {
     uint64_t last_page;
     uint64_t txn;
     uint8_t *used; /* a bit for each page */
-    size_t rotten;
+    uint8_t pinned[META_SIZE];
     bool listing_free; /* the trees are done: now which pages are free */
+    const struct meta_walk *tell;
+    bool hurt;   /* a page is damaged */
+    int stopped; /* what a function of tell returned */
 };
 
 /* LMDB's integers are in the machine's byte order. */
@@ -103,8 +106,13 @@ static uint64_t get64(const uint8_t *at)
     return v;
 }
 
-static int page_damaged(const struct verify *v, uint64_t page, const char *what)
+/* The page, and all that is only reached through it, is left out from here on. */
+static int page_damaged(struct verify *v, uint64_t page, const char *what)
 {
+    v->hurt = true;
+    if (v->tell->damage != NULL)
+        v->stopped = v->tell->damage(v->tell->arg, page * v->page_size, what);
+    if (v->stopped != 0) return v->stopped;
     return rill__fail(RILL_ERR_CORRUPT,
                       "%s/data.mdb: page %" PRIu64 " at byte %" PRIu64 ": %s; the catalogue is "
                       "damaged, put back a copy of meta/",
@@ -131,7 +139,7 @@ static int take_pages(struct verify *v, uint64_t page, uint64_t count)
     return 0;
 }
 
-static int check_head(const struct verify *v, uint64_t page, unsigned flags)
+static int check_head(struct verify *v, uint64_t page, unsigned flags)
 {
     if (page >= v->page_count) return page_damaged(v, page, "beyond the end of the file");
     if (get64(page_at(v, page)) != page)
@@ -169,7 +177,7 @@ struct node {
 };
 
 /* Node i of a page whose head is well; adds the bytes it takes to *bytes. */
-static int node_at(const struct verify *v, const struct tree *tree, uint64_t page, unsigned i,
+static int node_at(struct verify *v, const struct tree *tree, uint64_t page, unsigned i,
                    bool leaf, struct node *node, size_t *bytes)
 {
     const uint8_t *base = page_at(v, page);
@@ -251,16 +259,25 @@ static int walk_node(struct verify *v, struct tree *tree, uint64_t page, uint32_
                      struct node *node, struct key high)
 {
     MDB_val key;
+    MDB_val value;
     int rc = 0;
 
     if (level < tree->depth) return walk(v, tree, node->child, level + 1, node->key, high);
     if (v->listing_free) return take_free_pages(v, page, node);
     tree->entries--;
     if (node->child != NO_PAGE) rc = take_overflow(v, tree, node);
-    if (rc != 0 || tree->of_free_pages) return rc;
+    if (rc != 0 || tree->of_free_pages || v->tell->record == NULL) return rc;
     key = (MDB_val){node->key.size, (void *)(uintptr_t)node->key.data};
-    if (!rill__meta_verifies(&key, node->data, node->size)) v->rotten++;
-    return 0;
+    value = (MDB_val){node->size, (void *)(uintptr_t)node->data};
+    v->stopped = v->tell->record(v->tell->arg, (uint64_t)(node->key.data - v->map.data), &key,
+                                 &value, rill__meta_verifies(&key, value.mv_data, value.mv_size));
+    return v->stopped;
+}
+
+/* On behind damage, if somebody wants to hear of all of it. */
+static int go_on(const struct verify *v, int rc)
+{
+    return rc == RILL_ERR_CORRUPT && v->stopped == 0 && v->tell->damage != NULL ? 0 : rc;
 }
 
 static int check_page(struct verify *v, struct tree *tree, uint64_t page, bool leaf)
@@ -301,7 +318,7 @@ static int walk(struct verify *v, struct tree *tree, uint64_t page, uint32_t lev
         else if (node.key.size > 0 && next.key.size > 0 &&
                  compare_keys(tree, node.key, next.key) >= (i == 0 ? 1 : 0))
             rc = page_damaged(v, page, "its keys are not in order, or not those of its place");
-        if (rc == 0 && i > 0) rc = walk_node(v, tree, page, level, &node, next.key);
+        if (rc == 0 && i > 0) rc = go_on(v, walk_node(v, tree, page, level, &node, next.key));
     }
     if (rc == 0 && bytes != v->page_size - get16(page_at(v, page) + PAGE_UPPER_AT))
         rc = page_damaged(v, page, "its nodes overlap");
@@ -323,6 +340,7 @@ static int check_tree(struct verify *v, struct tree *tree)
     int rc = walk_tree(v, tree);
 
     if (rc != 0) return rc;
+    if (v->hurt) return 0; /* not all of it was seen */
     if ((tree->branches | tree->leaves | tree->overflows | tree->entries) != 0)
         return page_damaged(v, tree->root,
                             "its tree has not as many pages or entries as it says");
@@ -343,13 +361,11 @@ static struct tree read_tree(const uint8_t *at, bool of_free_pages)
                          .root = get64(at + 40)};
 }
 
-/* The meta that counts; *ours false: not a format that we know, LMDB judges. */
-static int choose_meta(struct verify *v, const uint8_t **meta, bool *ours)
+/* What is common to both ways of choosing; page 0 has the size of pages. *ours
+ * false: not a format that we know, LMDB judges. */
+static int check_first(struct verify *v, bool *ours)
 {
     const uint8_t *first = v->map.data;
-    const uint8_t *second;
-    uint64_t map_size;
-    uint64_t odd;
 
     v->page_size = META_SIZE;
     if (v->map.size < META_SIZE || get32(first + META_AT) != META_MAGIC)
@@ -362,8 +378,17 @@ static int choose_meta(struct verify *v, const uint8_t **meta, bool *ours)
         v->page_size = META_SIZE;
         return page_damaged(v, 0, "has a page size that cannot be, or the file is cut short");
     }
-    second = first + v->page_size;
     v->page_count = v->map.size / v->page_size;
+    return 0;
+}
+
+/* The meta that counts. */
+static int choose_meta(struct verify *v, const uint8_t **meta)
+{
+    const uint8_t *first = v->map.data;
+    const uint8_t *second = first + v->page_size;
+    uint64_t odd;
+
     if (get32(second + META_AT) != META_MAGIC || get32(second + META_AT + 4) != META_VERSION ||
         get16(first + PAGE_FLAGS_AT) != PAGE_META || get16(second + PAGE_FLAGS_AT) != PAGE_META ||
         get32(second + META_TREES_AT) != v->page_size)
@@ -376,12 +401,31 @@ static int choose_meta(struct verify *v, const uint8_t **meta, bool *ours)
         return page_damaged(v, 0, "its transaction and that of page 1 do not follow each other");
     *meta = odd > v->txn ? second : first;
     if (odd > v->txn) v->txn = odd;
-    v->last_page = get64(*meta + META_LAST_PAGE_AT);
-    map_size = get64(*meta + META_MAP_SIZE_AT);
-    if (v->last_page < 1 || map_size > META_MAP_MAX_BYTES ||
-        v->last_page >= map_size / v->page_size)
-        return page_damaged(v, *meta == first ? 0 : 1, "has more pages than its map");
     return 0;
+}
+
+/* The meta of the transaction that is held, before it is the next but one's. */
+static int take_pinned(struct verify *v, const uint8_t **meta)
+{
+    uint64_t txn = *v->tell->pinned;
+
+    memcpy(v->pinned, v->map.data + (txn % 2) * v->page_size, sizeof v->pinned);
+    if (get64(v->pinned + META_TXN_AT) != txn || get32(v->pinned + META_AT) != META_MAGIC)
+        return RILL_ERR_BUSY;
+    v->txn = txn;
+    *meta = v->pinned;
+    return 0;
+}
+
+static int check_extent(struct verify *v, const uint8_t *meta)
+{
+    uint64_t map_size = get64(meta + META_MAP_SIZE_AT);
+
+    v->last_page = get64(meta + META_LAST_PAGE_AT);
+    if (v->last_page >= 1 && map_size <= META_MAP_MAX_BYTES &&
+        v->last_page < map_size / v->page_size)
+        return 0;
+    return page_damaged(v, v->txn % 2, "has more pages than its map");
 }
 
 static int verify_map(struct verify *v)
@@ -389,30 +433,32 @@ static int verify_map(struct verify *v)
     const uint8_t *meta = NULL;
     struct tree tree;
     bool ours;
-    int rc = choose_meta(v, &meta, &ours);
+    int rc = check_first(v, &ours);
 
     if (rc != 0 || !ours) return rc;
+    rc = v->tell->pinned != NULL ? take_pinned(v, &meta) : choose_meta(v, &meta);
+    if (rc == 0) rc = check_extent(v, meta);
+    if (rc != 0) return rc;
     v->used = rill__alloc(v->heap, v->last_page / 8 + 1);
     if (v->used == NULL) return RILL_ERR_NO_MEMORY;
     tree = read_tree(meta + META_TREES_AT + TREE_SIZE, false);
-    rc = check_tree(v, &tree);
+    rc = go_on(v, check_tree(v, &tree));
     tree = read_tree(meta + META_TREES_AT, true);
-    if (rc == 0) rc = check_tree(v, &tree);
+    if (rc == 0) rc = go_on(v, check_tree(v, &tree));
     v->listing_free = true;
-    if (rc == 0) rc = walk_tree(v, &tree);
+    if (rc == 0) rc = go_on(v, walk_tree(v, &tree));
     rill__free(v->heap, v->used);
     return rc;
 }
 
-int rill__meta_verify(struct heap *heap, const char *path, size_t *rotten)
+int rill__meta_walk(struct heap *heap, const char *path, const struct meta_walk *tell)
 {
-    struct verify v = {.heap = heap, .path = path};
+    struct verify v = {.heap = heap, .path = path, .tell = tell};
     struct file dir = FILE_NONE;
     struct file data = FILE_NONE;
     uint64_t size = 0;
     int rc;
 
-    *rotten = 0;
     if (sizeof(size_t) != 8) return 0; /* another layout */
     rc = rill__dir_open(path, &dir);
     if (rc == 0) rc = rill__file_open(&dir, "data.mdb", FILE_READ, &data);
@@ -422,10 +468,25 @@ int rill__meta_verify(struct heap *heap, const char *path, size_t *rotten)
     if (rc == 0 && size == 0)
         rc = rill__fail(RILL_ERR_CORRUPT, "%s/data.mdb: the catalogue is empty", path);
     if (rc == 0) rc = rill__map(&data, size, false, &v.map);
-    if (rc == 0) rc = verify_map(&v);
+    if (rc == 0) rc = go_on(&v, verify_map(&v));
     rill__unmap(&v.map);
     rill__file_close(&data);
     rill__file_close(&dir);
-    *rotten = v.rotten;
     return rc;
+}
+
+static int count_rotten(void *arg, uint64_t position, const MDB_val *key, const MDB_val *value,
+                        bool verifies)
+{
+    (void)position, (void)key, (void)value;
+    if (!verifies) ++*(size_t *)arg;
+    return 0;
+}
+
+int rill__meta_verify(struct heap *heap, const char *path, size_t *rotten)
+{
+    struct meta_walk walk = {.record = count_rotten, .arg = rotten};
+
+    *rotten = 0;
+    return rill__meta_walk(heap, path, &walk);
 }

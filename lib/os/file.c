@@ -306,14 +306,24 @@ int rill__file_lock(const struct file *file, uint64_t byte, enum file_lock kind,
     }
 }
 
-int rill__file_lock_held(const struct file *file, uint64_t byte, bool *held)
+static int ask_for_lock(const struct file *file, uint64_t byte, short kind, bool *held)
 {
     struct flock lock = {
-        .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
+        .l_type = kind, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
 
     while (SYS(fcntl)(file->fd, F_OFD_GETLK, &lock) != 0)
         if (errno != EINTR)
             return rill__fail_os(errno, "%s: cannot ask for byte %" PRIu64, file->name, byte);
     *held = lock.l_type != F_UNLCK;
     return 0;
+}
+
+int rill__file_lock_held(const struct file *file, uint64_t byte, bool *held)
+{
+    return ask_for_lock(file, byte, F_RDLCK, held);
+}
+
+int rill__file_lock_shared(const struct file *file, uint64_t byte, bool *held)
+{
+    return ask_for_lock(file, byte, F_WRLCK, held);
 }

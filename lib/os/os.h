@@ -105,6 +105,8 @@ enum file_lock { FILE_LOCK_NONE, FILE_LOCK_SHARED, FILE_LOCK_EXCLUSIVE };
 int rill__file_lock(const struct file *file, uint64_t byte, enum file_lock kind, int timeout_ms);
 /* Does anybody else, through another open file, hold the byte exclusively? */
 int rill__file_lock_held(const struct file *file, uint64_t byte, bool *held);
+/* Does anybody else hold it in any way? */
+int rill__file_lock_shared(const struct file *file, uint64_t byte, bool *held);
 
 /* ---- Maps ------------------------------------------------------------- */
 

@@ -1,0 +1,11 @@
+/*
+ * api/check.c - public functions: stores looked through from outside.
+ */
+#include "api/api.h"
+
+int rill_check(const char *dir, const rill_check_options *options, rill_check_report *report)
+{
+    if (dir == NULL || dir[0] == '\0') return rill__missing("rill_check", "dir");
+    if (report == NULL) return rill__missing("rill_check", "report");
+    return rill__check(dir, options, report);
+}

@@ -1,0 +1,465 @@
+/*
+ * log/follow.c - see log/follow.h: the batches of a segment one after the other,
+ * as long as each begins where the one before ends.
+ *
+ * Where they end, the segment ends, if another one begins there. If not, and
+ * records must follow, it is damage, after a second look: the file has the same
+ * name, the log has not begun behind it meanwhile, nobody has recovered it. Then
+ * it goes on at the next batch that verifies.
+ */
+#include "log/follow.h"
+#include "log/scan.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MOVES_MAX 200 /* then it counts as damage all the same */
+#define PASS_STEP (UINT64_C(4) << 20)
+
+/* ---- Telling ---------------------------------------------------------- */
+
+rill_damage rill__damage_of(int32_t kind, int32_t severity, const char *file)
+{
+    return (rill_damage){.kind = kind,
+                         .severity = severity,
+                         .file = file,
+                         .position = -1,
+                         .size = -1,
+                         .first = RILL_OFFSET_NONE,
+                         .end = RILL_OFFSET_NONE};
+}
+
+int rill__follow_tell(struct follow *f, rill_damage damage, const char *repair,
+                      const char *format, ...)
+{
+    char text[400];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    damage.text = text;
+    damage.repair = repair;
+    f->stopped = f->check->found(f->check->arg, &damage);
+    return f->stopped != 0 ? FOLLOW_STOPPED : 0;
+}
+
+static int pass(struct follow *f, uint64_t bytes)
+{
+    f->stopped = bytes == 0 ? 0 : f->check->passed(f->check->arg, bytes);
+    return f->stopped != 0 ? FOLLOW_STOPPED : 0;
+}
+
+/* ---- The second look -------------------------------------------------- */
+
+/* Is the name another file's by now, or nobody's? file: what it was; FILE_NONE: it
+ * was nobody's. */
+static bool name_moved(const struct follow *f, const char *name, const struct file *file)
+{
+    struct file now = FILE_NONE;
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    uint64_t now_device = 0;
+    uint64_t now_inode = 0;
+    bool moved;
+
+    if (rill__file_open(f->check->dir, name, FILE_READ, &now) != 0) return file->fd >= 0;
+    moved = file->fd < 0 || rill__file_identity(file, &device, &inode) != 0 ||
+            rill__file_identity(&now, &now_device, &now_inode) != 0 || device != now_device ||
+            inode != now_inode;
+    rill__file_close(&now);
+    return moved;
+}
+
+/* 0: what was seen there is so still, and matters. */
+int rill__follow_look_twice(struct follow *f, const char *name, const struct file *file)
+{
+    struct chain now = f->chain; /* its lists are the same ones */
+    const struct words *then = &f->chain.words;
+
+    if (f->moves >= MOVES_MAX) return 0;
+    rill__chain_look_at_control(&now);
+    if (now.words.deleted && !then->deleted) return FOLLOW_DELETED;
+    return now.words.incarnation != then->incarnation || now.words.count != then->count ||
+                   (now.words.count && now.words.start > f->offset &&
+                    now.words.start > then->start) ||
+                   name_moved(f, name, file)
+               ? FOLLOW_MOVED
+               : 0;
+}
+
+/* ---- Records that are gone -------------------------------------------- */
+
+/* Where the log can go on behind offset. */
+static int64_t end_of_hole(const struct follow *f, int64_t offset)
+{
+    int64_t next = rill__chain_after(&f->chain, offset);
+    int64_t must = f->chain.must;
+
+    if (f->chain.words.count && next > f->chain.words.tail.base) next = INT64_MAX;
+    if (next == INT64_MAX && must == INT64_MAX) return offset; /* not known that there are more */
+    return next < must ? next : must;
+}
+
+/* No segment begins where the one before ends. */
+int rill__follow_missing(struct follow *f)
+{
+    struct file none = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    rill_damage damage;
+    int rc;
+
+    rill__segment_name(f->offset, "log", name);
+    rc = rill__follow_look_twice(f, name, &none);
+    if (rc != 0) return rc;
+    damage = rill__damage_of(RILL_DAMAGE_SEGMENT_MISSING, RILL_LOG_ERROR, name);
+    damage.first = f->offset;
+    damage.end = end_of_hole(f, f->offset);
+    f->offset = damage.end;
+    if (damage.end <= damage.first) return 0;
+    return rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
+                             "No segment has the records [%" PRId64 ", %" PRId64
+                             "), which belong to the log; they are lost.",
+                             damage.first, damage.end);
+}
+
+/* The whole segment cannot be used. */
+static int whole_segment(struct follow *f, int32_t kind, const char *repair, const char *why)
+{
+    rill_damage damage = rill__damage_of(kind, RILL_LOG_ERROR, f->name);
+    int rc = rill__follow_look_twice(f, f->name, &f->file);
+
+    if (rc != 0) return rc;
+    damage.position = 0;
+    damage.size = (int64_t)f->size;
+    damage.first = f->base;
+    damage.end = end_of_hole(f, f->base);
+    if (damage.end < damage.first) damage.end = damage.first;
+    f->offset = damage.end;
+    if (damage.end == damage.first) f->ended = true; /* nobody says that more must follow */
+    return rill__follow_tell(f, damage, repair,
+                             "The segment %s; the records [%" PRId64 ", %" PRId64
+                             ") in it cannot be read.",
+                             why, damage.first, damage.end);
+}
+
+/* ---- A segment -------------------------------------------------------- */
+
+static bool is_active(const struct follow *f)
+{
+    return f->chain.words.count && f->base == f->chain.words.tail.base;
+}
+
+static void visit_base(struct chain *chain, int64_t base, bool visited)
+{
+    for (size_t i = 0; i < chain->count; i++)
+        if (chain->bases[i] == base) chain->visited[i] = visited;
+}
+
+/* *usable: its batches can be followed. */
+static int open_segment(struct follow *f, bool *usable)
+{
+    uint8_t bytes[SEGMENT_HEADER_SIZE] = {0};
+    enum header_state state = HEADER_NEVER;
+    int rc;
+
+    *usable = false;
+    rill__segment_name(f->base, "log", f->name);
+    rc = rill__file_open(f->check->dir, f->name, FILE_READ, &f->file);
+    if (rc == RILL_ERR_NOT_FOUND) return FOLLOW_MOVED;
+    visit_base(&f->chain, f->base, true);
+    if (rc == 0) rc = rill__file_size(&f->file, &f->size);
+    if (rc != 0)
+        return whole_segment(f, RILL_DAMAGE_UNREADABLE,
+                             "Moves it to quarantine and notes its range as a gap.",
+                             "cannot be opened");
+    if (f->check->from_disk) rill__file_drop_cache(&f->file);
+    if (f->size >= sizeof bytes) {
+        if (rill__file_read(&f->file, bytes, sizeof bytes, 0) != 0) state = HEADER_BAD;
+        else state = rill__segment_header_read(bytes, &f->header);
+    }
+    if (state == HEADER_NEVER && f->base >= f->chain.must) { /* a roll that did not happen */
+        visit_base(&f->chain, f->base, false);
+        f->ended = true;
+        return 0;
+    }
+    if (state == HEADER_NEWER)
+        return whole_segment(f, RILL_DAMAGE_FORMAT,
+                             "Nothing: use the version of the library that wrote it.",
+                             "is of a format that this library does not know");
+    if (f->size < sizeof bytes || (state == HEADER_GOOD && f->header.file_size != f->size))
+        return whole_segment(f, RILL_DAMAGE_SEGMENT_SIZE,
+                             "Makes it whole again from the batches that are there.",
+                             "has another size than it was made with");
+    if (state != HEADER_GOOD)
+        return whole_segment(f, RILL_DAMAGE_SEGMENT_HEADER,
+                             "Makes the header anew from the index and the batches.",
+                             "has a damaged header");
+    if (f->header.base != f->base ||
+        memcmp(f->header.topic_id, f->check->topic_id, sizeof f->header.topic_id) != 0 ||
+        f->header.partition != f->check->partition)
+        return whole_segment(f, RILL_DAMAGE_SEGMENT_HEADER,
+                             "Moves it to quarantine and notes its range as a gap.",
+                             "is another one's, by its header");
+    *usable = true;
+    return 0;
+}
+
+struct reached {
+    uint64_t position;
+    int64_t max_time; /* largest before, INT64_MIN at first */
+    bool whole;       /* all before could be read */
+};
+
+/* The words' tail is not where the batches lead. */
+static int wrong_tail(struct follow *f, struct batch_scan *scan, const struct reached *at)
+{
+    const struct tail_copy *tail = &f->chain.words.tail;
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_WORDS, RILL_LOG_ERROR, "control");
+    enum batch_state state = BATCH_NONE;
+    struct batch_view view;
+    const char *why;
+    bool zero = true;
+    bool on = false; /* the log goes on, or it is only the position that is wrong */
+    int rc = rill__follow_look_twice(f, f->name, &f->file);
+
+    if (rc == 0) rc = rill__scan_batch(scan, at->position, &state, &view, &why);
+    if (rc == 0)
+        on = (state == BATCH_VALID && view.base_offset == f->offset) ||
+             f->offset == tail->end_offset || tail->position > f->size;
+    if (rc == 0 && at->position < tail->position && !on)
+        rc = rill__scan_zero(scan, at->position, tail->position, &zero);
+    if (rc != 0) return rc;
+    f->ended = true;
+    damage.position = 0;
+    if (on || at->position > tail->position) {
+        damage.severity = RILL_LOG_WARNING;
+    } else {
+        if (!zero) {
+            damage.kind = RILL_DAMAGE_BATCH;
+            damage.file = f->name;
+            damage.position = (int64_t)at->position;
+            damage.size = (int64_t)(tail->position - at->position);
+        }
+        damage.first = f->offset;
+        damage.end = tail->end_offset > f->offset ? tail->end_offset : f->offset;
+    }
+    rc = rill__follow_tell(f, damage, "Writes them anew from the batches that are there.",
+                           "The shared words say that the log ends at offset %" PRId64
+                           ", byte %u; its batches lead to offset %" PRId64 ", byte %" PRIu64 ".",
+                           tail->end_offset, tail->position, f->offset, at->position);
+    if (rc != 0 || damage.severity != RILL_LOG_WARNING) return rc;
+    f->chain.distrusted = true; /* as recovery does */
+    f->ended = false;
+    return FOLLOW_MOVED;
+}
+
+static int torn_tail(struct follow *f, const struct reached *at, const char *why)
+{
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_TAIL, RILL_LOG_INFO, f->name);
+    int rc = rill__follow_look_twice(f, f->name, &f->file);
+
+    if (rc != 0) return rc;
+    f->ended = true;
+    damage.position = (int64_t)at->position;
+    return rill__follow_tell(f, damage, "Nothing: opening the store cuts it.",
+                             "The log ends at offset %" PRId64
+                             " with a batch that was not finished (%s); none of it was promised.",
+                             f->offset, why);
+}
+
+/* At f->offset no batch stands that the log could go on with, though it must. */
+static int lost_batches(struct follow *f, struct batch_scan *scan, struct reached *at,
+                        struct index_check *index, const char *why)
+{
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_BATCH, RILL_LOG_ERROR, f->name);
+    int64_t limit = end_of_hole(f, f->offset);
+    struct batch_view view;
+    uint64_t next = at->position;
+    bool found = false;
+    int rc = rill__follow_look_twice(f, f->name, &f->file);
+
+    if (rc != 0) return rc;
+    rc = rill__scan_find(scan, at->position, f->offset, limit > f->offset ? limit : INT64_MAX,
+                         &found, &next, &view);
+    if (rc != 0) return rc;
+    if (!found && limit == f->offset) { /* nothing says that more must follow */
+        f->ended = true;
+        return why == NULL ? 0 : torn_tail(f, at, why);
+    }
+    if (!found && why == NULL)
+        return is_active(f) ? wrong_tail(f, scan, at) : rill__follow_missing(f);
+    damage.position = (int64_t)at->position;
+    damage.size = found ? (int64_t)(next - at->position) : -1;
+    damage.first = f->offset;
+    damage.end = found ? view.base_offset : limit;
+    if (damage.size == 0) why = "the offset of the batch there does not follow";
+    if (scan->unreadable) damage.kind = RILL_DAMAGE_UNREADABLE;
+    rill__index_check_skip(index, damage.first, damage.end);
+    at->position = next;
+    at->whole = false;
+    f->offset = damage.end;
+    if (!found && limit == f->chain.must) f->ended = true;
+    return rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
+                             "Records [%" PRId64 ", %" PRId64
+                             ") cannot be read: no valid batch at byte %" PRId64 " (%s).",
+                             damage.first, damage.end, damage.position,
+                             why != NULL ? why : "nothing was written there");
+}
+
+/* The mark names a place between batches of its segment. */
+static int check_mark(struct follow *f, const struct reached *at, bool *met)
+{
+    const struct mark *mark = &f->chain.mark;
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_MARK, RILL_LOG_WARNING, "control");
+
+    if (f->chain.marks_valid == 0 || mark->segment != f->base || !at->whole || *met ||
+        f->offset < mark->durable_end)
+        return 0;
+    *met = true;
+    if (f->offset == mark->durable_end && at->position == mark->position) return 0;
+    damage.position = mark->sequence % 2 == 0 ? MARK_B_AT : MARK_A_AT;
+    damage.size = MARK_SIZE;
+    return rill__follow_tell(f, damage, "Writes both marks anew.",
+                             "The durable mark says that offset %" PRId64
+                             " is at byte %u of segment %" PRId64 ", where no batch begins.",
+                             mark->durable_end, mark->position, mark->segment);
+}
+
+static int good_batch(struct follow *f, const struct batch_view *view, struct reached *at,
+                      struct index_check *index)
+{
+    const char *wrong = rill__batch_wrong(view);
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_RECORD, RILL_LOG_ERROR, f->name);
+    int rc = 0;
+
+    if (wrong != NULL) {
+        damage.position = (int64_t)at->position;
+        damage.size = view->length;
+        damage.first = view->base_offset;
+        damage.end = view->end_offset;
+        rc = rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
+                               "The batch of [%" PRId64 ", %" PRId64 ") verifies, but %s.",
+                               damage.first, damage.end, wrong);
+    }
+    rill__index_check_batch(index, f->offset, (uint32_t)at->position,
+                            at->whole ? at->max_time : INT64_MIN);
+    if (view->max_time > at->max_time) at->max_time = view->max_time;
+    f->census->batch_count++;
+    f->census->record_count += view->record_count;
+    f->epoch = view->epoch;
+    f->offset = view->end_offset;
+    at->position += view->length;
+    if (rc == 0 && at->position - f->passed >= PASS_STEP) {
+        rc = pass(f, at->position - f->passed);
+        f->passed = at->position;
+    }
+    return rc;
+}
+
+static int follow_batches(struct follow *f, struct batch_scan *scan, struct index_check *index)
+{
+    const struct tail_copy *tail = &f->chain.words.tail;
+    struct reached at = {SEGMENT_HEADER_SIZE, INT64_MIN, true};
+    bool mark_met = false;
+    int rc = 0;
+
+    f->offset = f->base;
+    while (rc == 0 && !f->ended) {
+        struct batch_view view;
+        enum batch_state state = BATCH_NONE;
+        const char *why = NULL;
+
+        rc = check_mark(f, &at, &mark_met);
+        if (rc != 0) break;
+        if (is_active(f) && (at.position >= tail->position || f->offset >= tail->end_offset)) {
+            if (at.position != tail->position || f->offset != tail->end_offset)
+                rc = wrong_tail(f, scan, &at);
+            f->ended = true;
+            break;
+        }
+        rc = rill__scan_batch(scan, at.position, &state, &view, &why);
+        if (rc != 0) break;
+        if (state == BATCH_VALID && view.base_offset == f->offset && view.epoch >= f->epoch) {
+            rc = good_batch(f, &view, &at, index);
+            continue;
+        }
+        if (state == BATCH_VALID) why = "the offset or the epoch of the batch does not follow";
+        if (!is_active(f) && f->offset != f->base && rill__chain_has(&f->chain, f->offset)) break;
+        if (f->offset < f->chain.must) {
+            int64_t before = f->offset;
+            rc = lost_batches(f, scan, &at, index, why);
+            if (f->offset != before && rill__chain_has(&f->chain, f->offset)) break;
+            if (rc == 0 && f->offset == before && !f->ended) break; /* the chain goes on */
+            continue;
+        }
+        if (why != NULL) rc = torn_tail(f, &at, why);
+        f->ended = true;
+    }
+    if (rc == 0)
+        rill__index_check_end(index, f->offset, (uint32_t)at.position, at.max_time, at.whole);
+    return rc;
+}
+
+static int tell_index(struct follow *f, const struct index_check *index)
+{
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_INDEX, RILL_LOG_INFO, NULL);
+    char name[SEGMENT_NAME_SIZE];
+    char bad[80];
+    const char *wrong = index->wrong;
+    int rc;
+
+    if (wrong == NULL && index->bad_count == 0) return 0;
+    rc = rill__follow_look_twice(f, f->name, &f->file);
+    if (rc != 0) return rc;
+    rill__segment_name(f->base, "index", name);
+    damage.file = name;
+    if (wrong == NULL) {
+        snprintf(bad, sizeof bad, "has %u entries that lead to no batch", index->bad_count);
+        wrong = bad;
+        damage.position = INDEX_HEADER_SIZE + (int64_t)index->first_bad * INDEX_ENTRY_SIZE;
+        damage.size = INDEX_ENTRY_SIZE;
+    }
+    return rill__follow_tell(f, damage, "Makes it anew from its segment.",
+                             "The index %s; looking for records here takes longer, none is lost.",
+                             wrong);
+}
+
+int rill__follow_segment(struct follow *f)
+{
+    struct batch_scan scan;
+    struct index_check index;
+    uint32_t entries = INDEX_UNSEALED;
+    struct log_census census = *f->census;
+    int32_t epoch = f->epoch;
+    bool usable;
+    int rc;
+
+    f->base = f->offset;
+    f->passed = 0;
+    f->size = 0;
+    f->file = FILE_NONE;
+    rc = open_segment(f, &usable);
+    if (rc == 0 && usable) {
+        f->census->segment_count++;
+        if (is_active(f)) entries = f->chain.words.tail.index_count;
+        else if (!f->chain.words.count && rill__chain_after(&f->chain, f->base) == INT64_MAX)
+            entries = 0; /* recovery makes them */
+        rill__scan_init(&scan, f->check->heap, &f->file, f->size, f->header.salt);
+        rc = rill__index_check_open(&index, f->check->heap, f->check->dir, f->base,
+                                    f->header.salt, entries);
+        if (rc == 0) rc = follow_batches(f, &scan, &index);
+        if (rc == 0) rc = tell_index(f, &index);
+        rill__index_check_close(&index);
+        rill__scan_deinit(&scan);
+    }
+    if (rc == FOLLOW_MOVED) { /* all of it again */
+        f->offset = f->base;
+        f->epoch = epoch;
+        *f->census = census;
+    }
+    if (rc == 0 && f->size > f->passed) rc = pass(f, f->size - f->passed);
+    rill__file_close(&f->file);
+    return rc;
+}
