@@ -99,15 +99,31 @@ static bool is_partition_number(const char *name, int32_t *number)
 struct partition_check {
     struct store_check *check;
     const char *topic; /* NULL: its name is lost */
+    const uint8_t *id;
     int32_t partition;
     char directory[TOPIC_DIRECTORY_SIZE + 16]; /* from the store's on */
 };
+
+/* What is missing is so also where a topic is being deleted, which leaves the
+ * catalogue first. */
+static bool is_being_deleted(struct partition_check *p, const rill_damage *damage)
+{
+    switch (damage->kind) {
+    case RILL_DAMAGE_CONTROL:
+    case RILL_DAMAGE_SEGMENT_MISSING:
+    case RILL_DAMAGE_INDEX:
+    case RILL_DAMAGE_UNREADABLE:
+        return p->topic != NULL && !is_alone(p->check) && !rill__check_lists(p->check, p->id);
+    default: return false;
+    }
+}
 
 static int found_in_partition(void *arg, rill_damage *damage)
 {
     struct partition_check *p = arg;
     char file[sizeof p->directory + 300];
 
+    if (is_being_deleted(p, damage)) return 0;
     snprintf(file, sizeof file, "%s/%s", p->directory, damage->file);
     damage->file = file;
     damage->topic = p->topic;
@@ -121,8 +137,7 @@ static int passed_in_partition(void *arg, uint64_t bytes)
     return rill__check_progress(p->check, p->directory, bytes);
 }
 
-static int check_log(struct partition_check *p, const uint8_t id[16], const struct file *dir,
-                     struct checked_log *log)
+static int check_log(struct partition_check *p, const struct file *dir, struct checked_log *log)
 {
     struct store_check *check = p->check;
     struct log_check look = {.heap = &check->heap,
@@ -136,7 +151,7 @@ static int check_log(struct partition_check *p, const uint8_t id[16], const stru
     struct log_census census;
     int rc;
 
-    memcpy(look.topic_id, id, 16);
+    memcpy(look.topic_id, p->id, 16);
     memcpy(look.boot_id, check->boot_id, 16);
     rc = rill__log_check(&look, &census);
     if (rc != 0 || census.deleted) return rc;
@@ -149,7 +164,7 @@ static int check_log(struct partition_check *p, const uint8_t id[16], const stru
 }
 
 /* Its directory, or one of a partition, could not be opened. */
-static int missing_directory(struct partition_check *p, const uint8_t id[16], int rc)
+static int missing_directory(struct partition_check *p, int rc)
 {
     rill_damage damage = damage_at(RILL_DAMAGE_TOPIC_MISSING, RILL_LOG_ERROR, p->directory);
     char text[400];
@@ -164,7 +179,8 @@ static int missing_directory(struct partition_check *p, const uint8_t id[16], in
         damage.text = text;
         return rill__check_found(p->check, &damage);
     }
-    if (!is_alone(p->check) && !rill__check_lists(p->check, id)) return 0; /* deleted meanwhile */
+    if (!is_alone(p->check) && !rill__check_lists(p->check, p->id))
+        return 0; /* deleted meanwhile */
     snprintf(text, sizeof text,
              "Topic %s is in the catalogue, but a directory of it is missing, with all records "
              "that were in it.",
@@ -194,7 +210,8 @@ static int stray_in_topic(void *arg, const char *name)
 
 static int check_topic(struct store_check *check, struct checked_topic *topic)
 {
-    struct partition_check p = {.check = check, .topic = topic->info.name, .partition = -1};
+    struct partition_check p = {
+        .check = check, .topic = topic->info.name, .id = topic->info.id, .partition = -1};
     struct file topic_dir = FILE_NONE;
     char name[TOPIC_DIRECTORY_SIZE];
     char number[16];
@@ -206,7 +223,7 @@ static int check_topic(struct store_check *check, struct checked_topic *topic)
     rill__topic_directory(topic->info.id, name);
     memcpy(p.directory, name, sizeof name);
     rc = rill__dir_open_at(&check->dir, name, &topic_dir);
-    if (rc != 0) return missing_directory(&p, topic->info.id, rc);
+    if (rc != 0) return missing_directory(&p, rc);
     for (uint32_t i = 0; i < topic->info.partition_count && rc == 0; i++) {
         struct file dir = FILE_NONE;
 
@@ -214,8 +231,8 @@ static int check_topic(struct store_check *check, struct checked_topic *topic)
         snprintf(number, sizeof number, "%u", i);
         snprintf(p.directory, sizeof p.directory, "%s/%s", name, number);
         rc = rill__dir_open_at(&topic_dir, number, &dir);
-        if (rc == 0) rc = check_log(&p, topic->info.id, &dir, &topic->logs[i]);
-        else rc = missing_directory(&p, topic->info.id, rc);
+        if (rc == 0) rc = check_log(&p, &dir, &topic->logs[i]);
+        else rc = missing_directory(&p, rc);
         rill__file_close(&dir);
     }
     p.partition = (int32_t)topic->info.partition_count;
@@ -236,13 +253,13 @@ struct lost_topic {
 static int check_lost_partition(void *arg, const char *name)
 {
     struct lost_topic *lost = arg;
-    struct partition_check p = {.check = lost->check};
+    struct partition_check p = {.check = lost->check, .id = lost->id};
     struct file dir = FILE_NONE;
     int rc = 0;
 
     if (!is_partition_number(name, &p.partition)) return 0;
     snprintf(p.directory, sizeof p.directory, "%s/%s", lost->name, name);
-    if (rill__dir_open_at(lost->dir, name, &dir) == 0) rc = check_log(&p, lost->id, &dir, NULL);
+    if (rill__dir_open_at(lost->dir, name, &dir) == 0) rc = check_log(&p, &dir, NULL);
     rill__file_close(&dir);
     return rc;
 }

@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define MOVES_MAX 200 /* then it counts as damage all the same */
+#define WAITS_MAX 5
+#define WAIT_NS (INT64_C(20) * 1000 * 1000)
 #define PASS_STEP (UINT64_C(4) << 20)
 
 /* ---- Telling ---------------------------------------------------------- */
@@ -97,9 +99,30 @@ static int64_t end_of_hole(const struct follow *f, int64_t offset)
     int64_t next = rill__chain_after(&f->chain, offset);
     int64_t must = f->chain.must;
 
+    if (offset >= f->base && offset < f->compacted_end) return f->compacted_end;
     if (f->chain.words.count && next > f->chain.words.tail.base) next = INT64_MAX;
     if (next == INT64_MAX && must == INT64_MAX) return offset; /* not known that there are more */
     return next < must ? next : must;
+}
+
+/* Has compaction made one of it and what was before it? Then that is *base. */
+static bool is_covered(const struct follow *f, int64_t offset, int64_t *base)
+{
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    struct written_header header;
+    struct file file = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    bool covered;
+
+    *base = rill__chain_before(&f->chain, offset);
+    if (*base < 0) return false;
+    rill__segment_name(*base, "log", name);
+    covered = rill__file_open(f->check->dir, name, FILE_READ, &file) == 0 &&
+              rill__file_read(&file, bytes, sizeof bytes, 0) == 0 &&
+              rill__header_read(bytes, &header) == HEADER_GOOD && header.is.compacted &&
+              header.is.base == *base && header.is.end > offset;
+    rill__file_close(&file);
+    return covered;
 }
 
 /* No segment begins where the one before ends. */
@@ -108,11 +131,17 @@ int rill__follow_missing(struct follow *f)
     struct file none = FILE_NONE;
     char name[SEGMENT_NAME_SIZE];
     rill_damage damage;
+    int64_t base;
     int rc;
 
     rill__segment_name(f->offset, "log", name);
     rc = rill__follow_look_twice(f, name, &none);
     if (rc != 0) return rc;
+    if (is_covered(f, f->offset, &base)) {
+        f->offset = base;
+        return FOLLOW_MOVED;
+    }
+    f->compacted_end = -1;
     damage = rill__damage_of(RILL_DAMAGE_SEGMENT_MISSING, RILL_LOG_ERROR, name);
     damage.first = f->offset;
     damage.end = end_of_hole(f, f->offset);
@@ -177,7 +206,7 @@ static int open_segment(struct follow *f, bool *usable)
     if (f->check->from_disk) rill__file_drop_cache(&f->file);
     if (f->size >= sizeof bytes) {
         if (rill__file_read(&f->file, bytes, sizeof bytes, 0) != 0) state = HEADER_BAD;
-        else state = rill__segment_header_read(bytes, &f->header);
+        else state = rill__header_read(bytes, &f->header);
     }
     if (state == HEADER_NEVER && f->base >= f->chain.must) { /* a roll that did not happen */
         visit_base(&f->chain, f->base, false);
@@ -188,7 +217,7 @@ static int open_segment(struct follow *f, bool *usable)
         return whole_segment(f, RILL_DAMAGE_FORMAT,
                              "Nothing: use the version of the library that wrote it.",
                              "is of a format that this library does not know");
-    if (f->size < sizeof bytes || (state == HEADER_GOOD && f->header.file_size != f->size))
+    if (f->size < sizeof bytes || (state == HEADER_GOOD && f->header.is.file_size != f->size))
         return whole_segment(f, RILL_DAMAGE_SEGMENT_SIZE,
                              "Makes it whole again from the batches that are there.",
                              "has another size than it was made with");
@@ -196,12 +225,14 @@ static int open_segment(struct follow *f, bool *usable)
         return whole_segment(f, RILL_DAMAGE_SEGMENT_HEADER,
                              "Makes the header anew from the index and the batches.",
                              "has a damaged header");
-    if (f->header.base != f->base ||
+    if (f->header.is.base != f->base ||
         memcmp(f->header.topic_id, f->check->topic_id, sizeof f->header.topic_id) != 0 ||
-        f->header.partition != f->check->partition)
+        f->header.partition != f->check->partition ||
+        (f->header.is.compacted && f->header.is.end <= f->base))
         return whole_segment(f, RILL_DAMAGE_SEGMENT_HEADER,
                              "Moves it to quarantine and notes its range as a gap.",
                              "is another one's, by its header");
+    if (f->header.is.compacted) f->compacted_end = f->header.is.end;
     *usable = true;
     return 0;
 }
@@ -269,6 +300,16 @@ static int torn_tail(struct follow *f, const struct reached *at, const char *why
                              f->offset, why);
 }
 
+/* The mark is where recovery goes on behind damage. */
+static bool leads_on(const struct follow *f, const struct reached *at, int64_t offset)
+{
+    const struct mark *mark = &f->chain.mark;
+
+    return !f->chain.words.count && f->chain.marks_valid != 0 && mark->segment == f->base &&
+           mark->durable_end == offset && mark->position >= at->position &&
+           mark->position <= f->size;
+}
+
 /* At f->offset no batch stands that the log could go on with, though it must. */
 static int lost_batches(struct follow *f, struct batch_scan *scan, struct reached *at,
                         struct index_check *index, const char *why)
@@ -291,9 +332,13 @@ static int lost_batches(struct follow *f, struct batch_scan *scan, struct reache
     if (!found && why == NULL)
         return is_active(f) ? wrong_tail(f, scan, at) : rill__follow_missing(f);
     damage.position = (int64_t)at->position;
-    damage.size = found ? (int64_t)(next - at->position) : -1;
     damage.first = f->offset;
     damage.end = found ? view.base_offset : limit;
+    if (!found && leads_on(f, at, limit)) {
+        found = true;
+        next = f->chain.mark.position;
+    }
+    damage.size = found ? (int64_t)(next - at->position) : -1;
     if (damage.size == 0) why = "the offset of the batch there does not follow";
     if (scan->unreadable) damage.kind = RILL_DAMAGE_UNREADABLE;
     rill__index_check_skip(index, damage.first, damage.end);
@@ -327,22 +372,39 @@ static int check_mark(struct follow *f, const struct reached *at, bool *met)
                              mark->durable_end, mark->position, mark->segment);
 }
 
-static int good_batch(struct follow *f, const struct batch_view *view, struct reached *at,
-                      struct index_check *index)
+/* Of a batch that verifies. */
+static int check_records(struct follow *f, struct batch_scan *scan, const struct batch_view *view,
+                         const struct reached *at)
 {
-    const char *wrong = rill__batch_wrong(view);
     rill_damage damage = rill__damage_of(RILL_DAMAGE_RECORD, RILL_LOG_ERROR, f->name);
-    int rc = 0;
+    const char *wrong = NULL;
+    int rc = rill__scan_records(scan, view, &wrong);
 
-    if (wrong != NULL) {
-        damage.position = (int64_t)at->position;
-        damage.size = view->length;
-        damage.first = view->base_offset;
-        damage.end = view->end_offset;
-        rc = rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
-                               "The batch of [%" PRId64 ", %" PRId64 ") verifies, but %s.",
-                               damage.first, damage.end, wrong);
+    damage.position = (int64_t)at->position;
+    damage.size = view->length;
+    damage.first = view->base_offset;
+    damage.end = view->end_offset;
+    if (rc == RILL_ERR_UNSUPPORTED) {
+        if (f->codec_told) return 0;
+        f->codec_told = true;
+        damage.kind = RILL_DAMAGE_FORMAT;
+        damage.severity = RILL_LOG_WARNING;
+        return rill__follow_tell(f, damage, "Nothing: use a library that was built with it.",
+                                 "Compressed records cannot be looked at, here and maybe "
+                                 "further on: %s.",
+                                 rill__message());
     }
+    if (rc != 0 || wrong == NULL) return rc;
+    return rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
+                             "The batch of [%" PRId64 ", %" PRId64 ") verifies, but %s.",
+                             damage.first, damage.end, wrong);
+}
+
+static int good_batch(struct follow *f, struct batch_scan *scan, const struct batch_view *view,
+                      struct reached *at, struct index_check *index)
+{
+    int rc = check_records(f, scan, view, at);
+
     rill__index_check_batch(index, f->offset, (uint32_t)at->position,
                             at->whole ? at->max_time : INT64_MIN);
     if (view->max_time > at->max_time) at->max_time = view->max_time;
@@ -379,18 +441,23 @@ static int follow_batches(struct follow *f, struct batch_scan *scan, struct inde
             f->ended = true;
             break;
         }
+        if (f->offset == f->compacted_end) break;
         rc = rill__scan_batch(scan, at.position, &state, &view, &why);
         if (rc != 0) break;
         if (state == BATCH_VALID && view.base_offset == f->offset && view.epoch >= f->epoch) {
-            rc = good_batch(f, &view, &at, index);
+            rc = good_batch(f, scan, &view, &at, index);
             continue;
         }
         if (state == BATCH_VALID) why = "the offset or the epoch of the batch does not follow";
-        if (!is_active(f) && f->offset != f->base && rill__chain_has(&f->chain, f->offset)) break;
-        if (f->offset < f->chain.must) {
+        if (!is_active(f) && f->compacted_end < 0 && f->offset != f->base &&
+            rill__chain_has(&f->chain, f->offset))
+            break;
+        if (f->offset < f->chain.must || f->offset < f->compacted_end) {
             int64_t before = f->offset;
             rc = lost_batches(f, scan, &at, index, why);
-            if (f->offset != before && rill__chain_has(&f->chain, f->offset)) break;
+            if (f->offset != before && f->compacted_end < 0 &&
+                rill__chain_has(&f->chain, f->offset))
+                break;
             if (rc == 0 && f->offset == before && !f->ended) break; /* the chain goes on */
             continue;
         }
@@ -413,6 +480,10 @@ static int tell_index(struct follow *f, const struct index_check *index)
     if (wrong == NULL && index->bad_count == 0) return 0;
     rc = rill__follow_look_twice(f, f->name, &f->file);
     if (rc != 0) return rc;
+    if (!f->check->alone && f->waits++ < WAITS_MAX) { /* compaction brings it last */
+        rill__sleep_ns(WAIT_NS);
+        return FOLLOW_MOVED;
+    }
     rill__segment_name(f->base, "index", name);
     damage.file = name;
     if (wrong == NULL) {
@@ -437,6 +508,7 @@ int rill__follow_segment(struct follow *f)
     int rc;
 
     f->base = f->offset;
+    f->compacted_end = -1;
     f->passed = 0;
     f->size = 0;
     f->file = FILE_NONE;
@@ -446,9 +518,9 @@ int rill__follow_segment(struct follow *f)
         if (is_active(f)) entries = f->chain.words.tail.index_count;
         else if (!f->chain.words.count && rill__chain_after(&f->chain, f->base) == INT64_MAX)
             entries = 0; /* recovery makes them */
-        rill__scan_init(&scan, f->check->heap, &f->file, f->size, f->header.salt);
+        rill__scan_init(&scan, f->check->heap, &f->file, f->size, f->header.is.salt);
         rc = rill__index_check_open(&index, f->check->heap, f->check->dir, f->base,
-                                    f->header.salt, entries);
+                                    f->header.is.salt, entries);
         if (rc == 0) rc = follow_batches(f, &scan, &index);
         if (rc == 0) rc = tell_index(f, &index);
         rill__index_check_close(&index);

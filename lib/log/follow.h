@@ -17,14 +17,17 @@ struct follow {
     int32_t epoch;
     int moves;   /* how often something has moved meanwhile */
     int stopped; /* what the caller's function returned */
+    int waits;   /* how often an index was waited for */
     bool ended;
+    bool codec_told;
 
     /* the segment that is followed */
     struct file file;
     char name[SEGMENT_NAME_SIZE];
     int64_t base;
     uint64_t size;
-    struct segment_header header;
+    struct written_header header;
+    int64_t compacted_end; /* where it says itself that it ends; -1: it does not say */
     uint64_t passed;
 };
 

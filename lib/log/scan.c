@@ -14,12 +14,16 @@ void rill__scan_init(struct batch_scan *scan, struct heap *heap, const struct fi
                      uint64_t size, uint64_t salt)
 {
     *scan = (struct batch_scan){.heap = heap, .file = file, .size = size, .salt = salt};
+    rill__codec_init(&scan->codec, heap);
 }
 
 void rill__scan_deinit(struct batch_scan *scan)
 {
     rill__free(scan->heap, scan->data);
     scan->data = NULL;
+    rill__free(scan->heap, scan->unpacked);
+    scan->unpacked = NULL;
+    rill__codec_deinit(&scan->codec);
 }
 
 /* As much of [position, position + room) as can be read; *filled of it. */
@@ -156,21 +160,39 @@ int rill__scan_zero(struct batch_scan *scan, uint64_t from, uint64_t to, bool *z
     return 0;
 }
 
-const char *rill__batch_wrong(const struct batch_view *view)
+static const char *wrong_records(const struct batch_view *view)
 {
     struct record_walk walk = {BATCH_HEADER_SIZE, 0};
-    int64_t before = view->base_offset - 1;
     rill_record record;
     rill_header header;
     bool bad;
 
     while (rill__record_next(view, &walk, &record, &bad)) {
-        if (record.offset <= before) return "its records are not in the order of their offsets";
-        before = record.offset;
         /* The way to the last header leads over all of them. */
         if (record.header_count > 0 &&
             rill__record_header(record.raw, record.header_count - 1, &header) != 0)
             return "a header runs out of its record";
     }
-    return bad ? "a record runs out of it" : NULL;
+    return bad ? "a record does not fit into it" : NULL;
+}
+
+int rill__scan_records(struct batch_scan *scan, const struct batch_view *view, const char **why)
+{
+    struct batch_view records;
+    size_t room = rill__batch_room(view);
+    int rc;
+
+    *why = NULL;
+    if (room > scan->unpacked_room) {
+        rill__free(scan->heap, scan->unpacked);
+        scan->unpacked_room = 0;
+        scan->unpacked = rill__alloc(scan->heap, room);
+        if (scan->unpacked == NULL) return RILL_ERR_NO_MEMORY;
+        scan->unpacked_room = room;
+    }
+    rc = rill__batch_records(view, &scan->codec, scan->unpacked, &records);
+    if (rc == RILL_ERR_CORRUPT) *why = "its records cannot be decompressed";
+    else if (rc == 0) *why = wrong_records(&records);
+    else return rc;
+    return 0;
 }

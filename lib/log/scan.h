@@ -21,6 +21,9 @@ struct batch_scan {
     size_t filled;
     uint64_t at;
     bool unreadable; /* the last call met bytes that cannot be read */
+    struct codec codec;
+    void *unpacked; /* records of a compressed batch */
+    size_t unpacked_room;
 };
 
 void rill__scan_init(struct batch_scan *scan, struct heap *heap, const struct file *file,
@@ -39,7 +42,8 @@ int rill__scan_find(struct batch_scan *scan, uint64_t from, int64_t first, int64
 /* Are all bytes of [from, to) zero? */
 int rill__scan_zero(struct batch_scan *scan, uint64_t from, uint64_t to, bool *zero);
 
-/* What is wrong with the records of a batch that verifies; NULL: nothing. */
-const char *rill__batch_wrong(const struct batch_view *view);
+/* What is wrong with the records of a batch that verifies; NULL: nothing.
+ * RILL_ERR_UNSUPPORTED: they cannot be looked at. RILL_ERR_NO_MEMORY. */
+int rill__scan_records(struct batch_scan *scan, const struct batch_view *view, const char **why);
 
 #endif

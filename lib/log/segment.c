@@ -230,7 +230,7 @@ static bool reserved_is_zero(const uint8_t *header, int from)
     return any == 0 && rill__get16(header + SEGMENT_HEADER_SIZE_AT) == SEGMENT_HEADER_SIZE;
 }
 
-static bool is_known_format(const uint8_t *header)
+bool rill__segment_is_known(const uint8_t *header)
 {
     uint16_t version = rill__get16(header + SEGMENT_VERSION_AT);
     uint32_t features = rill__get32(header + SEGMENT_FEATURES_AT);
@@ -239,6 +239,21 @@ static bool is_known_format(const uint8_t *header)
         return features == 0 && reserved_is_zero(header, SEGMENT_END_AT);
     return version == SEGMENT_VERSION_FEATURES && features == SEGMENT_COMPACTED &&
            reserved_is_zero(header, SEGMENT_RESERVED_AT);
+}
+
+void rill__segment_parse(const uint8_t *bytes, struct segment_header *header)
+{
+    *header = (struct segment_header){.base = (int64_t)rill__get64(bytes + SEGMENT_BASE_AT),
+                                      .salt = rill__get64(bytes + SEGMENT_SALT_AT),
+                                      .file_size = rill__get64(bytes + SEGMENT_FILE_SIZE_AT),
+                                      .end = -1,
+                                      .epoch = (int32_t)rill__get32(bytes + SEGMENT_EPOCH_AT),
+                                      .compacted = rill__get32(bytes + SEGMENT_FEATURES_AT) ==
+                                                   SEGMENT_COMPACTED};
+    if (!header->compacted) return;
+    header->end = (int64_t)rill__get64(bytes + SEGMENT_END_AT);
+    header->cleaned = (int64_t)rill__get64(bytes + SEGMENT_CLEANED_AT);
+    header->tombstone_s = rill__get32(bytes + SEGMENT_TOMBSTONE_AT);
 }
 
 static int check_segment_header(const struct log_config *config, const uint8_t *header,
@@ -252,32 +267,20 @@ static int check_segment_header(const struct log_config *config, const uint8_t *
     else if (rill__get64(header + SEGMENT_CHECKSUM_AT) !=
              rill__checksum(header, SEGMENT_CHECKSUM_AT))
         wrong = "has a damaged header (checksum)";
-    if (wrong == NULL && !is_known_format(header))
+    if (wrong == NULL && !rill__segment_is_known(header))
         return rill__fail(RILL_ERR_FORMAT,
                           "%s: segment format %u with features %#x; this library reads format %d "
                           "with features 0, and format %d with features %#x",
                           name, rill__get16(header + SEGMENT_VERSION_AT),
                           rill__get32(header + SEGMENT_FEATURES_AT), SEGMENT_VERSION,
                           SEGMENT_VERSION_FEATURES, SEGMENT_FEATURES);
-    *out = (struct segment_header){.base = base,
-                                   .salt = rill__get64(header + SEGMENT_SALT_AT),
-                                   .file_size = file_size,
-                                   .end = -1,
-                                   .epoch = (int32_t)rill__get32(header + SEGMENT_EPOCH_AT),
-                                   .compacted = rill__get32(header + SEGMENT_FEATURES_AT) ==
-                                                SEGMENT_COMPACTED};
-    if (out->compacted) {
-        out->end = (int64_t)rill__get64(header + SEGMENT_END_AT);
-        out->cleaned = (int64_t)rill__get64(header + SEGMENT_CLEANED_AT);
-        out->tombstone_s = rill__get32(header + SEGMENT_TOMBSTONE_AT);
-    }
-    if (wrong == NULL && (int64_t)rill__get64(header + SEGMENT_BASE_AT) != base)
-        wrong = "has another base offset than its name";
+    rill__segment_parse(header, out);
+    if (wrong == NULL && out->base != base) wrong = "has another base offset than its name";
     else if (wrong == NULL &&
              (memcmp(header + SEGMENT_TOPIC_AT, config->topic_id, 16) != 0 ||
               (int32_t)rill__get32(header + SEGMENT_PARTITION_AT) != config->partition))
         wrong = "belongs to another partition";
-    else if (wrong == NULL && rill__get64(header + SEGMENT_FILE_SIZE_AT) != file_size)
+    else if (wrong == NULL && out->file_size != file_size)
         wrong = "has another size than its header says";
     else if (wrong == NULL && out->compacted && (out->end <= base || out->cleaned < base))
         wrong = "ends before it begins";

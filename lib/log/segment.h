@@ -43,6 +43,10 @@ struct segment_header {
     uint32_t tombstone_s; /* stamp of the oldest tombstone; 0: none */
 };
 #define SEGMENT_BYTES_MAX (UINT64_C(1) << 31)
+/* Whether the format of a whole header is one that this library reads; and what it
+ * says then, in its fields. */
+bool rill__segment_is_known(const uint8_t *header);
+void rill__segment_parse(const uint8_t *bytes, struct segment_header *header);
 /* Reads and checks it. No lock needed. */
 int rill__segment_read_header(const struct log_config *config, const struct file *file,
                               int64_t base, struct segment_header *header);

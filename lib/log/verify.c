@@ -13,7 +13,7 @@
 
 #define INDEX_BYTES_MAX (UINT64_C(1) << 30)
 
-enum header_state rill__segment_header_read(const uint8_t *bytes, struct segment_header *header)
+enum header_state rill__header_read(const uint8_t *bytes, struct written_header *header)
 {
     uint8_t any = 0;
 
@@ -22,21 +22,12 @@ enum header_state rill__segment_header_read(const uint8_t *bytes, struct segment
     if (memcmp(bytes, "RILLSEG", 7) != 0 ||
         rill__get64(bytes + SEGMENT_CHECKSUM_AT) != rill__checksum(bytes, SEGMENT_CHECKSUM_AT))
         return HEADER_BAD;
-    header->version = rill__get16(bytes + SEGMENT_VERSION_AT);
-    header->features = rill__get32(bytes + SEGMENT_FEATURES_AT);
-    header->base = (int64_t)rill__get64(bytes + SEGMENT_BASE_AT);
-    header->salt = rill__get64(bytes + SEGMENT_SALT_AT);
+    if (bytes[7] != '1' || !rill__segment_is_known(bytes)) return HEADER_NEWER;
+    rill__segment_parse(bytes, &header->is);
     memcpy(header->topic_id, bytes + SEGMENT_TOPIC_AT, 16);
     header->partition = (int32_t)rill__get32(bytes + SEGMENT_PARTITION_AT);
-    header->epoch = (int32_t)rill__get32(bytes + SEGMENT_EPOCH_AT);
     header->created_ms = (int64_t)rill__get64(bytes + SEGMENT_CREATED_AT);
-    header->file_size = rill__get64(bytes + SEGMENT_FILE_SIZE_AT);
-    any = 0;
-    for (int i = SEGMENT_RESERVED_AT; i < SEGMENT_CHECKSUM_AT; i++) any |= bytes[i];
-    return bytes[7] == '1' && header->version == SEGMENT_VERSION && header->features == 0 &&
-                   any == 0 && rill__get16(bytes + SEGMENT_HEADER_SIZE_AT) == SEGMENT_HEADER_SIZE
-               ? HEADER_GOOD
-               : HEADER_NEWER;
+    return HEADER_GOOD;
 }
 
 /* ---- The index -------------------------------------------------------- */

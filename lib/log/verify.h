@@ -5,17 +5,12 @@
 #define RILL_LOG_VERIFY_H
 #include "log/segment.h"
 
-/* What a segment's header says. */
-struct segment_header {
-    uint16_t version;
-    uint32_t features;
-    int64_t base;
-    uint64_t salt;
+/* All that a segment's header says, whatever it should say. */
+struct written_header {
+    struct segment_header is;
     uint8_t topic_id[16];
     int32_t partition;
-    int32_t epoch;
     int64_t created_ms;
-    uint64_t file_size;
 };
 enum header_state {
     HEADER_GOOD,
@@ -23,7 +18,7 @@ enum header_state {
     HEADER_BAD,
     HEADER_NEWER /* whole, but of a format that this library does not know */
 };
-enum header_state rill__segment_header_read(const uint8_t *bytes, struct segment_header *header);
+enum header_state rill__header_read(const uint8_t *bytes, struct written_header *header);
 
 /* An index, held against the batches of its segment in their order. */
 struct index_check {
