@@ -1,0 +1,139 @@
+/*
+ * stat.c - rill stat: counters of all processes in the store, and what it holds.
+ */
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool json, prometheus;
+
+static const struct option stat_options[] = {
+    {"json", 0, OPTION_FLAG, &json, 0, "an object", 0, 0, 0},
+    {"prometheus", 0, OPTION_FLAG, &prometheus, 0,
+     "as text for Prometheus: counters, all partitions, all groups", 0, 0, 0},
+    {0},
+};
+
+struct sums {
+    rill *store;
+    uint64_t topics, partitions, records, bytes;
+    int worst;
+};
+
+/* Looks at every partition of a topic; those of the metrics are the ones in use. */
+static int sum_topic(void *arg, const rill_topic_info *topic)
+{
+    struct sums *sums = arg;
+
+    sums->topics++;
+    for (uint32_t p = 0; p < topic->options.partition_count; p++) {
+        rill_partition_info info;
+        int rc = rill_partition_describe(sums->store, topic->name, (int32_t)p, &info);
+
+        if (rc == RILL_ERR_NOT_FOUND) break; /* deleted meanwhile */
+        sums->partitions++;
+        if (rc != 0) {
+            sums->worst = fail_rill(rc);
+            continue;
+        }
+        sums->records += (uint64_t)(info.log_end - info.log_start);
+        sums->bytes += info.segment_bytes;
+    }
+    return 0;
+}
+
+static int put_metrics(rill *store)
+{
+    size_t size = 0;
+    char *text = NULL;
+    int rc = rill_metrics(store, NULL, 0, &size);
+
+    /* Others may add to it between two calls. */
+    while (rc == RILL_ERR_TOO_BIG) {
+        size_t room = size + size / 4;
+
+        text = must_grow(text, room);
+        rc = rill_metrics(store, text, room, &size);
+    }
+    if (rc == 0) put(text);
+    free(text);
+    return rc != 0 ? fail_rill(rc) : DONE;
+}
+
+static const struct {
+    const char *name;
+    size_t at;
+    const char *text;
+} counters[] = {
+    {"records_appended", offsetof(rill_stats, records_appended), "records appended"},
+    {"bytes_appended", offsetof(rill_stats, bytes_appended), "bytes appended"},
+    {"batches_appended", offsetof(rill_stats, batches_appended), "batches appended"},
+    {"records_polled", offsetof(rill_stats, records_polled), "records polled"},
+    {"polls", offsetof(rill_stats, polls), "polls"},
+    {"commits", offsetof(rill_stats, commits), "offset commits"},
+    {"syncs", offsetof(rill_stats, syncs), "syncs"},
+    {"segments_rolled", offsetof(rill_stats, segments_rolled), "segments rolled"},
+    {"recoveries", offsetof(rill_stats, recoveries), "recoveries"},
+    {"wakeups", offsetof(rill_stats, wakeups), "wake-ups"},
+    {"group_steps", offsetof(rill_stats, group_steps), "changes of groups"},
+    {"members_expelled", offsetof(rill_stats, members_expelled), "members expelled"},
+};
+
+static void put_stats(const rill_stats *stats, const struct sums *sums)
+{
+    if (json) {
+        json_open(NULL, '{');
+        json_text("version", rill_version());
+        json_unsigned("topics", sums->topics);
+        json_unsigned("partitions", sums->partitions);
+        json_unsigned("records", sums->records);
+        json_unsigned("bytes", sums->bytes);
+    } else {
+        putf("%s topics, %s partitions, %s records, %s on disk\n\n",
+             count_text((int64_t)sums->topics), count_text((int64_t)sums->partitions),
+             count_text((int64_t)sums->records), size_text(sums->bytes));
+        table_begin("SINCE_THE_FIRST_PROCESS_CAME COUNT>");
+    }
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+        uint64_t value;
+
+        memcpy(&value, (const char *)stats + counters[i].at, sizeof value);
+        if (json) {
+            json_unsigned(counters[i].name, value);
+        } else {
+            table_cell("%s", counters[i].text);
+            table_cell("%s", count_text((int64_t)value));
+        }
+    }
+    if (json) json_close();
+    else table_end();
+}
+
+static int run_stat(char **arguments, size_t count)
+{
+    rill_stats stats = {.size = sizeof stats};
+    struct sums sums = {.worst = DONE};
+    int status, rc;
+
+    (void)arguments, (void)count;
+    if (json && prometheus) return usage("--json and --prometheus: only one of them is expected");
+    status = store_open(0, &sums.store);
+    if (status != DONE) return status;
+    rc = rill_topic_list(sums.store, sum_topic, &sums);
+    if (rc == 0) rc = rill_stats_total(sums.store, &stats);
+    if (rc != 0) status = fail_rill(rc);
+    else if (prometheus) status = put_metrics(sums.store);
+    else put_stats(&stats, &sums);
+    return store_close(sums.store, status != DONE ? status : sums.worst);
+}
+
+const struct command stat_commands[] = {
+    {"stat", "", "what the store holds, and counters of all its processes",
+     "Counters go from when the first process came into the store that others have not left "
+     "since; "
+     "if nobody else has it open they begin at 0.",
+     stat_options, "rill stat\nrill stat --prometheus >/var/lib/node_exporter/rill.prom",
+     run_stat},
+    {0},
+};
