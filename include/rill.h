@@ -190,7 +190,8 @@ enum rill_isolation {
 };
 
 /* Where a consumer starts when it has no committed offset, or one that is
- * outside the partition. */
+ * outside the partition, and where it goes on when what it would read next has
+ * been deleted. */
 enum rill_reset {
     RILL_RESET_LATEST = 0, /* at the log end: new records only */
     RILL_RESET_EARLIEST = 1,
@@ -459,6 +460,21 @@ typedef struct rill_consumer_interceptor {
  * Nonzero refuses the record: the send fails with RILL_ERR_INVALID, which names it. */
 typedef int (*rill_serializer_fn)(void *arg, const rill_record *record, rill_bytes object,
                                   rill_scratch *scratch, rill_bytes *bytes);
+
+/* Deletes the records before offset `before`, RILL_OFFSET_LATEST: all that there
+ * are: the log start moves there, if it is not there or beyond already. log_start,
+ * if not NULL, gets where the partition begins now. Disk space comes free by whole
+ * segments. Consumers that have not read so far follow their auto_offset_reset;
+ * records that were handed out stay until the next poll.
+ * Durable:  on return.
+ * Threads:  waits for a sync of this partition that is going on, as long as
+ *           open_timeout_ms.
+ * Errors:   RILL_ERR_NOT_FOUND no such topic or partition; RILL_ERR_RANGE beyond the
+ *           log end, or negative; RILL_ERR_TIMEOUT. All others leave open
+ *           whether the log start has moved.
+ * Since 0.2. */
+RILL_API int rill_partition_delete_records(rill *store, const char *topic, int32_t partition,
+                                           rill_offset before, rill_offset *log_start);
 
 /* ---- Producer --------------------------------------------------------- */
 
@@ -1002,7 +1018,7 @@ typedef struct rill_group_offset {
     rill_offset log_start;
     rill_offset log_end;
     rill_offset durable_end;
-    int64_t lag; /* records from offset to log_end */
+    int64_t lag; /* records from offset, or from log_start if that is later, to log_end */
 } rill_group_offset;
 
 /* Calls visit for every offset that the group has committed, in order of topic
@@ -1025,8 +1041,9 @@ RILL_API int rill_group_offsets(rill *store, const char *group,
                                 int (*visit)(void *arg, const rill_group_offset *offset),
                                 void *arg);
 
-/* The sum over all partitions with a committed offset of the records from there to
- * the log end, or with RILL_READ_DURABLE (enum rill_isolation) to the durable end. */
+/* The sum over all partitions with a committed offset of the records from there, as
+ * far as they were not deleted, to the log end, or with RILL_READ_DURABLE (enum rill_isolation)
+ * to the durable end. */
 RILL_API int rill_group_lag(rill *store, const char *group, int32_t isolation, int64_t *lag);
 
 /* Where a reset moves committed offsets to. */

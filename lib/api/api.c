@@ -154,6 +154,15 @@ int rill_partition_describe(rill *store, const char *topic, int32_t partition,
     return rc != 0 ? rc : rill__partition_describe(store->store, topic, partition, info);
 }
 
+int rill_partition_delete_records(rill *store, const char *topic, int32_t partition,
+                                  rill_offset before, rill_offset *log_start)
+{
+    int rc = rill__store_check("rill_partition_delete_records", store, "topic", topic);
+    return rc != 0 ? rc
+                   : rill__partition_delete_records(store->store, topic, partition, before,
+                                                    log_start);
+}
+
 int rill_partition_offset_for_time(rill *store, const char *topic, int32_t partition,
                                    int64_t timestamp_ms, rill_offset *offset)
 {

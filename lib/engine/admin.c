@@ -282,6 +282,23 @@ int rill__partition_describe(struct store *store, const char *name, int32_t part
     return 0;
 }
 
+int rill__partition_delete_records(struct store *store, const char *name, int32_t partition,
+                                   rill_offset before, rill_offset *log_start)
+{
+    int timeout_ms = (int)store->options.open_timeout_ms;
+    struct topic *topic;
+    struct log *log;
+    int64_t start;
+    int rc = rill__topic_find(store, name, &topic);
+
+    if (rc == 0) rc = rill__partition_log(topic, partition, timeout_ms, &log);
+    if (rc != 0) return rc;
+    if (before == RILL_OFFSET_LATEST) before = INT64_MAX;
+    rc = rill__log_delete_before(log, before, rill__deadline(timeout_ms), &start);
+    if (rc == 0 && log_start != NULL) *log_start = start;
+    return rc;
+}
+
 int rill__partition_offset_for_time(struct store *store, const char *name, int32_t partition,
                                     int64_t timestamp_ms, rill_offset *offset)
 {

@@ -5,6 +5,7 @@
  */
 #include "engine/consumer.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- The list --------------------------------------------------------- */
@@ -45,6 +46,31 @@ static int move_part(struct assigned *part, int64_t offset)
 
     if (rc == 0) atomic_store_explicit(&part->position, offset, memory_order_relaxed);
     return rc;
+}
+
+int rill__assigned_reset(struct rill_consumer *c, struct assigned *part)
+{
+    const char *topic = part->topic->info.name;
+    int64_t position = rill__assigned_position(part);
+    int64_t offset;
+    char line[400];
+    int rc;
+
+    if (c->options.auto_offset_reset == RILL_RESET_ERROR)
+        return rill__fail(RILL_ERR_RANGE,
+                          "%s-%d: offset %" PRId64
+                          ", which was to be read next, was deleted; the "
+                          "log begins at %" PRId64 ", and auto_offset_reset is error",
+                          topic, (int)part->partition, position, rill__log_start(part->log));
+    rc = reset_offset(c, part->topic, part->partition, part->log, position, &offset);
+    if (rc == 0) rc = move_part(part, offset);
+    if (rc != 0) return rc;
+    snprintf(line, sizeof line,
+             "%s-%d: the records from offset %" PRId64 " on were deleted before a consumer came "
+             "to them; it goes on at %" PRId64,
+             topic, (int)part->partition, position, offset);
+    rill__store_say(c->store, RILL_LOG_WARNING, line);
+    return 0;
 }
 
 /* To the group's committed offset, or where the reset policy says. */

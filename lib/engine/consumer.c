@@ -94,6 +94,7 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
     }
     atomic_store_explicit(&part->position, position, memory_order_relaxed);
     *count = n;
+    if (n > 0) part->handed = true;
     return rc;
 }
 
@@ -106,6 +107,10 @@ static int read_checked(struct rill_consumer *c, struct assigned *part, rill_rec
     *count = 0;
     if (rill__log_is_deleted(part->log)) return rill__log_state(part->log);
     if (part->unresolved) rc = rill__assigned_resolve(c, part);
+    if (rc == 0) rc = read_part(c, part, records, max, count);
+    if (rc != RILL_ERR_RANGE || part->unresolved) return rc;
+    if (part->handed) return 0; /* they must stay; the next poll finds it again */
+    rc = rill__assigned_reset(c, part);
     return rc != 0 ? rc : read_part(c, part, records, max, count);
 }
 
@@ -297,7 +302,10 @@ static int poll_as_member(struct rill_consumer *c, int timeout_ms, rill_record *
 
     if (c->options.max_poll_records != 0 && max > c->options.max_poll_records)
         max = c->options.max_poll_records;
-    for (size_t i = 0; i < c->part_count; i++) rill__cursor_release(&c->parts[i]->cursor);
+    for (size_t i = 0; i < c->part_count; i++) {
+        rill__cursor_release(&c->parts[i]->cursor);
+        c->parts[i]->handed = false;
+    }
     rc = poll_records(c, timeout_ms, records, max, count);
     rill__count(&c->store->counters->polls, 1);
     RILL_PROBE2(poll, c->client_id, rc == 0 ? *count : 0);
@@ -343,13 +351,16 @@ static int find_part(struct rill_consumer *c, const char *topic, int32_t partiti
                       (int)partition);
 }
 
-static int move_to(struct assigned *part, int64_t offset)
+static int move_to(struct assigned *part, int64_t wanted)
 {
+    int64_t offset = wanted;
     int rc;
 
-    if (offset == RILL_OFFSET_EARLIEST) offset = rill__log_start(part->log);
-    if (offset == RILL_OFFSET_LATEST) offset = rill__log_end(part->log);
-    rc = rill__cursor_seek(&part->cursor, offset);
+    do { /* again, if the log start moved meanwhile */
+        if (wanted == RILL_OFFSET_EARLIEST) offset = rill__log_start(part->log);
+        if (wanted == RILL_OFFSET_LATEST) offset = rill__log_end(part->log);
+        rc = rill__cursor_seek(&part->cursor, offset);
+    } while (rc == RILL_ERR_RANGE && offset != wanted);
     if (rc != 0) return rc;
     part->unresolved = false;
     part->in_batch = false;
@@ -398,8 +409,9 @@ int rill__consumer_position(struct rill_consumer *c, const char *topic, int32_t 
     if (rc != 0) return rc;
     if (offset != NULL) *offset = rill__assigned_position(part);
     if (lag != NULL) {
-        int64_t from =
-            part->unresolved ? rill__log_start(part->log) : rill__assigned_position(part);
+        int64_t from = rill__log_start(part->log);
+        if (!part->unresolved && rill__assigned_position(part) > from)
+            from = rill__assigned_position(part);
         *lag = rill__assigned_end(c, part) - from;
         if (*lag < 0) *lag = 0; /* read up to the end, and durable is behind */
     }

@@ -16,6 +16,7 @@ struct assigned {
     _Atomic bool failed;      /* its error was reported; skipped while others have records */
     _Atomic bool unresolved;  /* position is not known yet: RILL_OFFSET_NONE */
     bool in_batch;            /* view and walk are in the middle of a batch */
+    bool handed;              /* this poll has handed out records of it */
     bool goes;                /* a rebalance takes it away */
     int32_t since;            /* generation in which the group gave it */
     int32_t epoch;            /* of the last record handed out */
@@ -83,6 +84,10 @@ void rill__assigned_clear(struct rill_consumer *c);
 /* Looks again for the position of an unresolved one: RILL_ERR_NO_OFFSET or
  * RILL_ERR_RANGE while the reset policy forbids to choose one. */
 int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part);
+
+/* What it would read next is gone: to where the reset policy says, or RILL_ERR_RANGE.
+ * Records of it that were handed out must not be in use any more. */
+int rill__assigned_reset(struct rill_consumer *c, struct assigned *part);
 
 /* ---- commit.c ---- */
 

@@ -51,6 +51,8 @@ int rill__topic_list(struct store *store, int (*visit)(void *arg, const rill_top
                      void *arg);
 int rill__partition_describe(struct store *store, const char *topic, int32_t partition,
                              rill_partition_info *info);
+int rill__partition_delete_records(struct store *store, const char *topic, int32_t partition,
+                                   rill_offset before, rill_offset *log_start);
 int rill__partition_offset_for_time(struct store *store, const char *topic, int32_t partition,
                                     int64_t timestamp_ms, rill_offset *offset);
 int rill__group_describe(struct store *store, const char *group, rill_group_info *info);

@@ -179,6 +179,7 @@ static void measure_lag(struct teller *t, const char *group, const struct group_
     struct meta_offset committed;
     struct topic *topic;
     struct log *log;
+    int64_t from;
 
     if (rill__topic_find(t->store, place->name, &topic) != 0 || topic->number != place->topic ||
         rill__partition_log(topic, place->partition, 1000, &log) != 0)
@@ -186,7 +187,9 @@ static void measure_lag(struct teller *t, const char *group, const struct group_
     if (rill__meta_offset_get(t->store->meta, group, topic->info.id, place->partition, &committed,
                               NULL, 0) == 0)
         fact->offset = committed.offset;
-    fact->lag = rill__log_end(log) - (fact->offset < 0 ? rill__log_start(log) : fact->offset);
+    from = rill__log_start(log);
+    if (fact->offset > from) from = fact->offset;
+    fact->lag = rill__log_end(log) - from;
 }
 
 static int tell_owner(void *arg, const struct group_place *place)

@@ -83,6 +83,14 @@ static bool is_deleted(const struct topic *topic)
     return deleted;
 }
 
+/* From where the group goes on to end. */
+static int64_t records_between(const rill_group_offset *offset, int64_t end)
+{
+    int64_t from = offset->offset > offset->log_start ? offset->offset : offset->log_start;
+
+    return end > from ? end - from : 0;
+}
+
 static int look_at_offset(void *arg, struct topic *topic, const struct meta_offset *committed)
 {
     struct looking *looking = arg;
@@ -99,7 +107,7 @@ static int look_at_offset(void *arg, struct topic *topic, const struct meta_offs
     out.log_start = rill__log_start(log);
     out.log_end = rill__log_end(log);
     out.durable_end = rill__log_durable(log);
-    out.lag = out.log_end > out.offset ? out.log_end - out.offset : 0;
+    out.lag = records_between(&out, out.log_end);
     looking->answer = looking->visit(looking->arg, &out);
     return looking->answer == 0 ? 0 : RILL_ERR_CLOSED; /* any; ends the walk */
 }
@@ -123,7 +131,7 @@ static int add_lag(void *arg, const rill_group_offset *offset)
     struct lagging *lagging = arg;
     int64_t end = lagging->isolation == RILL_READ_DURABLE ? offset->durable_end : offset->log_end;
 
-    if (end > offset->offset) lagging->lag += end - offset->offset;
+    lagging->lag += records_between(offset, end);
     return 0;
 }
 
