@@ -187,7 +187,7 @@ $(unit): $(B)/tests/unit/%: tests/unit/%.c $(support) $(B)/librill-test.a
 $(api): $(B)/tests/api/%: tests/api/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(test_program) $(if $(filter meanwhile,$*),-ldl)
+	$(Q)$(test_program) $(if $(filter meanwhile group_faults,$*),-ldl)
 
 $(proofs): $(B)/tests/proof/%: tests/proof/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)

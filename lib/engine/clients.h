@@ -67,7 +67,8 @@ int rill__coordinator_commit(struct coordinator *c, uint64_t member,
  * May be called again; then what it did before has not happened. */
 typedef int (*coordinator_act)(void *arg, const struct group *group,
                                const struct meta_group *record, struct meta_group_change *change);
-/* Puts the dead out first. dry: what it would change is not changed. */
+/* Puts the dead out first. name: one that was checked. dry: what it would change is
+ * not changed. */
 int rill__coordinator_act(struct store *store, const char *name, bool dry, int timeout_ms,
                           coordinator_act act, void *arg);
 

@@ -128,7 +128,7 @@ static int of_these(struct rill_consumer *c, const rill_position *positions, siz
     commit = commit_new(c, count, text_size);
     if (commit == NULL) return RILL_ERR_NO_MEMORY;
     text = (char *)(commit->since + count);
-    for (size_t i = 0; i < count && rc == 0; i++) {
+    for (size_t i = 0; i < count; i++) {
         rill_position position = positions[i];
         const struct assigned *part;
         struct topic *topic;
@@ -214,11 +214,10 @@ static struct pending_commit *begin_first(struct rill_consumer *c)
 
 static void finish_first(struct rill_consumer *c, struct pending_commit *commit, int64_t deadline)
 {
-    int timeout_ms = rill__time_left_ms(deadline);
-    int most_ms = (int)c->store->options.open_timeout_ms;
+    int timeout_ms = rill__time_left_ms(deadline); /* no more than the store's */
 
-    commit->status =
-        make(c, commit, timeout_ms < 0 || timeout_ms > most_ms ? most_ms : timeout_ms);
+    if (timeout_ms < 0) timeout_ms = (int)c->store->options.open_timeout_ms;
+    commit->status = make(c, commit, timeout_ms);
     rill__mutex_lock(&c->commits_lock);
     append(&c->done, commit);
     c->committing = false;

@@ -137,7 +137,7 @@ static void tell_member(struct teller *t, const struct group_member *m)
     bool stopped = false;
 
     fact.member_id = m->name;
-    if (m->away || rill__member_is_gone(t->store, m->id) || slot == NULL) {
+    if (m->away || slot == NULL || rill__member_is_gone(t->store, slot)) {
         tell_absent(t, m, &fact);
         return;
     }
@@ -169,7 +169,7 @@ struct owner_walk {
 static const char *name_of(const struct group *group, uint64_t id, const char *nobody)
 {
     struct group_member m;
-    return id != 0 && rill__group_member_find(group, id, &m) ? m.name : nobody;
+    return rill__group_member_find(group, id, &m) ? m.name : nobody;
 }
 
 /* What the group has not yet committed of the partition. */

@@ -96,9 +96,8 @@ int rill__coordinator_act(struct store *store, const char *name, bool dry, int t
 {
     struct coordinator c = {.store = store};
     struct acting a = {&c, act, arg};
-    int rc = rill__check_name("group", name);
+    int rc;
 
-    if (rc != 0) return rc;
     memcpy(c.name, name, strlen(name) + 1);
     rc = rill__coordinator_look(&c);
     if (rc == 0 && dry) {

@@ -69,6 +69,7 @@ static int call_back(struct rill_consumer *c, enum rill_rebalance event, size_t 
     static const enum member_doing doing[] = {[RILL_REBALANCE_ASSIGNED] = DOING_ASSIGNED,
                                               [RILL_REBALANCE_REVOKED] = DOING_REVOKED,
                                               [RILL_REBALANCE_LOST] = DOING_LOST};
+    struct saved_message before;
     rill_position *positions;
     size_t count = 0;
     int rc;
@@ -85,15 +86,17 @@ static int call_back(struct rill_consumer *c, enum rill_rebalance event, size_t 
                                              .offset = rill__assigned_position(part)};
     }
     does(c, doing[event]);
+    rill__message_save(&before);
+    rill__message_restore(&(struct saved_message){""});
     rill__consumer_begin_callback(c);
-    rc = count == 0
-             ? 0
-             : c->options.rebalance(c->options.rebalance_arg, c, (int)event, positions, count);
+    rc = c->options.rebalance(c->options.rebalance_arg, c, (int)event, positions, count);
     c->callback_thread = NULL;
     does(c, DOING_POLL);
     rill__free(&c->store->heap, positions);
+    /* Its own failure, or one of ours in it, but none of an earlier call. */
     if (rc != 0 && rill__message()[0] == '\0')
         rill__fail(rc, "the rebalance callback returned %d", rc);
+    if (rc == 0) rill__message_restore(&before);
     return rc;
 }
 
@@ -345,7 +348,7 @@ int rill__consumer_follow(struct rill_consumer *c)
         rc = rill__coordinator_topics(c->coordinator);
         if (rc == 0) c->catalogue_seen = version;
     }
-    while (rc == 0 && c->subscription != NULL && group_has_news(c)) {
+    while (rc == 0 && group_has_news(c)) {
         struct member_slot *slot = atomic_load(&c->membership.slot);
         uint32_t news;
 

@@ -125,12 +125,9 @@ struct member_slot *rill__member_slot(struct store *store, uint64_t id)
     return atomic_load(&slot->member) == id ? slot : NULL;
 }
 
-bool rill__member_is_gone(struct store *store, uint64_t id)
+bool rill__member_is_gone(struct store *store, const struct member_slot *slot)
 {
-    struct member_slot *slot = rill__member_slot(store, id);
-
-    return slot == NULL ||
-           rill__process_is_gone(store, atomic_load(&slot->process), atomic_load(&slot->ticket));
+    return rill__process_is_gone(store, atomic_load(&slot->process), atomic_load(&slot->ticket));
 }
 
 void rill__member_tell(struct store *store, uint64_t id)

@@ -64,8 +64,8 @@ void rill__member_release(struct member_slot *slot, uint64_t id);
 /* The slot of a member; NULL if it is another's by now, so that this one is
  * gone. Never maps: NULL before rill__members_open. */
 struct member_slot *rill__member_slot(struct store *store, uint64_t id);
-/* Is it there, and its process alive? */
-bool rill__member_is_gone(struct store *store, uint64_t id);
+/* Is the process of the slot's member? */
+bool rill__member_is_gone(struct store *store, const struct member_slot *slot);
 /* Says that its group has changed something for it, and wakes it. */
 void rill__member_tell(struct store *store, uint64_t id);
 void rill__member_does(struct member_slot *slot, enum member_doing doing);

@@ -288,6 +288,13 @@ static int count_bases(struct log *log, int64_t offset, size_t *count)
     return 0;
 }
 
+/* Of a partition that was deleted meanwhile nothing has to be there: it bears the
+ * mark before its files go. */
+static int unless_deleted(const struct log *log, int rc)
+{
+    return rc != 0 && rill__log_is_deleted(log) ? rill__log_state(log) : rc;
+}
+
 int rill__log_base_of(struct log *log, int64_t offset, int64_t *base)
 {
     size_t count;
@@ -301,7 +308,7 @@ int rill__log_base_of(struct log *log, int64_t offset, int64_t *base)
                         offset);
     if (rc == 0) *base = log->bases[count - 1];
     rill__mutex_unlock(&log->lock);
-    return rc;
+    return unless_deleted(log, rc);
 }
 
 int rill__log_base_after(struct log *log, int64_t base, int64_t *next)
@@ -316,7 +323,7 @@ int rill__log_base_after(struct log *log, int64_t base, int64_t *next)
     if (rc == 0 && count < log->base_count && log->bases[count] <= active)
         *next = log->bases[count];
     rill__mutex_unlock(&log->lock);
-    return rc;
+    return unless_deleted(log, rc);
 }
 
 static void drop_idle_before(struct log *log, int64_t base);
@@ -459,7 +466,7 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
     if (rc != 0) publish_pins(log, INT64_MAX);
     rill__mutex_unlock(&log->lock);
     if (rc == 0) *out = s;
-    return rc;
+    return unless_deleted(log, rc);
 }
 
 void rill__log_unpin(struct log *log, struct segment *segment)
