@@ -14,6 +14,7 @@
 #define MAP_FIRST_BYTES ((size_t)16 << 20)
 #define READERS_MAX 512
 #define ROOM_BYTES ((uint64_t)1 << 20)
+#define VIEWS_WAIT_MS 10000 /* for views to be closed, if nothing else is set */
 
 int rill__meta_failed(struct meta *meta, int code, const char *what)
 {
@@ -60,19 +61,33 @@ static void leave(struct meta *meta)
 static int resize_map(struct meta *meta, bool grow)
 {
     MDB_envinfo info;
+    int64_t deadline;
+    unsigned busy;
     size_t size = 0;
-    int code;
+    int code = 0;
 
     rill__mutex_lock(&meta->lock);
     while (meta->resizing) rill__condition_wait(&meta->changed, &meta->lock);
     meta->resizing = true;
-    while (meta->users > 0) rill__condition_wait(&meta->changed, &meta->lock);
+    deadline =
+        rill__deadline(meta->turns_timeout_ms != 0 ? meta->turns_timeout_ms : VIEWS_WAIT_MS);
+    while (meta->users > 0 && rill__monotonic_ns() < deadline)
+        rill__condition_wait_until(&meta->changed, &meta->lock, deadline);
+    busy = meta->users;
     mdb_env_info(meta->env, &info);
     if (grow) size = info.me_mapsize * 2;
-    code = (uint64_t)size > META_MAP_MAX_BYTES ? ENOSPC : mdb_env_set_mapsize(meta->env, size);
+    if (busy == 0)
+        code =
+            (uint64_t)size > META_MAP_MAX_BYTES ? ENOSPC : mdb_env_set_mapsize(meta->env, size);
     meta->resizing = false;
     rill__condition_signal_all(&meta->changed);
     rill__mutex_unlock(&meta->lock);
+    if (busy != 0)
+        return rill__fail(
+            RILL_ERR_BUSY,
+            "%s: its map of %zu bytes is full and cannot grow while this process has "
+            "%u views of it open; close them",
+            meta->path, (size_t)info.me_mapsize, busy);
     return rill__meta_failed(meta, code, "growing the map");
 }
 
@@ -111,6 +126,30 @@ static int run(struct meta *meta, meta_work work, void *arg, unsigned flags)
 int rill__meta_read(struct meta *meta, meta_work work, void *arg)
 {
     return run(meta, work, arg, MDB_RDONLY);
+}
+
+int rill__meta_begin_view(struct meta *meta, MDB_txn **txn)
+{
+    for (int attempt = 0;; attempt++) {
+        int rc;
+
+        enter(meta);
+        rc = rill__meta_failed(meta, mdb_txn_begin(meta->env, NULL, MDB_RDONLY, txn), "a view");
+        if (rc == 0) return 0;
+        leave(meta);
+        if (attempt < 3 && rc == MDB_MAP_RESIZED) rc = resize_map(meta, false);
+        else if (attempt < 3 && rc == MDB_READERS_FULL) rc = rill__meta_check_readers(meta);
+        else if (rc == MDB_MAP_RESIZED || rc == MDB_READERS_FULL)
+            return rill__fail(RILL_ERR_BUSY, "%s: others have all %d places of readers",
+                              meta->path, READERS_MAX);
+        if (rc != 0) return rc;
+    }
+}
+
+void rill__meta_end_view(struct meta *meta, MDB_txn *txn)
+{
+    mdb_txn_abort(txn);
+    leave(meta);
 }
 
 void rill__meta_take_turns(struct meta *meta, struct meta_turns *turns, int timeout_ms)

@@ -183,6 +183,13 @@ static int group_step_work(struct meta *meta, MDB_txn *txn, void *arg)
     return rc == 0 ? apply_change(meta, txn, work->group, exists, &change) : rc;
 }
 
+int rill__meta_group_step_in(struct meta *meta, MDB_txn *txn, const char *group,
+                             meta_group_step step, void *arg)
+{
+    struct step_work work = {group, step, arg};
+    return group_step_work(meta, txn, &work);
+}
+
 int rill__meta_group_step(struct meta *meta, const char *group, int timeout_ms,
                           meta_group_step step, void *arg)
 {

@@ -94,4 +94,25 @@ int rill__meta_decode_topic(const struct meta *meta, const MDB_val *key, const M
 int rill__meta_decode_offset(const struct meta *meta, const MDB_val *key, const MDB_val *value,
                              char group[RILL_TOPIC_NAME_MAX + 1], struct meta_offset *offset);
 
+/* A step of a group as a part of a write transaction. */
+int rill__meta_group_step_in(struct meta *meta, MDB_txn *txn, const char *group,
+                             meta_group_step step, void *arg);
+
+/* ---- Names and spaces ---- */
+
+size_t rill__meta_id_key(uint8_t key[META_KEY_MAX], int64_t producer_id);
+size_t rill__meta_space_key(uint8_t key[META_KEY_LARGEST], uint32_t space, rill_bytes of);
+/* found->decided is the caller's; NOT_FOUND without message. */
+int rill__meta_read_name(struct meta *meta, MDB_txn *txn, const char *name,
+                         struct meta_name *found);
+int rill__meta_write_name(struct meta *meta, MDB_txn *txn, const char *name,
+                          const struct meta_name *n);
+/* May the producer write it? False also if it cannot be read; then *rc says why. */
+bool rill__meta_space_is_owned(struct meta *meta, MDB_txn *txn, const char *name,
+                               int64_t producer_id, int *rc);
+
+/* A read transaction that stays open. */
+int rill__meta_begin_view(struct meta *meta, MDB_txn **txn);
+void rill__meta_end_view(struct meta *meta, MDB_txn *txn);
+
 #endif

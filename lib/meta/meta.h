@@ -195,4 +195,123 @@ struct meta_inspector {
 int rill__meta_inspect(struct heap *heap, const char *path, struct meta *own, bool in_use,
                        const struct meta_inspector *told);
 
+/* ---- Producers that have a name: names.c ------------------------------ */
+
+/* Producer ids nobody has had: *first and the following ones. */
+int rill__meta_producer_ids(struct meta *meta, uint32_t count, int64_t *first);
+
+/* A process, as it is known by its slot and ticket. */
+struct meta_owner {
+    uint32_t slot;
+    uint64_t ticket;
+};
+
+struct meta_decided {
+    uint8_t topic_id[16];
+    int32_t partition;
+};
+
+struct meta_name {
+    int64_t producer_id;
+    int16_t epoch;
+    bool transactional;
+    bool owned; /* by a producer that is open, or died */
+    uint32_t timeout_ms;
+    struct meta_owner owner;
+    int64_t changed_ms;
+    /* The transaction of decided_epoch is to be committed wherever it is open, for which
+     * these are the places; -1: there is none. */
+    int32_t decided_epoch;
+    struct meta_decided *decided; /* the caller's to free; NULL if not wanted */
+    size_t decided_count;
+};
+
+/* Takes the name for a new instance of its producer: made if need be, else its epoch is one
+ * more, which fences all earlier instances. *was gets what was there before, was->producer_id
+ * -1: nothing; *now what is there now. One durable write. RILL_ERR_STATE: it is the other kind.
+ */
+int rill__meta_name_take(struct meta *meta, const char *name, bool transactional,
+                         uint32_t timeout_ms, struct meta_owner owner, struct meta_name *was,
+                         struct meta_name *now);
+/* RILL_ERR_NOT_FOUND. */
+int rill__meta_name_get(struct meta *meta, const char *name, struct meta_name *found);
+/* By producer id; name, if not NULL, has RILL_TOPIC_NAME_MAX + 1 bytes. */
+int rill__meta_name_of(struct meta *meta, int64_t producer_id, char *name,
+                       struct meta_name *found);
+/* The first name after `after`; RILL_ERR_NOT_FOUND at the end. */
+int rill__meta_name_after(struct meta *meta, const char *after, char *name,
+                          struct meta_name *found);
+/* Its owner has closed it: nobody has it, if it still is the owner's in that epoch. */
+int rill__meta_name_release(struct meta *meta, const char *name, int16_t epoch);
+/* All that follows from the decision of that epoch is done: forget it, if it is still there. */
+int rill__meta_name_settle(struct meta *meta, const char *name, int16_t epoch);
+/* What shall become of the transaction that producer has open in that epoch, for good: *commit
+ * as was decided; else it shall be aborted, and the name's epoch is raised above it, so that
+ * its owner can not decide otherwise any more. RILL_ERR_NOT_FOUND: the id has no name. */
+int rill__meta_name_judge(struct meta *meta, int64_t producer_id, int16_t epoch, bool *commit);
+/* RILL_ERR_NOT_FOUND; RILL_ERR_STATE: it is owned, or something follows from its decision. */
+int rill__meta_name_delete(struct meta *meta, const char *name,
+                           bool (*is_gone)(void *arg, const struct meta_owner *owner), void *arg);
+
+/* ---- What applications keep: spaces.c --------------------------------- */
+
+enum { META_SPACE_KEY_MAX = 500, META_SPACE_VALUE_MAX = 1 << 20 };
+
+/* The number of the space; made if need be. RILL_ERR_NOT_FOUND. */
+int rill__meta_space_open(struct meta *meta, const char *name, bool create, uint32_t *number);
+/* With all that is in it. RILL_ERR_STATE: somebody may write it, unless it is `owner`. */
+int rill__meta_space_delete(struct meta *meta, const char *name, int64_t owner);
+int rill__meta_space_after(struct meta *meta, const char *after, char *name, uint32_t *number,
+                           int64_t *owner);
+/* From now on only this producer may write it. *held: another one does, nothing is changed. */
+int rill__meta_space_claim(struct meta *meta, const char *name, int64_t producer_id,
+                           int64_t in_place_of, int64_t *held);
+/* Gives up all that the producer may write. */
+int rill__meta_spaces_release(struct meta *meta, int64_t producer_id);
+
+/* All spaces as they are at one moment, until it is closed: a read transaction of LMDB, which
+ * keeps the pages it sees from being used again. Threads: one at a time. */
+struct meta_view;
+int rill__meta_view_open(struct meta *meta, struct meta_view **view);
+void rill__meta_view_close(struct meta_view *view);
+/* *value until the view is closed. RILL_ERR_NOT_FOUND, without message. */
+int rill__meta_view_get(struct meta_view *view, uint32_t space, rill_bytes key,
+                        rill_bytes *value);
+/* The first key at or behind from (after: behind it), or with reverse the last one at or before
+ * it (after: before it; from.data NULL: of all). RILL_ERR_NOT_FOUND, without message. */
+int rill__meta_view_next(struct meta_view *view, uint32_t space, rill_bytes from, bool after,
+                         bool reverse, rill_bytes *key, rill_bytes *value);
+
+/* ---- A transaction's one commit point: decide.c ----------------------- */
+
+struct meta_put {
+    uint32_t space;
+    rill_bytes key;
+    rill_bytes value; /* data NULL: the key goes */
+};
+
+struct meta_commit {
+    const char *group;
+    meta_group_step step; /* says which offsets; may refuse */
+    void *arg;
+};
+
+struct meta_decision {
+    const char *name;
+    int64_t producer_id;
+    int16_t epoch;
+    const struct meta_decided *partitions; /* where its records are */
+    size_t partition_count;
+    const struct meta_commit *commits;
+    size_t commit_count;
+    const char *const *spaces; /* that it writes */
+    size_t space_count;
+    const struct meta_put *puts;
+    size_t put_count;
+};
+/* All of it or nothing, durable on return; the name's epoch is one more then.
+ * RILL_ERR_FENCED: the name has another epoch, or a space another writer. RILL_ERR_IO and
+ * RILL_ERR_POISONED leave it open. */
+int rill__meta_decide(struct meta *meta, const struct meta_decision *decision, int timeout_ms);
+
 #endif
