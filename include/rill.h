@@ -14,8 +14,8 @@
  *         fprintf(stderr, "%s\n", rill_errmsg());
  *
  * Reading order: errors, words, store, topics, partitions, interceptors, producer,
- * consumer, workers, groups, tracing, observing. Every function is "since 0.1" unless it says
- * otherwise.
+ * consumer, workers, groups, tracing, copies, observing. Every function is "since 0.1" unless it
+ * says otherwise.
  *
  * Calls return 0 or a negative RILL_ERR_*. Results come back through the last
  * pointer arguments, which are written only on success. rill_errmsg() has the
@@ -260,7 +260,8 @@ typedef struct rill_options {
  *
  * Durable:  a created store is durable on return.
  * Errors:   RILL_ERR_NOT_FOUND no store there and RILL_OPEN_CREATE not set;
- *           RILL_ERR_INVALID dir holds other files; RILL_ERR_FORMAT a newer
+ *           RILL_ERR_INVALID dir holds other files, or a copy of a store that
+ *           is not finished, see rill_snapshot; RILL_ERR_FORMAT a newer
  *           format; RILL_ERR_PERMISSION; RILL_ERR_UNSUPPORTED a network file
  *           system; RILL_ERR_NO_SPACE; RILL_ERR_CORRUPT; RILL_ERR_TIMEOUT;
  *           RILL_ERR_BUSY another copy of the library in this process has it. */
@@ -1197,6 +1198,73 @@ RILL_API int rill_audit_compare(rill_audit *sent, rill_audit *received,
                                 int (*visit)(void *arg, const rill_audit_window *sent,
                                              const rill_audit_window *received),
                                 void *arg);
+/* ---- Copies ----------------------------------------------------------- */
+
+/* How far something that takes long is. The unit of done and total is bytes; the
+ * total may change, 0: it is not known; done never goes back. Nonzero stops the call,
+ * which returns it. Called from the thread in the call, with no lock held; it may call
+ * into the library, but not close what the call uses. Since 0.2. */
+typedef struct rill_progress {
+    const char *what; /* what it is at, a file or a topic; until the function returns */
+    uint64_t done;
+    uint64_t total;
+} rill_progress;
+typedef int (*rill_progress_fn)(void *arg, const rill_progress *progress);
+
+typedef struct rill_copy_options {
+    size_t size;               /* sizeof(rill_copy_options) */
+    uint32_t flags;            /* RILL_COPY_* */
+    uint32_t reserved;         /* zero */
+    const char *const *topics; /* only these; NULL = all */
+    size_t topic_count;
+    rill_progress_fn progress; /* NULL = nobody is told */
+    void *progress_arg;
+} rill_copy_options;
+#define RILL_COPY_VERIFY (1u << 0)          /* read all of the copy, and verify it */
+#define RILL_COPY_NO_LINKS (1u << 1)        /* share no files with what is copied */
+#define RILL_COPY_ANY_FILE_SYSTEM (1u << 2) /* restore: as RILL_OPEN_ANY_FILE_SYSTEM */
+
+/* Makes in directory dir a copy of the store, or of some topics with what groups
+ * have committed for them, while any process writes to it. The copy is a store of
+ * its own: open it, or rill_restore it. Nobody has to wait meanwhile.
+ *
+ * A partition's copy is the partition as it was at some moment of the call, all
+ * of it: every record that was acknowledged before the call, and none that comes
+ * after it. Different partitions are of different moments; no group has committed
+ * beyond the end of a copied partition. A topic that is deleted meanwhile is not in
+ * the copy, unless it was asked for: then the call fails.
+ *
+ * Where dir is on the same file system, segments that are full are not copied but
+ * get a second name there: what that costs does not depend on how large they are,
+ * and they take no more space until the store itself removes them. Neither store
+ * writes to such a file any more; but a disk that damages it damages both. What
+ * cannot be shared (other file systems, RILL_COPY_NO_LINKS) is copied; what is
+ * written to at the time, the last segment of each partition, always.
+ *
+ * dir must not exist (its parent must), or be empty, or hold what an earlier call
+ * has left that failed or died. Until the copy is whole, and durable, dir has a
+ * file INCOMPLETE, and rill_open refuses it. The store itself stays as it is,
+ * whatever happens; it is synced.
+ *
+ * options may be NULL.
+ * Durable:  on return.
+ * Errors:   RILL_ERR_INVALID dir holds other files, or is inside of the store;
+ *           RILL_ERR_BUSY another call makes a copy there, or segments come and go
+ *           too fast; RILL_ERR_NOT_FOUND no such topic; RILL_ERR_CORRUPT with
+ *           RILL_COPY_VERIFY, or a segment is missing; RILL_ERR_POISONED;
+ *           RILL_ERR_NO_SPACE; RILL_ERR_TIMEOUT a sync by another process takes longer
+ *           than open_timeout_ms; what progress returned.
+ * Since 0.2. */
+RILL_API int rill_snapshot(rill *store, const char *dir, const rill_copy_options *options);
+
+/* Makes in directory dir a copy of the store in directory snapshot, which need not
+ * be open: it is opened, recovered if need be, copied as rill_snapshot does, and
+ * closed. dir as there.
+ * Durable:  on return.
+ * Errors:   those of rill_open and rill_snapshot.
+ * Since 0.2. */
+RILL_API int rill_restore(const char *snapshot, const char *dir,
+                          const rill_copy_options *options);
 
 /* ---- Observing -------------------------------------------------------- */
 
@@ -1284,17 +1352,6 @@ RILL_API int rill_explain(rill *store, const rill_subject *subject,
                           int (*visit)(void *arg, const rill_fact *fact), void *arg);
 
 /* ---- Check and repair ------------------------------------------------- */
-
-/* How far something that takes long is. The unit of done and total is bytes; the
- * total may change, and done never goes back. Nonzero stops the call, which
- * returns it. Called from the thread in the call, with no lock held.
- * Since 0.2. */
-typedef struct rill_progress {
-    const char *what; /* what it is at, a file or a topic; until the function returns */
-    uint64_t done;
-    uint64_t total;
-} rill_progress;
-typedef int (*rill_progress_fn)(void *arg, const rill_progress *progress);
 
 enum rill_damage_kind {
     RILL_DAMAGE_STORE_FILE = 1,       /* the file STORE is missing or damaged */

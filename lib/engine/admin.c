@@ -29,15 +29,15 @@ static int remove_partition(void *arg, const char *name)
     return rc == 0 ? rill__dir_remove_at(topic_dir, name) : rc;
 }
 
-static int remove_topic_directory(struct store *store, const char *name)
+int rill__topic_directory_remove(const struct file *store_dir, const char *name)
 {
     struct file dir = FILE_NONE;
-    int rc = rill__dir_open_at(&store->dir, name, &dir);
+    int rc = rill__dir_open_at(store_dir, name, &dir);
 
     if (rc == RILL_ERR_NOT_FOUND) return 0;
     if (rc == 0) rc = rill__dir_list(&dir, remove_partition, &dir);
     rill__file_close(&dir);
-    return rc == 0 ? rill__dir_remove_at(&store->dir, name) : rc;
+    return rc == 0 ? rill__dir_remove_at(store_dir, name) : rc;
 }
 
 static int make_partitions(struct store *store, const struct meta_topic *info)
@@ -111,7 +111,7 @@ int rill__topics_sweep(struct store *store)
     }
     if (rc == RILL_ERR_NOT_FOUND) rc = 0;
     for (size_t i = 0; i < found.count && rc == 0; i++)
-        rc = remove_topic_directory(store, found.names[i]);
+        rc = rill__topic_directory_remove(&store->dir, found.names[i]);
     rill__free(&store->heap, found.names);
     return rc;
 }
@@ -181,7 +181,7 @@ int rill__topic_create(struct store *store, const char *name, const rill_topic_o
         /* A commit that failed may stand all the same; then the next to open
          * the store alone sees what there is. */
         if (!made || rill__meta_topic_get(store->meta, name, &there) == RILL_ERR_NOT_FOUND)
-            remove_topic_directory(store, directory);
+            rill__topic_directory_remove(&store->dir, directory);
         rill__message_restore(&why);
         return rc;
     }
@@ -209,7 +209,7 @@ int rill__topic_delete(struct store *store, const char *name)
     for (uint32_t p = 0; p < info.partition_count; p++)
         rill__partition_mark_deleted(topic, (int32_t)p);
     rill__topic_directory(info.id, directory);
-    rc = remove_topic_directory(store, directory);
+    rc = rill__topic_directory_remove(&store->dir, directory);
     return rc == 0 ? rill__dir_sync(&store->dir) : rc;
 }
 

@@ -71,6 +71,9 @@ int rill__group_export(struct store *store, const char *group,
 int rill__group_offsets_delete(struct store *store, const char *group,
                                const rill_position *positions, size_t count);
 
+int rill__snapshot(struct store *store, const char *dir, const rill_copy_options *options);
+int rill__restore(const char *snapshot, const char *dir, const rill_copy_options *options);
+
 int rill__producer_open(rill *handle, const rill_producer_options *options,
                         rill_producer **producer);
 int rill__producer_send(rill_producer *producer, const rill_record *record, void *opaque,

@@ -101,6 +101,11 @@ static const struct option_row check_rows[] = {
     ROW(rill_check_options, reserved, 0, 0, 0),
 };
 
+static const struct option_row copy_rows[] = {
+    FLAGS(rill_copy_options, RILL_COPY_VERIFY | RILL_COPY_NO_LINKS | RILL_COPY_ANY_FILE_SYSTEM),
+    ROW(rill_copy_options, reserved, 0, 0, 0),
+};
+
 static const struct {
     const char *name;
     size_t size;
@@ -120,6 +125,7 @@ static const struct {
     [OPTIONS_CHECK] = SET(rill_check_options, check_rows),
     [OPTIONS_TRACE] = {"rill_trace_options", sizeof(rill_trace_options), NULL, 0},
     [OPTIONS_AUDIT] = SET(rill_audit_options, audit_rows),
+    [OPTIONS_COPY] = SET(rill_copy_options, copy_rows),
 #undef SET
 };
 

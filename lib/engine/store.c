@@ -16,6 +16,7 @@
  */
 #include "base/bytes.h"
 #include "base/checksum.h"
+#include "engine/site.h"
 #include "engine/store.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,15 +58,8 @@ static int refuse_foreign(void *arg, const char *name)
 static int sync_parent(const struct store *store)
 {
     struct file parent = FILE_NONE;
-    char name[sizeof store->path + 1];
-    size_t size = strlen(store->path);
-    int rc;
+    int rc = rill__dir_open_parent(store->path, &parent);
 
-    while (size > 1 && store->path[size - 1] == '/') size--;
-    while (size > 0 && store->path[size - 1] != '/') size--;
-    memcpy(name, store->path, size);
-    memcpy(name + size, ".", 2);
-    rc = rill__dir_open(name, &parent);
     if (rc == 0) rc = rill__dir_sync(&parent);
     rill__file_close(&parent);
     return rc;
@@ -110,15 +104,15 @@ static int map_shared(struct store *store)
 /* LMDB maps its table of readers, and does not ask for the disk's blocks: when
  * the disk is full, the first reader in a page would end by a signal. Alone
  * only: closing the file would free the locks of an LMDB that has it open. */
-static int prepare_catalogue(struct store *store, bool create)
+int rill__catalogue_prepare(const struct file *store_dir, bool create, bool copy_on_write)
 {
     struct file dir = FILE_NONE;
     struct file table = FILE_NONE;
     uint64_t size = 0;
-    int rc = create ? rill__dir_make_at(&store->dir, "meta") : 0;
+    int rc = create ? rill__dir_make_at(store_dir, "meta") : 0;
 
-    if (rc == 0) rc = rill__dir_open_at(&store->dir, "meta", &dir);
-    if (rc == 0 && create && store->file_system.copy_on_write) rc = rill__dir_set_nocow(&dir);
+    if (rc == 0) rc = rill__dir_open_at(store_dir, "meta", &dir);
+    if (rc == 0 && create && copy_on_write) rc = rill__dir_set_nocow(&dir);
     if (rc == 0) rc = rill__file_open(&dir, "lock.mdb", FILE_WRITE | FILE_CREATE, &table);
     if (rc == 0) rc = rill__file_size(&table, &size);
     if (rc == 0 && size < READERS_SIZE) rc = rill__file_allocate(&table, READERS_SIZE);
@@ -189,7 +183,8 @@ static int enter_alone(struct store *store, bool exists)
 
     if (rc == 0) rc = map_shared(store);
     if (rc == 0) atomic_store(&store->shared->incarnation, 0);
-    if (rc == 0) rc = prepare_catalogue(store, !exists);
+    if (rc == 0)
+        rc = rill__catalogue_prepare(&store->dir, !exists, store->file_system.copy_on_write);
     if (rc == 0) rc = open_catalogue(store, !exists);
     if (rc == 0 && !exists) rc = rill__store_file_write(&store->dir);
     if (rc == 0 && !exists) rc = sync_parent(store);
@@ -337,7 +332,8 @@ static int open_new(const char *path, const rill_options *options, struct store 
                         path, store->file_system.name);
         goto out;
     }
-    rc = rill__file_exists(&store->dir, "STORE", &exists);
+    rc = rill__site_check(&store->dir);
+    if (rc == 0) rc = rill__file_exists(&store->dir, "STORE", &exists);
     if (rc != 0) goto out;
     if (exists) rc = rill__store_file_read(&store->dir, store->path);
     else if (!create)

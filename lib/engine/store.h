@@ -43,6 +43,11 @@ struct shared {
 
 static_assert(sizeof(struct shared) <= SHARED_SIZE, "the shared words fit in their file");
 
+/* ---- Files of a store: store.c --------------------------------------- */
+
+/* The catalogue's directory, made if create, and its table of readers. */
+int rill__catalogue_prepare(const struct file *store_dir, bool create, bool copy_on_write);
+
 /* ---- Topics ----------------------------------------------------------- */
 
 struct topic {
@@ -107,6 +112,7 @@ struct store {
 
 /* The file STORE: RILL_ERR_CORRUPT, RILL_ERR_FORMAT if it is none of ours. */
 int rill__store_file_read(const struct file *dir, const char *path);
+/* With an id of its own; durable. */
 int rill__store_file_write(const struct file *dir);
 /* Another handle of the store in that directory, if this process has it open. Else
  * NULL, and no thread of this process opens one before rill__stores_release. */
@@ -131,6 +137,8 @@ int rill__partition_log(struct topic *topic, int32_t partition, int timeout_ms, 
 void rill__partition_mark_deleted(struct topic *topic, int32_t partition);
 uint64_t rill__topic_number(const uint8_t id[16]); /* its first 8 bytes */
 void rill__topics_close(struct store *store);
+/* Removes it with all that is in it; a missing one is fine. Not durable. */
+int rill__topic_directory_remove(const struct file *store_dir, const char *name);
 /* Removes directories of topics that are not in the catalogue. */
 int rill__topics_sweep(struct store *store);
 uint64_t rill__catalogue_version(const struct store *store);
@@ -161,7 +169,8 @@ enum option_set {
     OPTIONS_WORKERS,
     OPTIONS_TRACE,
     OPTIONS_AUDIT,
-    OPTIONS_CHECK
+    OPTIONS_CHECK,
+    OPTIONS_COPY
 };
 /* Copies the caller's struct (may be NULL) over defaults into out, which has
  * its full size. RILL_ERR_INVALID names the option, its value and its range. */

@@ -19,12 +19,13 @@ struct log {
     struct map control_map;
     struct control *control; /* = control_map.data */
 
-    struct mutex lock; /* guards the next five */
+    struct mutex lock; /* guards the next six */
     int64_t *bases;    /* sorted base offsets of the segments known here */
     size_t base_count;
     size_t base_room;
     struct segment *segments; /* open ones, read or write */
     uint32_t idle_count;      /* of them, pinned by nobody */
+    uint32_t holders;         /* those who hold all segments */
 
     struct segment *writer;  /* active segment, writable; under append_lock */
     struct file writer_file; /* the same, for write calls; under append_lock */
@@ -60,6 +61,9 @@ void rill__log_unpin(struct log *log, struct segment *segment);
 /* Closes what nobody pins: before a segment's name may come to mean another
  * file, and when the topic is gone. */
 void rill__log_drop_idle(struct log *log);
+/* From here until it is let go of, no file of the log is used for other bytes. */
+void rill__log_hold(struct log *log);
+void rill__log_let_go(struct log *log);
 void rill__log_say(struct log *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Records a failed sync for all processes; returns the code to pass on. */
@@ -107,6 +111,12 @@ int rill__log_sweep(struct log *log, struct log_retained *retained);
 /* RILL_ERR_RANGE if the log begins behind offset, else 0. Of a segment that is
  * pinned: whether it still belongs to the log. */
 int rill__log_check_start(const struct log *log, int64_t offset);
+/* Makes the control file of a partition that no process has: nothing is shared,
+ * both marks say the same. Durable. */
+int rill__log_make_control(const struct file *dir, const struct mark *mark);
+/* Makes all that is appended by now, *tail, durable, and both marks name its
+ * segment: nothing before that is written to any more, whatever happens. */
+int rill__log_settle(struct log *log, struct tail_copy *tail, int64_t deadline_ns);
 
 /* ---- recover.c ---- */
 

@@ -24,10 +24,10 @@ void rill__log_say(struct log *log, int level, const char *format, ...)
     log->config.say(log->config.say_arg, level, line);
 }
 
-int rill__log_create(const struct file *dir)
+int rill__log_make_control(const struct file *dir, const struct mark *marks)
 {
     struct file file = FILE_NONE;
-    struct mark mark = {1, 0, -1, 0, 0, 0, 0};
+    struct mark mark = *marks;
     int rc;
 
     rc = rill__file_open(dir, "control.tmp", FILE_WRITE | FILE_CREATE, &file);
@@ -36,7 +36,7 @@ int rill__log_create(const struct file *dir)
     if (rc != 0) goto out;
     rc = rill__mark_write(&file, &mark);
     if (rc != 0) goto out;
-    mark.sequence = 2;
+    mark.sequence++;
     rc = rill__mark_write(&file, &mark);
     if (rc != 0) goto out;
     rc = rill__file_rename(dir, "control.tmp", "control");
@@ -46,6 +46,12 @@ out:
     rill__file_close(&file);
     if (rc != 0) rill__file_remove(dir, "control.tmp");
     return rc;
+}
+
+int rill__log_create(const struct file *dir)
+{
+    const struct mark mark = {1, 0, -1, 0, 0, 0, 0};
+    return rill__log_make_control(dir, &mark);
 }
 
 int rill__log_open(const struct log_config *config, struct file *dir, int timeout_ms,
@@ -438,11 +444,27 @@ static struct segment *too_many_idle(struct log *log)
  * `wanted`, which it is about to; under log->lock. */
 static void publish_pins(struct log *log, int64_t wanted)
 {
-    int64_t oldest = wanted;
+    int64_t oldest = log->holders != 0 ? 0 : wanted;
 
     for (const struct segment *s = log->segments; s != NULL; s = s->next)
         if (s->references != 0 && s->base < oldest) oldest = s->base;
     atomic_store(&log->control->pins[log->config.process], oldest == INT64_MAX ? 0 : oldest + 1);
+}
+
+void rill__log_hold(struct log *log)
+{
+    rill__mutex_lock(&log->lock);
+    log->holders++;
+    publish_pins(log, INT64_MAX);
+    rill__mutex_unlock(&log->lock);
+}
+
+void rill__log_let_go(struct log *log)
+{
+    rill__mutex_lock(&log->lock);
+    log->holders--;
+    publish_pins(log, INT64_MAX);
+    rill__mutex_unlock(&log->lock);
 }
 
 int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment **out)

@@ -166,6 +166,24 @@ bool rill__log_is_old(const struct log_retention *what, int64_t max_time);
  * segment. *next_ms is lowered to when there is more to do. */
 int rill__log_maintain(struct log *log, uint32_t *next_ms);
 
+/* How to copy a partition, and what came of it. */
+struct log_copy {
+    bool link;   /* sealed segments are to be second names of the same files; false
+                    on return: that cannot be there, they were copied */
+    bool verify; /* every checksum of what the copy has: RILL_ERR_CORRUPT */
+    int (*told)(void *arg, uint64_t bytes); /* so many more are there; nonzero stops it
+                                               and is returned. NULL: nobody is told */
+    void *arg;
+    int64_t end; /* the log end of the copy */
+};
+/* Makes in the empty directory `to` a partition that has all that this one had at
+ * some moment of the call: nothing from before the log start, all to the log end,
+ * whatever is appended, removed and compacted meanwhile. All of it is durable, the
+ * names when the caller has synced `to`'s parent. What an error leaves in `to`
+ * means nothing. See log/copy.c. */
+int rill__log_copy(struct log *log, const struct file *to, struct log_copy *copy,
+                   int64_t deadline_ns);
+
 /* From now on an append, or a durable end that moved, wakes the slot, once. */
 void rill__log_arm(struct log *log, uint32_t slot);
 

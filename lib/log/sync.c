@@ -261,6 +261,33 @@ int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns)
     return rc;
 }
 
+static bool marks_are_in(struct log *log, int64_t base)
+{
+    uint8_t copies[MARK_B_AT - MARK_A_AT + MARK_SIZE];
+    struct mark a;
+    struct mark b;
+
+    return rill__file_read(&log->control_file, copies, sizeof copies, MARK_A_AT) == 0 &&
+           read_mark_copy(copies, &a) && a.segment == base &&
+           read_mark_copy(copies + (MARK_B_AT - MARK_A_AT), &b) && b.segment == base;
+}
+
+int rill__log_settle(struct log *log, struct tail_copy *tail, int64_t deadline_ns)
+{
+    int rc = rill__shared_mutex_lock(&log->control->sync_lock, deadline_ns);
+
+    if (rc < 0) return rc;
+    begin_sync(log, rc);
+    rc = sync_to_tail(log, tail);
+    for (int i = 0; i < 2 && rc == 0 && tail->base >= 0; i++) {
+        if (marks_are_in(log, tail->base)) break;
+        rc = write_mark(log, tail, atomic_load(&log->control->log_start));
+        if (rc != 0) rill__log_poison(log, rc);
+    }
+    end_sync(log);
+    return rc;
+}
+
 int rill__log_sync(struct log *log, int64_t end, int64_t deadline_ns)
 {
     for (;;) {

@@ -46,6 +46,10 @@ void rill__meta_take_turns(struct meta *meta, struct meta_turns *turns, int time
  * settles whether it counts. */
 int rill__meta_settle(struct meta *meta);
 void rill__meta_close(struct meta *meta);
+/* Makes in the empty directory path a catalogue with all that this one has now, and
+ * opens it. Durable but for the names in path. On an error, what is in path means
+ * nothing. */
+int rill__meta_copy(struct meta *meta, const char *path, struct meta **copy);
 /* Frees reader slots of dead processes. */
 int rill__meta_check_readers(struct meta *meta);
 

@@ -49,6 +49,20 @@ int rill__dir_open_at(const struct file *parent, const char *name, struct file *
     return open_dir(parent, name, dir);
 }
 
+int rill__dir_open_parent(const char *path, struct file *dir)
+{
+    char name[1024];
+    size_t size = strlen(path);
+
+    while (size > 1 && path[size - 1] == '/') size--;
+    while (size > 0 && path[size - 1] != '/') size--;
+    if (size + 2 > sizeof name)
+        return rill__fail(RILL_ERR_INVALID, "a path of %zu bytes is too long", strlen(path));
+    memcpy(name, path, size);
+    memcpy(name + size, ".", 2);
+    return open_dir(NULL, name, dir);
+}
+
 int rill__dir_make(const char *path)
 {
     if (SYS(mkdirat)(AT_FDCWD, path, 0700) == 0 || errno == EEXIST) return 0;

@@ -29,6 +29,8 @@ struct file {
 
 int rill__dir_open(const char *path, struct file *dir); /* NOT_FOUND, PERMISSION */
 int rill__dir_open_at(const struct file *parent, const char *name, struct file *dir);
+/* The directory that path names an entry of. */
+int rill__dir_open_parent(const char *path, struct file *dir);
 /* mkdir with mode 0700; EXISTS is not an error. Not durable before a
  * rill__dir_sync of the parent. */
 int rill__dir_make(const char *path);

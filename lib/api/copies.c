@@ -1,0 +1,19 @@
+/*
+ * api/copies.c - the public functions that copy stores.
+ */
+#include "api/api.h"
+
+int rill_snapshot(rill *store, const char *dir, const rill_copy_options *options)
+{
+    int rc = rill__store_check("rill_snapshot", store, "dir", dir);
+
+    if (rc == 0 && dir[0] == '\0') rc = rill__missing("rill_snapshot", "dir");
+    return rc != 0 ? rc : rill__snapshot(store->store, dir, options);
+}
+
+int rill_restore(const char *snapshot, const char *dir, const rill_copy_options *options)
+{
+    if (snapshot == NULL || snapshot[0] == '\0') return rill__missing("rill_restore", "snapshot");
+    if (dir == NULL || dir[0] == '\0') return rill__missing("rill_restore", "dir");
+    return rill__restore(snapshot, dir, options);
+}
