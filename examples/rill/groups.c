@@ -15,7 +15,7 @@ static const char *csv_file;
 static int64_t to_offset, to_time, shift;
 static bool to_earliest, to_latest, to_committed;
 
-static const char *state_text(int32_t state)
+const char *group_state_text(int32_t state)
 {
     switch (state) {
     case RILL_GROUP_EMPTY: return "empty";
@@ -52,7 +52,7 @@ static int list_one(void *arg, const rill_group_info *info)
     if (json) {
         json_open(NULL, '{');
         json_text("group", info->name);
-        json_text("state", state_text(info->state));
+        json_text("state", group_state_text(info->state));
         json_unsigned("members", info->member_count);
         json_number("generation", info->generation);
         if (rc == 0) json_number("lag", lag);
@@ -61,7 +61,7 @@ static int list_one(void *arg, const rill_group_info *info)
         return 0;
     }
     table_cell("%s", info->name);
-    table_cell("%s", state_text(info->state));
+    table_cell("%s", group_state_text(info->state));
     table_cell("%u", info->member_count);
     table_cell("%d", info->generation);
     table_cell("%s", rc == 0 ? count_text(lag) : "?");
@@ -199,13 +199,13 @@ static int describe_group(rill *store, const char *name)
     if (json) {
         json_open(NULL, '{');
         json_text("group", info.name);
-        json_text("state", state_text(info.state));
+        json_text("state", group_state_text(info.state));
         json_number("generation", info.generation);
         json_text("assignor", assignor_text(info.assignor));
         json_open("members", '[');
     } else {
         putf("%sgroup %s%s: %s, generation %d, %u members", colour(BOLD), info.name,
-             colour(PLAIN), state_text(info.state), info.generation, info.member_count);
+             colour(PLAIN), group_state_text(info.state), info.generation, info.member_count);
         putf(info.member_count > 0 ? ", assignor %s\n" : "\n", assignor_text(info.assignor));
         table_begin("__MEMBER PROCESS> POLLED> PARTITIONS> ASSIGNED");
     }

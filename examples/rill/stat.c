@@ -90,9 +90,9 @@ static void put_stats(const rill_stats *stats, const struct sums *sums)
         json_unsigned("records", sums->records);
         json_unsigned("bytes", sums->bytes);
     } else {
-        putf("%s topics, %s partitions, %s records, %s on disk\n\n",
-             count_text((int64_t)sums->topics), count_text((int64_t)sums->partitions),
-             count_text((int64_t)sums->records), size_text(sums->bytes));
+        putf("%s, %s, %s, %s on disk\n\n", counted((int64_t)sums->topics, "topic"),
+             counted((int64_t)sums->partitions, "partition"),
+             counted((int64_t)sums->records, "record"), size_text(sums->bytes));
         table_begin("SINCE_THE_FIRST_PROCESS_CAME COUNT>");
     }
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {

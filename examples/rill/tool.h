@@ -162,12 +162,15 @@ bool read_position(const char *text, rill_position *position); /* TOPIC[:PARTITI
 
 /* Texts for people. They stay until some calls later. */
 const char *size_text(uint64_t bytes);
-const char *count_text(int64_t count); /* 1,234,567 */
+const char *count_text(int64_t count);                 /* 1,234,567 */
+const char *counted(int64_t count, const char *thing); /* 1 topic, 2 topics */
 const char *rate_text(double per_second);
 const char *duration_text(int64_t ms);
 const char *time_text(int64_t ms);     /* in local time */
 const char *time_iso_text(int64_t ms); /* in UTC, with ms */
 const char *offset_text(rill_offset offset);
+
+const char *group_state_text(int32_t state); /* groups.c */
 
 int64_t now_ms(void);    /* since the epoch */
 int64_t steady_ns(void); /* only differences mean anything */

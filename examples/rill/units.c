@@ -265,6 +265,15 @@ const char *count_text(int64_t count)
     return text;
 }
 
+const char *counted(int64_t count, const char *thing)
+{
+    size_t size;
+    char *text = text_buffer(&size);
+
+    snprintf(text, size, "%s %s%s", count_text(count), thing, count == 1 ? "" : "s");
+    return text;
+}
+
 /* Four characters or so: 0, 0.4, 12, 950, 1.2k, 85k, 3.4M. */
 const char *rate_text(double per_second)
 {

@@ -296,12 +296,28 @@ json 'd[0]["members"] == [] and d[0]["offsets"][0]["lag"] == 0'
 # ---- The store as a whole ---------------------------------------------------------------
 
 ok stat
-has 'topics, .* partitions'
+has 'topics, .* partitions, .* records'
 ok stat --json
 json 'd["topics"] >= 8 and d["records"] > 15000'
 ok stat --prometheus
 has '^# TYPE rill_'
 bad 2 'only one' stat --json --prometheus
+
+ok top --interval=100ms
+has '^orders '
+has '^readers '
+ok top --interval=100ms --count=2 --json
+[ "$(wc -l <out)" = 2 ] || fail "not two looks"
+sed -i 1d out
+json 'any(t["topic"] == "orders" and t["records"] > 5000 for t in d["topics"])'
+ok bench --records=1000 --appends=100 --partitions=2
+has '^consume .* records/s'
+ok bench --records=1000 --appends=0 --json --acks=durable
+json 'd["consume"]["records"] == 1000 and d["acks"] == "durable"'
+ok topic list --internal
+! grep -q bench out || fail "the benchmark leaves its topic"
+bad 2 'a number' bench --records=0
+bad 2 'duration' top --interval=fast
 
 # ---- Interrupted, killed, nobody reads ---------------------------------------------------
 
