@@ -312,6 +312,11 @@ enum rill_compression {
     RILL_COMPRESSION_ZSTD = 4
 };
 
+/* 1 if this build of the library compresses and reads so: the codecs are optional
+ * when it is built. RILL_COMPRESSION_DEFAULT and _NONE: always. 0 also for numbers
+ * that mean nothing. Since 0.2. */
+RILL_API int rill_compression_available(uint32_t compression);
+
 /* Configuration of a topic, with Kafka's names and meaning. All but
  * partition_count and index_interval_bytes can be altered later. */
 typedef struct rill_topic_options {
@@ -320,8 +325,8 @@ typedef struct rill_topic_options {
     uint32_t segment_ms;           /* roll a segment this old; 0 = 7 days */
     uint64_t segment_bytes;        /* size of a segment file, 64 KiB..1 GiB in whole
                                       4 KiB; 0 = 64 MiB; rounded up */
-    uint32_t max_message_bytes;    /* largest batch; 0 = 1 MiB; at most segment_bytes
-                                      less 4 KiB */
+    uint32_t max_message_bytes;    /* largest batch, as it is stored; 0 = 1 MiB; at most
+                                      segment_bytes less 4 KiB */
     uint32_t index_interval_bytes; /* one index entry per so many; 0 = 4,096 */
     /* since 0.2: */
     uint32_t cleanup_policy;          /* RILL_CLEANUP_*; 0 = RILL_CLEANUP_DELETE */
@@ -523,12 +528,22 @@ typedef struct rill_producer_options {
     void *key_serializer_arg;
     rill_serializer_fn value_serializer;
     void *value_serializer_arg;
+    uint32_t compression;      /* enum rill_compression, for topics that leave it to the
+                                  producer; 0 = RILL_COMPRESSION_NONE */
+    int32_t compression_level; /* of that codec: lz4 -65536..12, zstd -131072..22; the
+                                  higher, the smaller and slower; 0 = its default */
 } rill_producer_options;
 #define RILL_PRODUCER_NO_LINGER (1u << 0) /* send each record at once */
 
 /* Opens a producer. options may be NULL.
+ *
+ * Compression: batches are compressed whole, by the call that sends them, before it
+ * waits for the partition's lock; what would not become smaller is stored as it is,
+ * and so is what is written in place (rill_producer_reserve). Since 0.2.
+ *
  * Errors: RILL_ERR_NOT_FOUND no such topic; RILL_ERR_UNSUPPORTED acks durable
- *         on a file system that cannot (tmpfs). */
+ *         on a file system that cannot (tmpfs), or a codec that this build has not
+ *         (rill_compression_available). */
 RILL_API int rill_producer_open(rill *store, const rill_producer_options *options,
                                 rill_producer **producer);
 
@@ -539,6 +554,8 @@ RILL_API int rill_producer_open(rill *store, const rill_producer_options *option
  * timeout_ms bounds the waiting for room in the buffer and for the partition's
  * lock; with 0 the call fails with RILL_ERR_FULL instead of waiting.
  * opaque comes back in the delivery report.
+ * A record may be larger than the topic's max_message_bytes if it is compressed,
+ * up to 64 MiB; whether it has become small enough is known when it is sent.
  * Errors: RILL_ERR_TOO_BIG, RILL_ERR_FULL, RILL_ERR_TIMEOUT (not accepted),
  *         RILL_ERR_NOT_FOUND, RILL_ERR_INVALID. A record that was accepted
  *         and fails later is reported by delivery and by rill_producer_flush.
@@ -549,7 +566,8 @@ RILL_API int rill_producer_send(rill_producer *producer, const rill_record *reco
 /* Appends count records of one topic and partition (records[0] decides) as one
  * batch, now, and returns when it is acknowledged at the producer's acks.
  * base_offset, if not NULL, gets the offset of records[0]; the others follow
- * one by one. All of them are appended or none.
+ * one by one. All of them are appended or none. Compressed they must fit into
+ * max_message_bytes, and have at most 64 MiB before.
  * Errors: RILL_ERR_POISONED, and under acks durable RILL_ERR_TIMEOUT and
  *         RILL_ERR_IO, leave the outcome open; all others say "not appended". */
 RILL_API int rill_producer_append(rill_producer *producer, const rill_record *records,
@@ -581,7 +599,8 @@ typedef struct rill_reservation {
  * size counts. From here to commit or abandon this thread holds the
  * partition's append lock, and every other producer of the partition waits:
  * fill the value and commit at once, on the same thread. A process that dies
- * in between leaves nothing behind. One reservation per producer. */
+ * in between leaves nothing behind. One reservation per producer. It is stored
+ * uncompressed, whatever topic and producer say. */
 RILL_API int rill_producer_reserve(rill_producer *producer, const rill_record *record,
                                    int timeout_ms, rill_reservation *reservation);
 
@@ -733,15 +752,20 @@ RILL_API int rill_consumer_assignment(rill_consumer *consumer, rill_position *po
  * RILL_ERR_FENCED: another consumer with this group_instance_id has taken its
  * place; subscribe again to take it back.
  *
- * Lifetime: the records point into mapped segments and stay until the next
- * poll, seek, assign, subscribe or close on this consumer.
+ * Lifetime: the records point into mapped segments, those of compressed batches
+ *           into memory of the consumer's, and stay until the next poll, seek,
+ *           assign, subscribe or close on this consumer.
  * Errors:   RILL_ERR_CORRUPT with the place; the position stays before it, and
  *           rill_consumer_seek can skip it. RILL_ERR_NOT_FOUND topic deleted.
  *           RILL_ERR_NO_OFFSET, RILL_ERR_RANGE under the reset policy error:
  *           by every poll, until a seek or a commit says where to begin.
+ *           RILL_ERR_UNSUPPORTED a batch is compressed by a codec that this build
+ *           has not; RILL_ERR_NO_MEMORY there is none to decompress one: both as
+ *           RILL_ERR_CORRUPT, with the place, until it is sought past.
  *           Records of healthy partitions are still delivered by later polls.
  * Cost:     no lock, no copy, no allocation, no system call while there is
- *           something to read. */
+ *           something to read. A compressed batch is decompressed once. A poll
+ *           decompresses up to 16 MiB, or one batch (which has at most 64 MiB). */
 RILL_API int rill_consumer_poll(rill_consumer *consumer, int timeout_ms, rill_record *records,
                                 size_t record_max, size_t *record_count);
 
@@ -1286,6 +1310,7 @@ typedef struct rill_stats {
     uint64_t group_steps;      /* changes of groups */
     uint64_t members_expelled; /* that were late or died */
     uint64_t interceptor_failures;
+    uint64_t bytes_uncompressed; /* bytes_appended, had nothing been compressed */
 } rill_stats;
 
 /* Of this process, since it opened the store. */

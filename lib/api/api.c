@@ -5,6 +5,7 @@
  * come through a fork; everything else is the engine's.
  */
 #include "api/api.h"
+#include "base/codec.h"
 
 int rill__missing(const char *function, const char *argument)
 {
@@ -15,6 +16,12 @@ const char *rill_version(void)
 {
     return RILL__TEXT(RILL_VERSION_MAJOR) "." RILL__TEXT(RILL_VERSION_MINOR) "." RILL__TEXT(
         RILL_VERSION_PATCH);
+}
+
+int rill_compression_available(uint32_t compression)
+{
+    return compression == RILL_COMPRESSION_DEFAULT || compression == RILL_COMPRESSION_NONE ||
+           (compression <= RILL_COMPRESSION_ZSTD && rill__codec_available((int)compression));
 }
 
 const char *rill_strerror(int err)

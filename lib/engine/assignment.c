@@ -40,12 +40,15 @@ static int reset_offset(struct rill_consumer *c, struct topic *topic, int32_t pa
     }
 }
 
-static int move_part(struct assigned *part, int64_t offset)
+static int move_part(struct rill_consumer *c, struct assigned *part, int64_t offset)
 {
     int rc = rill__cursor_seek(&part->cursor, offset);
 
-    if (rc == 0) atomic_store_explicit(&part->position, offset, memory_order_relaxed);
-    return rc;
+    if (rc != 0) return rc;
+    part->in_batch = false;
+    rill__unpack_done(&c->unpack, part);
+    atomic_store_explicit(&part->position, offset, memory_order_relaxed);
+    return 0;
 }
 
 int rill__assigned_reset(struct rill_consumer *c, struct assigned *part)
@@ -63,7 +66,7 @@ int rill__assigned_reset(struct rill_consumer *c, struct assigned *part)
                           "log begins at %" PRId64 ", and auto_offset_reset is error",
                           topic, (int)part->partition, position, rill__log_start(part->log));
     rc = reset_offset(c, part->topic, part->partition, part->log, position, &offset);
-    if (rc == 0) rc = move_part(part, offset);
+    if (rc == 0) rc = move_part(c, part, offset);
     if (rc != 0) return rc;
     snprintf(line, sizeof line,
              "%s-%d: the records from offset %" PRId64 " on were deleted before a consumer came "
@@ -91,7 +94,7 @@ int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part)
     rc = 0;
     if (offset < rill__log_start(part->log) || offset > rill__log_end(part->log))
         rc = reset_offset(c, topic, part->partition, part->log, offset, &offset);
-    if (rc == 0) rc = move_part(part, offset);
+    if (rc == 0) rc = move_part(c, part, offset);
     if (rc == 0) part->unresolved = false;
     return rc;
 }
@@ -101,9 +104,9 @@ static int place_part(struct rill_consumer *c, struct assigned *part, int64_t wa
     int rc;
 
     part->committed = -1;
-    if (wanted == RILL_OFFSET_EARLIEST) return move_part(part, rill__log_start(part->log));
-    if (wanted == RILL_OFFSET_LATEST) return move_part(part, rill__log_end(part->log));
-    if (wanted != RILL_OFFSET_NONE) return move_part(part, wanted);
+    if (wanted == RILL_OFFSET_EARLIEST) return move_part(c, part, rill__log_start(part->log));
+    if (wanted == RILL_OFFSET_LATEST) return move_part(c, part, rill__log_end(part->log));
+    if (wanted != RILL_OFFSET_NONE) return move_part(c, part, wanted);
     part->unresolved = true;
     atomic_store_explicit(&part->position, RILL_OFFSET_NONE, memory_order_relaxed);
     rc = rill__assigned_resolve(c, part);
@@ -157,6 +160,7 @@ void rill__assigned_drop(struct rill_consumer *c)
             continue;
         }
         rill__cursor_deinit(&c->parts[i]->cursor);
+        rill__unpack_done(&c->unpack, c->parts[i]);
         rill__free(&c->store->heap, c->parts[i]);
     }
     c->part_count = kept;

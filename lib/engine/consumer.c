@@ -58,20 +58,20 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
     bool verify = (c->options.flags & RILL_CONSUMER_NO_CHECKSUMS) == 0;
     int64_t end = rill__assigned_end(c, part);
     int64_t position = rill__assigned_position(part);
+    struct batch_view stored;
     size_t n = 0;
     bool bad = false;
+    bool later = false;
     int rc = 0;
 
     while (n < max) {
         if (!part->in_batch) {
             rc = rill__cursor_next(&part->cursor, end, verify, &part->view);
             if (rc != 0 || part->view.record_count == 0) break;
-            if ((part->view.attributes & 7) != 0) {
-                rc = rill__fail(RILL_ERR_UNSUPPORTED,
-                                "%s-%d: batch at offset %" PRId64 " is compressed with codec %d, "
-                                "which this build does not have",
-                                part->topic->info.name, (int)part->partition,
-                                part->view.base_offset, part->view.attributes & 7);
+            stored = part->view;
+            rc = rill__unpack(&c->unpack, part, c->unpack.handing || n > 0, &later);
+            if (rc != 0 || later) {
+                rill__cursor_back(&part->cursor, &stored);
                 break;
             }
             part->in_batch = true;
@@ -83,6 +83,7 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
                 break;
             }
             part->in_batch = false;
+            rill__unpack_done(&c->unpack, part);
             continue;
         }
         if (records[n].offset < position) continue; /* a seek into a batch */
@@ -93,6 +94,7 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
         n++;
     }
     atomic_store_explicit(&part->position, position, memory_order_relaxed);
+    if (n > 0) c->unpack.handing = true;
     *count = n;
     if (n > 0) part->handed = true;
     return rc;
@@ -252,6 +254,7 @@ static void sleep_until(struct rill_consumer *c, int64_t deadline, bool records)
     if ((records && has_records(c)) || has_news(c)) return;
     slot = atomic_load(&c->membership.slot);
     if (slot != NULL) rill__member_does(slot, DOING_WAIT);
+    rill__unpack_idle(&c->unpack);
     rill__futex_wait(word, sequence, deadline);
     if (slot == NULL) return;
     atomic_store_explicit(&slot->polled_ms, milliseconds(), memory_order_relaxed);
@@ -306,6 +309,8 @@ static int poll_as_member(struct rill_consumer *c, int timeout_ms, rill_record *
         rill__cursor_release(&c->parts[i]->cursor);
         c->parts[i]->handed = false;
     }
+    rill__unpack_release(&c->unpack);
+    c->unpack.handing = false;
     rc = poll_records(c, timeout_ms, records, max, count);
     rill__count(&c->store->counters->polls, 1);
     RILL_PROBE2(poll, c->client_id, rc == 0 ? *count : 0);
@@ -351,7 +356,7 @@ static int find_part(struct rill_consumer *c, const char *topic, int32_t partiti
                       (int)partition);
 }
 
-static int move_to(struct assigned *part, int64_t wanted)
+static int move_to(struct rill_consumer *c, struct assigned *part, int64_t wanted)
 {
     int64_t offset = wanted;
     int rc;
@@ -364,6 +369,7 @@ static int move_to(struct assigned *part, int64_t wanted)
     if (rc != 0) return rc;
     part->unresolved = false;
     part->in_batch = false;
+    rill__unpack_done(&c->unpack, part);
     part->failed = false;
     atomic_store_explicit(&part->position, offset, memory_order_relaxed);
     return 0;
@@ -374,7 +380,7 @@ int rill__consumer_seek(struct rill_consumer *c, const char *topic, int32_t part
 {
     struct assigned *part;
     int rc = find_part(c, topic, partition, &part);
-    return rc != 0 ? rc : move_to(part, offset);
+    return rc != 0 ? rc : move_to(c, part, offset);
 }
 
 int rill__consumer_seek_time(struct rill_consumer *c, const char *topic, int32_t partition,
@@ -386,7 +392,7 @@ int rill__consumer_seek_time(struct rill_consumer *c, const char *topic, int32_t
 
     if (rc == 0) rc = rill__log_offset_for_time(part->log, timestamp_ms, &offset);
     if (rc != 0) return rc;
-    return move_to(part, offset == RILL_OFFSET_NONE ? RILL_OFFSET_LATEST : offset);
+    return move_to(c, part, offset == RILL_OFFSET_NONE ? RILL_OFFSET_LATEST : offset);
 }
 
 int rill__consumer_pause(struct rill_consumer *c, const char *topic, int32_t partition,
@@ -441,6 +447,7 @@ static void consumer_free(struct rill_consumer *c)
     rill__commits_deinit(c);
     rill__mutex_deinit(&c->parts_lock);
     rill__consumer_chain_free(c->chain);
+    rill__unpack_deinit(&c->unpack);
     rill__free(heap, c->group);
     rill__free(heap, c->client_id);
     rill__free(heap, c->instance);
@@ -494,6 +501,7 @@ int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_c
     c->fork_generation = rill__fork_generation();
     c->event_fd = -1;
     rill__mutex_init(&c->parts_lock);
+    rill__unpack_init(&c->unpack, &store->heap);
     rill__commits_init(c);
     rc = rill__options_take(OPTIONS_CONSUMER, given, &c->options);
     if (rc != 0) goto out;

@@ -24,8 +24,20 @@ struct assigned {
                                  by the descriptor's thread, relaxed */
     int64_t committed;        /* last position committed, -1: none */
     struct log_cursor cursor;
-    struct batch_view view;
+    struct batch_view view; /* its records can be walked, compressed or not */
     struct record_walk walk;
+    struct block *block; /* what view is in, if its batch was compressed */
+};
+
+/* Memory for records of compressed batches; see unpack.c. */
+#define UNPACK_CLASSES 58
+struct unpack {
+    struct codec codec;
+    struct block *handed;
+    struct block *spare[UNPACK_CLASSES]; /* by size */
+    size_t bytes;
+    size_t spare_bytes;
+    bool handing; /* this poll has records already */
 };
 
 struct pending_commit;
@@ -51,6 +63,8 @@ struct rill_consumer {
     struct assigned **parts;
     size_t part_count;
     size_t next_part; /* where the next poll begins */
+
+    struct unpack unpack;
 
     struct coordinator *coordinator; /* NULL without a group */
     struct membership membership;
@@ -88,6 +102,22 @@ int rill__assigned_resolve(struct rill_consumer *c, struct assigned *part);
 /* What it would read next is gone: to where the reset policy says, or RILL_ERR_RANGE.
  * Records of it that were handed out must not be in use any more. */
 int rill__assigned_reset(struct rill_consumer *c, struct assigned *part);
+
+/* ---- unpack.c ---- */
+
+void rill__unpack_init(struct unpack *u, struct heap *heap);
+void rill__unpack_deinit(struct unpack *u);
+/* A poll begins: nobody points any more into what earlier ones have handed out. */
+void rill__unpack_release(struct unpack *u);
+/* The consumer waits: gives memory back. */
+void rill__unpack_idle(struct unpack *u);
+/* Makes the records of the batch in part->view walkable. may_wait: there may be no
+ * memory for it now, *later then says so. RILL_ERR_UNSUPPORTED, RILL_ERR_CORRUPT,
+ * RILL_ERR_NO_MEMORY. */
+int rill__unpack(struct unpack *u, struct assigned *part, bool may_wait, bool *later);
+/* The batch in part->view is done with; what was handed out of it stays until the
+ * next poll. */
+void rill__unpack_done(struct unpack *u, struct assigned *part);
 
 /* ---- commit.c ---- */
 

@@ -24,7 +24,8 @@
     X(wakeups, "system calls made to wake somebody")                                             \
     X(group_steps, "changes of groups")                                                          \
     X(members_expelled, "members of groups that were late or died")                              \
-    X(interceptor_failures, "calls of interceptors that failed")
+    X(interceptor_failures, "calls of interceptors that failed")                                 \
+    X(bytes_uncompressed, "bytes of batches appended, before compression")
 
 /* What there is now. */
 #define GAUGES(X)                                                                                \
@@ -36,7 +37,6 @@ struct counters {
     COUNTERS(X)
     GAUGES(X)
 #undef X
-    uint64_t reserved[1];
 };
 
 static inline void rill__count(_Atomic uint64_t *counter, uint64_t more)

@@ -48,6 +48,7 @@ void rill__flight_free(struct rill_producer *p, struct flight *flight)
 static void flight_retire(struct rill_producer *p, struct flight *flight)
 {
     rill__batch_reset(&flight->batch);
+    flight->append_ms = 0;
     flight->next = p->spare;
     p->spare = flight;
 }
@@ -102,27 +103,32 @@ void rill__flight_finish(struct rill_producer *p, struct flight *flight, int sta
     else queue_put(&p->ready, flight);
 }
 
-void rill__count_append(const struct lane *lane, int64_t base_offset, uint64_t records,
-                        uint64_t bytes)
+void rill__count_append(const struct lane *lane, int64_t base_offset, const struct batch *batch,
+                        const struct batch *sealed)
 {
     const struct store *store = lane->topic->store;
 
-    RILL_PROBE5(append, lane->topic->info.name, lane->partition, base_offset, records, bytes);
-    rill__count(&store->counters->records_appended, records);
-    rill__count(&store->counters->bytes_appended, bytes);
+    RILL_PROBE5(append, lane->topic->info.name, lane->partition, base_offset,
+                sealed->record_count, sealed->size);
+    rill__count(&store->counters->records_appended, sealed->record_count);
+    rill__count(&store->counters->bytes_appended, sealed->size);
+    rill__count(&store->counters->bytes_uncompressed, batch->size);
     rill__count(&store->counters->batches_appended, 1);
 }
 
 int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline)
 {
     struct flight *flight = lane->open;
+    struct batch *sealed;
     int rc;
 
     if (flight == NULL) return 0;
     if (flight->batch.record_count == 0) return 0;
-    rill__batch_seal(&flight->batch);
-    rc = rill__log_append(lane->log, &flight->batch, p->durable, deadline, &flight->base_offset);
+    rc = rill__producer_seal(p, lane, &flight->batch, &sealed);
+    if (rc == 0)
+        rc = rill__log_append(lane->log, sealed, p->durable, deadline, &flight->base_offset);
     if (rc == RILL_ERR_TIMEOUT) return rc;
+    rill__producer_sent(p);
     lane->open = NULL;
     flight->count = flight->batch.record_count;
     if (rc != 0) {
@@ -130,7 +136,8 @@ int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline
         rill__flight_finish(p, flight, rc);
         return rc;
     }
-    rill__count_append(lane, flight->base_offset, flight->count, flight->batch.size);
+    flight->append_ms = sealed->append_ms;
+    rill__count_append(lane, flight->base_offset, &flight->batch, sealed);
     rill__sticky_move(p, lane);
     if (p->durable) {
         queue_put(&p->in_flight, flight);
@@ -185,7 +192,8 @@ void rill__flights_deliver(struct rill_producer *p)
         for (uint32_t i = 0; i < flight->count; i++) {
             report.offset = flight->status == 0 ? flight->base_offset + i : RILL_OFFSET_NONE;
             report.opaque = flight->reports[i].opaque;
-            report.timestamp_ms = flight->reports[i].timestamp_ms;
+            report.timestamp_ms =
+                flight->append_ms != 0 ? flight->append_ms : flight->reports[i].timestamp_ms;
             if (p->chain != NULL) rill__chain_acknowledge(p->chain, &report);
             if (p->options.delivery != NULL)
                 p->options.delivery(p->options.delivery_arg, &report);

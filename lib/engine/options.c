@@ -61,6 +61,8 @@ static const struct option_row producer_rows[] = {
     ROW(rill_producer_options, batch_bytes, 256, 64 << 20, 64 << 10),
     FLAGS(rill_producer_options, RILL_PRODUCER_NO_LINGER),
     ROW(rill_producer_options, buffer_bytes, 4096, UINT64_C(1) << 40, 32 << 20),
+    ROW(rill_producer_options, compression, 0, RILL_COMPRESSION_ZSTD, 0),
+    ROW(rill_producer_options, compression_level, 0, UINT32_MAX, 0), /* seal.c: by codec */
 };
 static const struct option_row consumer_rows[] = {
     ROW(rill_consumer_options, auto_offset_reset, 0, RILL_RESET_ERROR, 0),

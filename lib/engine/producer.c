@@ -23,16 +23,17 @@ int rill__producer_state(const struct rill_producer *p)
                       "a reservation is open; commit or abandon it on the thread that made it");
 }
 
-int rill__record_check(const struct topic *topic, const rill_record *record, size_t *size)
+int rill__record_check(const struct topic *topic, const rill_record *record, size_t limit,
+                       size_t *size)
 {
     *size = rill__batch_size_of(record);
-    if (*size == 0 || *size > topic->info.max_message_bytes)
+    if (*size == 0 || *size > limit)
         return rill__fail(
             RILL_ERR_TOO_BIG,
             "topic %s: a record of %zu key and %zu value bytes; a batch has at most "
-            "%u bytes (max_message_bytes)",
-            topic->info.name, record->key.size, record->value.size,
-            topic->info.max_message_bytes);
+            "%zu bytes (%s)",
+            topic->info.name, record->key.size, record->value.size, limit,
+            limit == topic->info.max_message_bytes ? "max_message_bytes" : "before compression");
     if ((record->key.data == NULL && record->key.size != 0) ||
         (record->value.data == NULL && record->value.size != 0))
         return rill__fail(RILL_ERR_INVALID, "a key or value has a size but no data");
@@ -116,11 +117,13 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
     int64_t deadline = rill__deadline_unless_0(timeout_ms);
     int64_t now_ms = rill__now_ms();
     struct lane *lane;
+    size_t limit;
     size_t size;
     int rc = rill__producer_state(p);
 
     if (rc == 0) rc = rill__lane_get(p, record, timeout_ms, &lane);
-    if (rc == 0) rc = rill__record_check(lane->topic, record, &size);
+    if (rc == 0) rc = rill__batch_limit(p, lane->topic, &limit);
+    if (rc == 0) rc = rill__record_check(lane->topic, record, limit, &size);
     if (rc == 0) rc = rill__log_state(lane->log);
     if (rc != 0) return rc;
     for (int attempt = 0;; attempt++) {
@@ -131,7 +134,9 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         rc = keep_report(p, lane->open, opaque,
                          record->timestamp_ms != 0 ? record->timestamp_ms : now_ms);
         if (rc != 0) return rc;
-        if (lane->open->batch.size + size <= lane->topic->info.max_message_bytes &&
+        /* Several together fit as they are; one alone may need compression. */
+        if ((lane->open->batch.record_count == 0 ||
+             lane->open->batch.size + size <= lane->topic->info.max_message_bytes) &&
             rill__batch_add(&lane->open->batch, record, now_ms, NULL))
             break;
         if (attempt > 1) return rill__fail(RILL_ERR_BUG, "a record fits in no batch");
@@ -210,17 +215,20 @@ int rill__producer_send(rill_producer *p, const rill_record *record, void *opaqu
 
 /* ---- Batch by batch --------------------------------------------------- */
 
+/* *acknowledged gets its timestamp only if that is everybody's. */
 static int append_as_they_are(rill_producer *p, const rill_record *records, size_t count,
-                              int timeout_ms, rill_offset *base_offset,
+                              int timeout_ms, int64_t now_ms, rill_offset *base_offset,
                               rill_delivery *acknowledged)
 {
     int64_t deadline = rill__deadline_unless_0(timeout_ms);
-    int64_t now_ms = rill__now_ms();
     struct lane *lane = NULL;
     struct batch batch;
+    struct batch *sealed = &batch;
     size_t size = BATCH_HEAD;
+    size_t limit = 0;
     size_t one;
     int64_t offset = 0;
+    int64_t append_ms = 0;
     void *grown;
     int rc;
 
@@ -228,14 +236,16 @@ static int append_as_they_are(rill_producer *p, const rill_record *records, size
     rill__mutex_lock(&p->lock);
     rc = rill__producer_state(p);
     if (rc == 0) rc = rill__lane_get(p, &records[0], timeout_ms, &lane);
+    if (rc == 0) rc = rill__batch_limit(p, lane->topic, &limit);
     for (size_t i = 0; i < count && rc == 0; i++) {
-        rc = rill__record_check(lane->topic, &records[i], &one);
+        rc = rill__record_check(lane->topic, &records[i], limit, &one);
         size += one - BATCH_HEAD;
-        if (rc == 0 && size > lane->topic->info.max_message_bytes)
+        if (rc == 0 && size > limit)
             rc = rill__fail(RILL_ERR_TOO_BIG,
-                            "topic %s: a batch of %zu records has more than %u bytes "
-                            "(max_message_bytes)",
-                            lane->topic->info.name, count, lane->topic->info.max_message_bytes);
+                            "topic %s: a batch of %zu records has more than %zu bytes (%s)",
+                            lane->topic->info.name, count, limit,
+                            limit == lane->topic->info.max_message_bytes ? "max_message_bytes"
+                                                                         : "before compression");
     }
     if (rc == 0 && size > p->scratch_size) {
         grown = rill__resize(&p->store->heap, p->scratch, size * 2);
@@ -256,10 +266,12 @@ static int append_as_they_are(rill_producer *p, const rill_record *records, size
                         i);
         goto out;
     }
-    rill__batch_seal(&batch);
-    rc = rill__log_append(lane->log, &batch, p->durable, deadline, &offset);
+    rc = rill__producer_seal(p, lane, &batch, &sealed);
+    if (rc == 0) rc = rill__log_append(lane->log, sealed, p->durable, deadline, &offset);
+    rill__producer_sent(p);
     if (rc == 0) {
-        rill__count_append(lane, offset, count, batch.size);
+        append_ms = sealed->append_ms;
+        rill__count_append(lane, offset, &batch, sealed);
         rill__sticky_move(p, lane);
     }
 out:
@@ -274,7 +286,7 @@ out:
         *acknowledged = (rill_delivery){.topic = lane->topic->info.name,
                                         .partition = lane->partition,
                                         .offset = offset,
-                                        .timestamp_ms = now_ms};
+                                        .timestamp_ms = append_ms};
     return rc;
 }
 
@@ -283,11 +295,12 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
 {
     struct rill_scratch scratch;
     rill_delivery acknowledged = {.topic = NULL};
+    int64_t now_ms = rill__now_ms();
     rill_record *changed;
     int rc = 0;
 
     if (p->chain == NULL || count == 0)
-        return append_as_they_are(p, records, count, timeout_ms, base_offset, NULL);
+        return append_as_they_are(p, records, count, timeout_ms, now_ms, base_offset, NULL);
     if (count > SIZE_MAX / sizeof *changed) return RILL_ERR_NO_MEMORY;
     rill__scratch_init(&scratch, &p->store->heap);
     changed = rill__scratch_alloc(&scratch, count * sizeof *changed);
@@ -296,7 +309,8 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     for (size_t i = 0; i < count && rc == 0; i++)
         rc = rill__chain_send(p->chain, &changed[i], &scratch);
     if (rc == 0)
-        rc = append_as_they_are(p, changed, count, timeout_ms, base_offset, &acknowledged);
+        rc =
+            append_as_they_are(p, changed, count, timeout_ms, now_ms, base_offset, &acknowledged);
     for (size_t i = 0; i < count; i++) {
         rill_delivery one = acknowledged;
         if (rc != 0) {
@@ -304,7 +318,8 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
             continue;
         }
         one.offset += (int64_t)i;
-        if (changed[i].timestamp_ms != 0) one.timestamp_ms = changed[i].timestamp_ms;
+        if (one.timestamp_ms == 0) one.timestamp_ms = changed[i].timestamp_ms;
+        if (one.timestamp_ms == 0) one.timestamp_ms = now_ms;
         rill__chain_acknowledge(p->chain, &one);
     }
     rill__scratch_deinit(&scratch);
@@ -377,6 +392,7 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
     rill__flights_init(&p->in_flight);
     rill__flights_init(&p->ready);
     rc = rill__options_take(OPTIONS_PRODUCER, given, &p->options);
+    if (rc == 0) rc = rill__producer_codec_init(p);
     if (rc == 0) rc = rill__random(&p->random, sizeof p->random);
     if (rc == 0) rc = rill__producer_chain_new(store, &p->options, &p->chain);
     if (rc != 0) {
@@ -497,6 +513,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
         rill__free(&store->heap, target);
     }
     rill__producer_chain_free(p->chain);
+    rill__producer_codec_deinit(p);
     rill__free(&store->heap, p->scratch);
     rill__free(&store->heap, p->topic);
     rill__mutex_deinit(&p->lock);

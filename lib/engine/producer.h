@@ -30,6 +30,7 @@ struct flight {
     uint32_t report_room;
     int64_t first_ms; /* tick of the first record */
     int64_t base_offset;
+    int64_t append_ms; /* all its records have that timestamp; 0: each its own */
     uint32_t count;
     int status;
 };
@@ -84,6 +85,10 @@ struct rill_producer {
     const void *deliverer; /* which thread */
     void *scratch;         /* rill_producer_append's batch */
     size_t scratch_size;
+    struct codec codec; /* see seal.c, also for the next three */
+    struct batch packed;
+    const struct batch *packed_of; /* what packed was made from, NULL: nothing that counts */
+    uint32_t packed_count;
 
     struct lane *reserved; /* open reservation, else NULL */
     struct batch reserved_batch;
@@ -98,8 +103,25 @@ static inline int64_t rill__deadline_unless_0(int timeout_ms)
 
 /* RILL_ERR_CLOSED or RILL_ERR_STATE while nothing may be sent. */
 int rill__producer_state(const struct rill_producer *p);
-/* That the record may go to the topic; its size as a batch of its own. */
-int rill__record_check(const struct topic *topic, const rill_record *record, size_t *size);
+/* That the record may go to the topic in batches of so many bytes; its size as a
+ * batch of its own. */
+int rill__record_check(const struct topic *topic, const rill_record *record, size_t limit,
+                       size_t *size);
+
+/* ---- seal.c: what a batch is made into ---- */
+
+/* Checks the options too: RILL_ERR_INVALID, RILL_ERR_UNSUPPORTED. */
+int rill__producer_codec_init(struct rill_producer *p);
+void rill__producer_codec_deinit(struct rill_producer *p);
+/* Most bytes of a batch before compression; RILL_ERR_UNSUPPORTED the topic wants a
+ * codec that is not there. */
+int rill__batch_limit(const struct rill_producer *p, const struct topic *topic, size_t *limit);
+/* Seals the batch: *sealed is what is to be appended, at once. RILL_ERR_TOO_BIG,
+ * RILL_ERR_UNSUPPORTED. */
+int rill__producer_seal(struct rill_producer *p, const struct lane *lane, struct batch *batch,
+                        struct batch **sealed);
+/* The batch that was sealed last will not be again. */
+void rill__producer_sent(struct rill_producer *p);
 
 /* ---- lane.c: where a record goes ---- */
 
@@ -133,7 +155,7 @@ void rill__flights_deliver(struct rill_producer *p);
 /* Whether this thread is in one of the reports. */
 bool rill__flights_delivering_here(const struct rill_producer *p);
 /* A batch of it is in the log. */
-void rill__count_append(const struct lane *lane, int64_t base_offset, uint64_t records,
-                        uint64_t bytes);
+void rill__count_append(const struct lane *lane, int64_t base_offset, const struct batch *batch,
+                        const struct batch *sealed);
 
 #endif

@@ -21,7 +21,8 @@ int rill__producer_reserve(rill_producer *p, const rill_record *record, int time
     rill__mutex_lock(&p->lock);
     rc = rill__producer_state(p);
     if (rc == 0) rc = rill__lane_get(p, &shape, timeout_ms, &lane);
-    if (rc == 0) rc = rill__record_check(lane->topic, &shape, &size);
+    if (rc == 0)
+        rc = rill__record_check(lane->topic, &shape, lane->topic->info.max_message_bytes, &size);
     if (rc == 0) rc = rill__lane_send(p, lane, deadline);
     if (rc == 0) rc = rill__log_reserve(lane->log, size, deadline, &room);
     if (rc != 0) goto out;
@@ -55,9 +56,11 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
                         "no reservation is open; call rill_producer_reserve first");
     } else {
         p->reserved = NULL;
+        p->reserved_batch.attributes = rill__log_attributes(lane->log);
         rill__batch_seal(&p->reserved_batch);
         rc = rill__log_commit(lane->log, &p->reserved_batch, &base);
-        rill__count_append(lane, base, 1, p->reserved_batch.size);
+        if (p->reserved_batch.append_ms != 0) p->reserved_ms = p->reserved_batch.append_ms;
+        rill__count_append(lane, base, &p->reserved_batch, &p->reserved_batch);
         rill__sticky_move(p, lane);
     }
     rill__mutex_unlock(&p->lock);

@@ -179,28 +179,38 @@ static int writer_file(struct log *log, int64_t base)
     return rc;
 }
 
-/* Largest timestamp of the batch. If it shall bear the time of its append, that;
- * the segment's times then never go back. INT64_MAX: not known, see recover.c. */
-static int64_t max_time_of(const struct tail_copy *tail, const struct batch *batch)
+uint16_t rill__log_attributes(const struct log *log)
+{
+    return atomic_load_explicit(&log->config.timestamp_type, memory_order_relaxed) ==
+                   RILL_TIMESTAMP_APPEND
+               ? BATCH_APPEND_TIME
+               : 0;
+}
+
+/* If the batch shall bear the time of its append: now, but the segment's times
+ * never go back. INT64_MAX: they are not known, see recover.c. */
+static void tell_time(const struct tail_copy *tail, struct batch *batch)
 {
     int64_t now_ms;
 
-    if ((batch->attributes & BATCH_APPEND_TIME) == 0) return batch->max_time;
+    batch->append_ms = 0;
+    if ((batch->attributes & BATCH_APPEND_TIME) == 0) return;
     now_ms = rill__now_ms();
-    return tail->max_time > now_ms && tail->max_time != INT64_MAX ? tail->max_time : now_ms;
+    if (tail->max_time > now_ms && tail->max_time != INT64_MAX) now_ms = tail->max_time;
+    batch->append_ms = now_ms;
+    batch->max_time = now_ms;
 }
 
 /* What is known of a batch under the lock only, into its bytes at data. */
 static void stamp(struct log *log, const struct tail_copy *tail, const struct batch *batch,
-                  int64_t max_time, uint8_t *data)
+                  uint8_t *data)
 {
-    if ((batch->attributes & BATCH_APPEND_TIME) != 0) rill__batch_set_time(data, max_time);
+    if ((batch->attributes & BATCH_APPEND_TIME) != 0) rill__batch_set_time(data, batch->max_time);
     rill__batch_stamp(data, batch->content, log->writer->salt, tail->end_offset, tail->epoch);
 }
 
 /* The batch stands in the segment, stamped: makes it part of the log. */
-static void commit_batch(struct log *log, struct tail_copy *tail, const struct batch *batch,
-                         int64_t max_time)
+static void commit_batch(struct log *log, struct tail_copy *tail, const struct batch *batch)
 {
     struct control *c = log->control;
     uint32_t since = tail->position - tail->index_position;
@@ -212,7 +222,7 @@ static void commit_batch(struct log *log, struct tail_copy *tail, const struct b
         tail->index_position = tail->position;
     }
     if (tail->created_ms == 0) tail->created_ms = rill__now_ms();
-    if (max_time > tail->max_time) tail->max_time = max_time;
+    if (batch->max_time > tail->max_time) tail->max_time = batch->max_time;
     tail->position += (uint32_t)batch->size;
     tail->end_offset += batch->record_count;
     rill__control_set_tail(c, tail); /* the commit point */
@@ -234,12 +244,11 @@ static int zero_file(const struct file *file, uint64_t position, size_t size)
     return rc;
 }
 
-int rill__log_append(struct log *log, const struct batch *batch, bool through_file,
-                     int64_t deadline_ns, int64_t *base_offset)
+int rill__log_append(struct log *log, struct batch *batch, bool through_file, int64_t deadline_ns,
+                     int64_t *base_offset)
 {
     struct control *c = log->control;
     struct tail_copy tail;
-    int64_t max_time;
     uint8_t *at;
     int rc;
 
@@ -260,11 +269,11 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
     atomic_store_explicit(&c->intent_end, tail.position + (uint32_t)batch->size,
                           memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    max_time = max_time_of(&tail, batch);
+    tell_time(&tail, batch);
     if (through_file) {
         rc = writer_file(log, tail.base);
         if (rc != 0) goto out;
-        stamp(log, &tail, batch, max_time, batch->data);
+        stamp(log, &tail, batch, batch->data);
         rc = rill__file_write(&log->writer_file, batch->data, batch->size, tail.position);
         if (rc != 0) {
             /* A whole batch may stand there: it must not be found later. */
@@ -280,11 +289,11 @@ int rill__log_append(struct log *log, const struct batch *batch, bool through_fi
     } else {
         at = log->writer->map.data + tail.position;
         memcpy(at, batch->data, batch->size);
-        stamp(log, &tail, batch, max_time, at);
+        stamp(log, &tail, batch, at);
     }
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
-    commit_batch(log, &tail, batch, max_time);
+    commit_batch(log, &tail, batch);
     rill__log_unlock(log);
     rill__log_wake(log);
     return 0;
@@ -321,17 +330,16 @@ out:
     return rc;
 }
 
-int rill__log_commit(struct log *log, const struct batch *batch, int64_t *base_offset)
+int rill__log_commit(struct log *log, struct batch *batch, int64_t *base_offset)
 {
     struct tail_copy tail;
-    int64_t max_time;
 
     rill__control_tail(log->control, &tail);
-    max_time = max_time_of(&tail, batch);
-    stamp(log, &tail, batch, max_time, batch->data);
+    tell_time(&tail, batch);
+    stamp(log, &tail, batch, batch->data);
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
-    commit_batch(log, &tail, batch, max_time);
+    commit_batch(log, &tail, batch);
     rill__log_unlock(log);
     rill__log_wake(log);
     return 0;

@@ -171,6 +171,7 @@ int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int 
 {
     size_t raw = batch->size - BATCH_HEADER_SIZE;
     size_t room = packed->capacity < batch->size ? packed->capacity : batch->size;
+    size_t capacity = packed->capacity;
     size_t size;
     uint8_t *data = packed->data;
     int rc;
@@ -181,10 +182,10 @@ int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int 
     rc = rill__codec_compress(codec, code, level, batch->data + BATCH_HEADER_SIZE, raw,
                               data + BATCH_PACKED_AT, room - BATCH_PACKED_AT - 8, &size);
     if (rc != 0 || size == 0) return rc;
+    *packed = *batch;
+    packed->data = data;
+    packed->capacity = capacity;
     packed->size = ROUND_UP_8(BATCH_PACKED_AT + size);
-    packed->record_count = batch->record_count;
-    packed->base_time = batch->base_time;
-    packed->max_time = batch->max_time;
     packed->attributes = (uint16_t)(batch->attributes | code);
     put_header(data, batch, packed->attributes);
     rill__put32(data + BATCH_RAW_SIZE_AT, (uint32_t)raw);
@@ -297,20 +298,24 @@ bool rill__batch_verify(const struct batch_view *view, uint64_t salt)
                       mix_time(view->attributes, view->max_time));
 }
 
+int rill__batch_codec(const struct batch_view *view)
+{
+    return view->attributes & BATCH_COMPRESSION_MASK;
+}
+
 size_t rill__batch_room(const struct batch_view *view)
 {
-    if ((view->attributes & BATCH_COMPRESSION_MASK) == 0) return 0;
-    return BATCH_HEADER_SIZE + view->raw_size;
+    return rill__batch_codec(view) == CODEC_NONE ? 0 : BATCH_HEADER_SIZE + view->raw_size;
 }
 
 int rill__batch_records(const struct batch_view *view, struct codec *codec, void *room,
                         struct batch_view *records)
 {
-    int code = view->attributes & BATCH_COMPRESSION_MASK;
+    int code = rill__batch_codec(view);
     uint8_t *data = room;
     int rc;
 
-    if (code == 0) {
+    if (code == CODEC_NONE) {
         *records = *view;
         return 0;
     }

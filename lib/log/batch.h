@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Most bytes of records in a compressed batch, before compression. */
+#define BATCH_RAW_MAX ((size_t)64 << 20)
+
 struct batch {
     uint8_t *data; /* the caller's buffer, 8-byte aligned */
     size_t capacity;
@@ -20,10 +23,11 @@ struct batch {
     int64_t base_time;
     int64_t max_time;
     uint64_t content;       /* checksum of the content, set by rill__batch_seal */
-    uint16_t attributes;    /* BATCH_APPEND_TIME or 0; the caller's, before it is sealed */
+    uint16_t attributes;    /* the caller's, before it is sealed: see rill__log_attributes */
     int16_t producer_epoch; /* these three: -1, unless the caller sets them before it is sealed */
     int32_t base_sequence;
     int64_t producer_id;
+    int64_t append_ms; /* time of its append, if its records have that; else 0 */
 };
 
 void rill__batch_init(struct batch *batch, void *buffer, size_t capacity);
@@ -94,6 +98,8 @@ int rill__batch_records(const struct batch_view *view, struct codec *codec, void
                         struct batch_view *records);
 /* 0: none is needed, it is not compressed. Bounded by BATCH_RAW_MAX. */
 size_t rill__batch_room(const struct batch_view *view);
+/* Its codec's code; CODEC_NONE. */
+int rill__batch_codec(const struct batch_view *view);
 
 /* Walks the records of a viewed batch that is not compressed. Start with at = BATCH_HEADER_SIZE,
  * index = 0. False at the end, or with *bad set if the record at `at` runs out

@@ -199,7 +199,6 @@ enum {
     BATCH_RAW_SIZE_AT = 64, /* these only if it is compressed */
     BATCH_PACKED_SIZE_AT = 68,
     BATCH_PACKED_AT = 72,
-    BATCH_RAW_MAX = 64 << 20,
 
     BATCH_COMPRESSION_MASK = 7,
     BATCH_APPEND_TIME = 1 << 3,

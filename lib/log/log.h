@@ -106,19 +106,20 @@ void rill__log_look(const struct log *log, struct log_view *view);
 /* The base of the oldest segment that a process has pinned; -1: none. */
 int64_t rill__log_pinned_by(const struct log *log, uint32_t process);
 
-/* Appends a sealed batch and publishes it. through_file: by write calls rather
- * than by stores to the map, which costs less when a sync follows at once.
- * Nothing is published on error.
- * Cost: no allocation; no system call but one populate per MiB, one write if
+/* Attributes of batches that are built for it, as it is configured now. */
+uint16_t rill__log_attributes(const struct log *log);
+/* Appends a sealed batch and publishes it. batch->append_ms is set. through_file: by write calls
+ * rather than by stores to the map, which costs less when a sync follows at once. Nothing is
+ * published on error. Cost: no allocation; no system call but one populate per MiB, one write if
  * through_file, a wake if a consumer sleeps, and what a roll takes. */
-int rill__log_append(struct log *log, const struct batch *batch, bool through_file,
-                     int64_t deadline_ns, int64_t *base_offset);
+int rill__log_append(struct log *log, struct batch *batch, bool through_file, int64_t deadline_ns,
+                     int64_t *base_offset);
 
 /* In place: room for a batch of `size` bytes in the segment. The append lock
  * is held, by this thread, until commit or abandon. */
 int rill__log_reserve(struct log *log, size_t size, int64_t deadline_ns, uint8_t **room);
 /* The room holds a batch that was built there and sealed. */
-int rill__log_commit(struct log *log, const struct batch *batch, int64_t *base_offset);
+int rill__log_commit(struct log *log, struct batch *batch, int64_t *base_offset);
 void rill__log_abandon(struct log *log);
 
 /* Returns when all records before end are durable. Whoever comes first syncs
@@ -244,6 +245,8 @@ int rill__cursor_seek(struct log_cursor *cursor, int64_t offset);
  * now, in a segment that the cursor has not yet come to. */
 int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
                       struct batch_view *view);
+/* Back to before the batch that rill__cursor_next has just given. */
+void rill__cursor_back(struct log_cursor *cursor, const struct batch_view *view);
 /* Lets go of the segment before, which records handed out may point into. */
 void rill__cursor_release(struct log_cursor *cursor);
 /* First record at or after time; RILL_OFFSET_NONE. */

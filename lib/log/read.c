@@ -220,6 +220,12 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
                                                  : "base offset does not follow");
 }
 
+void rill__cursor_back(struct log_cursor *cursor, const struct batch_view *view)
+{
+    cursor->position -= view->length;
+    cursor->offset = view->base_offset;
+}
+
 /* A search, and where it decompresses: one batch at a time. */
 struct search {
     int64_t start; /* nothing before it counts */
@@ -284,7 +290,7 @@ static int find_time(struct log_cursor *cursor, int64_t end, struct search *sear
         if (!rill__batch_verify(&view, segment->salt))
             return damaged(cursor, "checksum does not match");
         length = view.length;
-        if (view.max_time >= search->time_ms) {
+        if (view.max_time >= search->time_ms && view.end_offset > search->start) {
             rc = find_in_batch(cursor, &view, search, offset);
             if (rc != 0 || *offset != RILL_OFFSET_NONE) return rc;
         }

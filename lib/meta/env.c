@@ -353,6 +353,31 @@ int rill__meta_raise_schema(struct meta *meta, MDB_txn *txn)
     return rill__meta_put(meta, txn, &key, bytes, 8);
 }
 
+static int ask_schema(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    MDB_val key = {1, (void *)(uintptr_t) "S"};
+    MDB_val value;
+    int rc = rill__meta_get(meta, txn, &key, &value);
+
+    if (rc == 0) *(uint32_t *)arg = rill__get32(value.mv_data);
+    return rc;
+}
+
+static int raise_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    (void)arg;
+    return rill__meta_raise_schema(meta, txn);
+}
+
+int rill__meta_raise(struct meta *meta)
+{
+    uint32_t version;
+    int rc = rill__meta_read(meta, ask_schema, &version);
+
+    if (rc != 0 || version == META_SCHEMA_VERSION) return rc;
+    return rill__meta_write(meta, raise_work, NULL);
+}
+
 static int open_dbi(struct meta *meta, MDB_txn *txn, void *arg)
 {
     (void)arg;

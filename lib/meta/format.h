@@ -48,7 +48,9 @@
  * History: 1 (0.1) first version.
  *          2 (0.2) longer values of topics. A catalogue of schema 1 is read as it
  *            is: what a short value does not say has its default. The first write
- *            of a topic makes it schema 2. New kinds of keys: P, X, Q, D, N, K.
+ *            of a topic makes it schema 2, and so does the first producer that
+ *            compresses: 0.1 would take its batches for a torn tail. New kinds of
+ *            keys: P, X, Q, D, N, K.
  */
 #ifndef RILL_META_FORMAT_H
 #define RILL_META_FORMAT_H

@@ -45,6 +45,9 @@ void rill__meta_take_turns(struct meta *meta, struct meta_turns *turns, int time
 /* A commit on its way when its process died may show only after the next one:
  * settles whether it counts. */
 int rill__meta_settle(struct meta *meta);
+/* What is written into the store from now on, an older library would not
+ * understand: it must not open it. Durable. Cheap if that was so already. */
+int rill__meta_raise(struct meta *meta);
 void rill__meta_close(struct meta *meta);
 /* Makes in the empty directory path a catalogue with all that this one has now, and
  * opens it. Durable but for the names in path. On an error, what is in path means

@@ -52,13 +52,14 @@ static void count_release(void *arg, void *memory)
     free(memory);
 }
 
-static void open_all(void)
+static void open_all(uint32_t compression)
 {
     rill_options options = {.size = sizeof options,
                             .flags = RILL_OPEN_CREATE,
                             .allocator = {count_alloc, count_resize, count_release, NULL}};
     rill_topic_options topic = {.size = sizeof topic, .segment_bytes = 16 << 20};
-    rill_producer_options out = {.size = sizeof out, .topic = "t", .linger_ms = 3600000};
+    rill_producer_options out = {
+        .size = sizeof out, .topic = "t", .linger_ms = 3600000, .compression = compression};
     rill_position from = {.topic = "t", .offset = RILL_OFFSET_EARLIEST};
 
     OK(rill_open(test_path("store"), &options, &store));
@@ -103,17 +104,33 @@ static bool work(int rounds)
     return true;
 }
 
-static void nothing_is_allocated(void **state)
+static void check_allocations(uint32_t compression)
 {
     uint64_t before;
 
-    (void)state;
-    open_all();
+    open_all(compression);
     assert_true(work(10));
     before = atomic_load(&allocations);
     assert_true(work(2000));
     assert_int_equal(atomic_load(&allocations), before);
     close_all();
+}
+
+static void nothing_is_allocated(void **state)
+{
+    (void)state;
+    check_allocations(RILL_COMPRESSION_NONE);
+}
+
+/* Once there is memory to compress and decompress in. */
+static void nothing_is_allocated_to_compress(void **state)
+{
+    (void)state;
+    for (uint32_t code = RILL_COMPRESSION_LZ4; code <= RILL_COMPRESSION_ZSTD; code++) {
+        if (!rill_compression_available(code)) continue;
+        check_allocations(code);
+        test_remove(test_path("store"));
+    }
 }
 
 /* From here on this process may only end. */
@@ -132,13 +149,13 @@ static bool forbid_system_calls(void)
 }
 
 /* What became of a child that works warm and without system calls. */
-static int status_of_silent_child(bool call_one)
+static int status_of_silent_child(uint32_t compression, bool call_one)
 {
     int status = 0;
     pid_t pid = fork();
 
     if (pid == 0) {
-        open_all();
+        open_all(compression);
         if (!work(10)) _exit(2);
         if (!forbid_system_calls()) _exit(77);
         if (!work(200)) _exit(3);
@@ -156,9 +173,14 @@ static void no_system_call_is_made(void **state)
 
     (void)state;
     if (SANITIZED) skip();
-    status = status_of_silent_child(false);
+    status = status_of_silent_child(RILL_COMPRESSION_NONE, false);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) skip();
     assert_int_equal(status, 0);
+    for (uint32_t code = RILL_COMPRESSION_LZ4; code <= RILL_COMPRESSION_ZSTD; code++) {
+        test_remove(test_path("store"));
+        if (rill_compression_available(code))
+            assert_int_equal(status_of_silent_child(code, false), 0);
+    }
 }
 
 static void a_system_call_would_be_noticed(void **state)
@@ -167,7 +189,7 @@ static void a_system_call_would_be_noticed(void **state)
 
     (void)state;
     if (SANITIZED) skip();
-    status = status_of_silent_child(true);
+    status = status_of_silent_child(RILL_COMPRESSION_NONE, true);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) skip();
     assert_true(WIFSIGNALED(status));
 }
@@ -176,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_DIRECTORY(nothing_is_allocated),
+        WITH_DIRECTORY(nothing_is_allocated_to_compress),
         WITH_DIRECTORY(no_system_call_is_made),
         WITH_DIRECTORY(a_system_call_would_be_noticed),
     };
