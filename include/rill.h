@@ -1469,6 +1469,50 @@ typedef struct rill_check_report {
 RILL_API int rill_check(const char *dir, const rill_check_options *options,
                         rill_check_report *report);
 
+/* What a file of a store holds, as rill_dump shows it. */
+enum rill_item_kind {
+    RILL_ITEM_STORE = 1,   /* all of the file STORE */
+    RILL_ITEM_SEGMENT = 2, /* the header of a segment */
+    RILL_ITEM_BATCH = 3,
+    RILL_ITEM_RECORD = 4, /* of the batch that was shown last */
+    RILL_ITEM_INDEX = 5,  /* the header of an index */
+    RILL_ITEM_ENTRY = 6,
+    RILL_ITEM_WORDS = 7, /* of a control file: what processes share */
+    RILL_ITEM_MARK = 8,  /* of a control file: what is durable */
+    RILL_ITEM_BYTES = 9  /* none of these: empty, left over, or damaged */
+};
+
+/* What does not apply is -1, RILL_OFFSET_NONE, 0 or NULL.
+ * Lifetime: until the function that is shown it returns. */
+typedef struct rill_item {
+    int32_t kind;     /* enum rill_item_kind */
+    int32_t sound;    /* 1: it is what it should be, as far as the file tells; 0: why not,
+                         is in text */
+    int64_t position; /* in the file */
+    int64_t size;
+    rill_offset first; /* records [first, end) that it is about */
+    rill_offset end;
+    uint64_t count;       /* records of a batch, entries of an index */
+    uint32_t attributes;  /* of a batch, as Kafka has them; features of a segment */
+    int32_t leader_epoch; /* of a segment, a batch, a mark */
+    int64_t timestamp_ms; /* the largest of a batch, that of a record, when a segment was made */
+    uint64_t checksum;    /* as stored */
+    const rill_record *record; /* of RILL_ITEM_RECORD */
+    const char *text;          /* one line with all of its fields */
+} rill_item;
+
+/* Shows what is in one file of a store, item by item, in the order of the bytes: a
+ * segment (*.log), an index, a control file, or STORE. Also of files that are damaged,
+ * or that are none of these: it believes nothing that it has not checked, and says
+ * what it cannot make out. Changes nothing. The file may be in use; then it may show
+ * things half written.
+ * Nonzero from visit ends it, and is returned.
+ * Errors: RILL_ERR_NOT_FOUND; RILL_ERR_PERMISSION; RILL_ERR_CORRUPT path is no regular
+ *         file; RILL_ERR_INVALID its name is none that a store's file has; RILL_ERR_IO.
+ * Since 0.2. */
+RILL_API int rill_dump(const char *path, int (*visit)(void *arg, const rill_item *item),
+                       void *arg);
+
 /* Called when rill finds itself wrong, with the place and the broken rule, just
  * before the call that found it returns RILL_ERR_BUG. For the whole process;
  * NULL removes it. A handler may abort(), to get a core dump. */

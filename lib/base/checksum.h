@@ -27,4 +27,13 @@ static inline uint64_t rill__mix64(uint64_t v)
     return v;
 }
 
+/* Its inverse. */
+static inline uint64_t rill__unmix64(uint64_t v)
+{
+    v ^= v >> 32;
+    v *= UINT64_C(0x08DA8EE41D6DF849);
+    v ^= v >> 37;
+    return v;
+}
+
 #endif

@@ -303,6 +303,16 @@ int rill__batch_codec(const struct batch_view *view)
     return view->attributes & BATCH_COMPRESSION_MASK;
 }
 
+uint64_t rill__batch_salt(const struct batch_view *view)
+{
+    uint64_t mixed = rill__get64(view->data + BATCH_CHECKSUM_AT) ^
+                     content_of(view->data, view->length, view->attributes) ^
+                     mix_time(view->attributes, view->max_time);
+
+    mixed = rill__unmix64(mixed) - ((uint32_t)view->epoch * UINT64_C(0xC2B2AE3D27D4EB4F) + 1);
+    return rill__unmix64(mixed) ^ ((uint64_t)view->base_offset * UINT64_C(0x9E3779B97F4A7C15));
+}
+
 size_t rill__batch_room(const struct batch_view *view)
 {
     return rill__batch_codec(view) == CODEC_NONE ? 0 : BATCH_HEADER_SIZE + view->raw_size;

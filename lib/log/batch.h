@@ -87,6 +87,9 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
                                   const char **why);
 /* Verifies the checksum. */
 bool rill__batch_verify(const struct batch_view *view, uint64_t salt);
+/* The one salt with which it would verify: every whole batch of a segment says the
+ * same, a damaged one anything. */
+uint64_t rill__batch_salt(const struct batch_view *view);
 
 /* The records of any batch, to be walked: of a batch that is not compressed
  * *records is *view itself, and nothing else is needed; of a compressed one it is

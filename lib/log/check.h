@@ -44,4 +44,10 @@ int rill__log_check_size(const struct file *dir, uint64_t *bytes);
 /* Where the log starts and ends by now, if the shared words say so. */
 bool rill__log_check_ends(const struct log_check *check, int64_t *start, int64_t *end);
 
+/* ---- What one file holds: dump.c -------------------------------------- */
+
+enum log_file_kind { LOG_FILE_SEGMENT, LOG_FILE_INDEX, LOG_FILE_CONTROL };
+int rill__log_dump(struct heap *heap, const struct file *file, enum log_file_kind kind,
+                   int (*visit)(void *arg, const rill_item *item), void *arg);
+
 #endif

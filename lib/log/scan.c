@@ -90,6 +90,7 @@ int rill__scan_batch(struct batch_scan *scan, uint64_t position, enum batch_stat
     int rc;
 
     scan->unreadable = false;
+    scan->framed = false;
     *why = NULL;
     *state = BATCH_NONE;
     if (left < BATCH_HEADER_SIZE) return 0;
@@ -105,6 +106,7 @@ int rill__scan_batch(struct batch_scan *scan, uint64_t position, enum batch_stat
         *why = "cannot be read from the device";
     } else {
         view->data = data;
+        scan->framed = true;
         if (!rill__batch_verify(view, scan->salt)) *why = "checksum does not match";
     }
     if (*why != NULL) *state = BATCH_BAD;
@@ -144,6 +146,34 @@ int rill__scan_find(struct batch_scan *scan, uint64_t from, int64_t first, int64
     return 0;
 }
 
+#define SALTS 16u /* that batches, or what looks like some, have named last */
+
+int rill__scan_salt(struct batch_scan *scan, bool *found, uint64_t *salt)
+{
+    uint64_t named[SALTS];
+    uint32_t count = 0;
+
+    *found = false;
+    for (uint64_t at = SEGMENT_HEADER_SIZE; at + BATCH_HEADER_SIZE <= scan->size; at += 8) {
+        enum batch_state state;
+        struct batch_view view;
+        uint64_t said;
+        const char *why;
+        int rc = rill__scan_batch(scan, at, &state, &view, &why);
+
+        if (rc != 0) return rc;
+        if (!scan->framed) continue;
+        said = rill__batch_salt(&view);
+        for (uint32_t i = 0; i < count && i < SALTS && !*found; i++) *found = named[i] == said;
+        if (*found) {
+            *salt = said;
+            return 0;
+        }
+        named[count++ % SALTS] = said;
+    }
+    return 0;
+}
+
 int rill__scan_zero(struct batch_scan *scan, uint64_t from, uint64_t to, bool *zero)
 {
     const uint8_t *data;
@@ -176,13 +206,11 @@ static const char *wrong_records(const struct batch_view *view)
     return bad ? "a record does not fit into it" : NULL;
 }
 
-int rill__scan_records(struct batch_scan *scan, const struct batch_view *view, const char **why)
+int rill__scan_unpack(struct batch_scan *scan, const struct batch_view *view,
+                      struct batch_view *records)
 {
-    struct batch_view records;
     size_t room = rill__batch_room(view);
-    int rc;
 
-    *why = NULL;
     if (room > scan->unpacked_room) {
         rill__free(scan->heap, scan->unpacked);
         scan->unpacked_room = 0;
@@ -190,7 +218,15 @@ int rill__scan_records(struct batch_scan *scan, const struct batch_view *view, c
         if (scan->unpacked == NULL) return RILL_ERR_NO_MEMORY;
         scan->unpacked_room = room;
     }
-    rc = rill__batch_records(view, &scan->codec, scan->unpacked, &records);
+    return rill__batch_records(view, &scan->codec, scan->unpacked, records);
+}
+
+int rill__scan_records(struct batch_scan *scan, const struct batch_view *view, const char **why)
+{
+    struct batch_view records;
+    int rc = rill__scan_unpack(scan, view, &records);
+
+    *why = NULL;
     if (rc == RILL_ERR_CORRUPT) *why = "its records cannot be decompressed";
     else if (rc == 0) *why = wrong_records(&records);
     else return rc;

@@ -21,6 +21,7 @@ struct batch_scan {
     size_t filled;
     uint64_t at;
     bool unreadable; /* the last call met bytes that cannot be read */
+    bool framed;     /* rill__scan_batch: the header can be one, whatever the checksum says */
     struct codec codec;
     void *unpacked; /* records of a compressed batch */
     size_t unpacked_room;
@@ -39,9 +40,16 @@ int rill__scan_batch(struct batch_scan *scan, uint64_t position, enum batch_stat
  * offsets [first, end); *found false: there is none. */
 int rill__scan_find(struct batch_scan *scan, uint64_t from, int64_t first, int64_t end,
                     bool *found, uint64_t *position, struct batch_view *view);
+/* The salt of the segment, from two batches that agree about it; *found false: there
+ * are none. */
+int rill__scan_salt(struct batch_scan *scan, bool *found, uint64_t *salt);
 /* Are all bytes of [from, to) zero? */
 int rill__scan_zero(struct batch_scan *scan, uint64_t from, uint64_t to, bool *zero);
 
+/* The records of a batch that verifies, decompressed if need be, until the next call.
+ * RILL_ERR_UNSUPPORTED, RILL_ERR_CORRUPT, RILL_ERR_NO_MEMORY. */
+int rill__scan_unpack(struct batch_scan *scan, const struct batch_view *view,
+                      struct batch_view *records);
 /* What is wrong with the records of a batch that verifies; NULL: nothing.
  * RILL_ERR_UNSUPPORTED: they cannot be looked at. RILL_ERR_NO_MEMORY. */
 int rill__scan_records(struct batch_scan *scan, const struct batch_view *view, const char **why);

@@ -142,6 +142,64 @@ static void go_on(void)
     MUST(read_from(base, &rc) == end && rc == 0);
 }
 
+/* ---- As a check sees it ---- */
+
+static int errors;
+
+static int found(void *arg, rill_damage *damage)
+{
+    (void)arg;
+    MUST(damage->text != NULL && damage->repair != NULL && damage->file != NULL);
+    MUST(damage->end >= damage->first);
+    if (damage->severity == RILL_LOG_ERROR) errors++;
+    return 0;
+}
+
+static int passed(void *arg, uint64_t bytes)
+{
+    (void)arg, (void)bytes;
+    return 0;
+}
+
+static int see_item(void *arg, const rill_item *item)
+{
+    (void)arg;
+    MUST(item->text != NULL);
+    return 0;
+}
+
+/* As it will be opened: in this boot, or the next one. */
+static void check_and_dump(bool reboot)
+{
+    struct file dir = test_log_directory();
+    struct log_check check = {.heap = &t.heap,
+                              .dir = &dir,
+                              .partition = t.config.partition,
+                              .alone = true,
+                              .found = found,
+                              .passed = passed};
+    struct log_census census;
+
+    memcpy(check.topic_id, t.config.topic_id, 16);
+    memcpy(check.boot_id, t.config.boot_id, 16);
+    check.boot_id[0] ^= reboot;
+    errors = 0;
+    MUST(rill__log_check(&check, &census) == 0);
+    rill__file_close(&dir);
+    for (int i = 0; i < file_count; i++) MUST(rill_dump(files[i].path, see_item, NULL) == 0);
+}
+
+/* What opens, and a check found to be sound, can be read to its end. */
+static void agree_with_check(int rc)
+{
+    int64_t at;
+
+    if (errors > 0) return;
+    MUST(rc == 0);
+    at = read_from(0, &rc);
+    MUST(rc == 0 && at == rill__log_end(t.log));
+}
+
 void fuzz_partition(const uint8_t *data, size_t size, const char *file)
 {
     struct input in = {data, data + size};
@@ -155,7 +213,9 @@ void fuzz_partition(const uint8_t *data, size_t size, const char *file)
     memcpy(t.config.boot_id, "the first boot..", sizeof t.config.boot_id);
     boot = input_take(&in, 1);
     restore(&in, file);
+    check_and_dump(boot % 2 != 0);
     rc = boot % 2 == 0 ? test_log_restart(&t) : test_log_reboot(&t);
+    agree_with_check(rc);
     if (rc == 0) {
         read_all();
         go_on();
