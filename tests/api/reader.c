@@ -67,6 +67,25 @@ static void append_shapes(rill *store, const char *topic)
     OK(rill_producer_close(producer, WAIT_MS));
 }
 
+/* Compressed, or with the time of the append; where there is no codec, neither. */
+static void append_forms(rill *store)
+{
+    rill_topic_options options = {
+        .size = sizeof options, .segment_bytes = 64 << 10, .max_message_bytes = 60 << 10};
+    char name[16];
+
+    for (int form = 0; form < 6; form++) {
+        static const uint32_t codes[] = {RILL_COMPRESSION_NONE, RILL_COMPRESSION_LZ4,
+                                         RILL_COMPRESSION_ZSTD};
+        options.compression = codes[form % 3];
+        options.timestamp_type = form < 3 ? RILL_TIMESTAMP_CREATE : RILL_TIMESTAMP_APPEND;
+        if (!rill_compression_available(options.compression)) continue;
+        snprintf(name, sizeof name, "form-%d", form);
+        OK(rill_topic_create(store, name, &options));
+        append_shapes(store, name);
+    }
+}
+
 static void commit(rill *store, const char *group, const char *topic, int32_t partition,
                    const char *metadata)
 {
@@ -95,6 +114,7 @@ static void it_finds_what_rill_says(void **state)
     test_topic(store, "deleted", 1);
     append_shapes(store, "deleted");
     append_shapes(store, "three.of-them");
+    append_forms(store);
     OK(rill_topic_delete(store, "deleted"));
     test_store_append(store, "one", 0, 2000, 300); /* some segments */
     for (int i = 0; i < 60; i++) {                 /* some pages of the catalogue */
@@ -153,11 +173,33 @@ static void it_tells_damage_everywhere(void **state)
     it_tells_damage("data.mdb", place_of("data.mdb", "a text"), "does not verify");
 }
 
+/* Of a batch that is compressed the reader knows what the checksum covers. */
+static void it_tells_damage_of_other_forms(void **state)
+{
+    rill *store = test_store_open();
+    rill_topic_options options = {.size = sizeof options,
+                                  .segment_bytes = 64 << 10,
+                                  .max_message_bytes = 60 << 10,
+                                  .timestamp_type = RILL_TIMESTAMP_APPEND};
+
+    (void)state;
+    options.compression = rill_compression_available(RILL_COMPRESSION_ZSTD)
+                              ? RILL_COMPRESSION_ZSTD
+                              : RILL_COMPRESSION_NONE;
+    OK(rill_topic_create(store, "t", &options));
+    append_shapes(store, "t");
+    OK(rill_sync(store, WAIT_MS));
+    OK(rill_close(store));
+    agree();
+    for (long at = 128; at < 128 + 80; at += 5) it_tells_damage("0.log", at, "0.log 128");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_DIRECTORY(it_finds_what_rill_says),
         WITH_DIRECTORY(it_tells_damage_everywhere),
+        WITH_DIRECTORY(it_tells_damage_of_other_forms),
     };
 
     if (system("python3 -c '' 2>/dev/null") != 0) {

@@ -23,7 +23,9 @@ The answer, one fact per line:
 
 CRC is CRC-32 in hex over all records: offset (8), timestamp (8), key size (4,
 -1 null), key, value size (4, -1 null), value, count of headers (4), and of each
-its name's size (4), name, value size (4, -1 null), value; all little-endian.
+its name's size (4), name, value size (4, -1 null), value; all little-endian. It is
+"--------" if there are batches compressed by zstd, which Python reads from 3.14
+on; of those the checksums, sizes and counts are checked, as of all others.
 
 Ends with 0 if the store is healthy, 1 if there is damage, 2 if it is no store.
 """
@@ -31,6 +33,11 @@ import os
 import struct
 import sys
 import zlib
+
+try:
+    from compression import zstd
+except ImportError:
+    zstd = None
 
 M64 = (1 << 64) - 1
 
@@ -257,7 +264,73 @@ class Catalogue:
 def batch_sum(salt, batch):
     mixed = avalanche(salt ^ u64(batch, 8) * 0x9E3779B97F4A7C15 & M64)
     mixed = avalanche(mixed + u32(batch, 16) * 0xC2B2AE3D27D4EB4F + 1 & M64)
+    if batch[62] & 1 << 3: # its timestamp is that of the append
+        mixed ^= xxh3(batch[48:]) ^ avalanche(xxh3(batch[20:40])) ^ avalanche(u64(batch, 40))
+        return mixed
     return xxh3(batch[20:]) ^ mixed
+
+
+def unlz4(data, size):
+    """A block of lz4: a token, literals, and a copy from before, again and again."""
+    out = bytearray()
+    at = 0
+
+    def more(length, at):
+        if length == 15:
+            while True:
+                length += data[at]
+                at += 1
+                if data[at - 1] != 255:
+                    break
+        return length, at
+
+    try:
+        while True:
+            token = data[at]
+            length, at = more(token >> 4, at + 1)
+            if at + length > len(data):
+                raise ValueError("literals leave their block")
+            out += data[at:at + length]
+            at += length
+            if at == len(data):
+                break
+            back = data[at] | data[at + 1] << 8
+            length, at = more(token & 15, at + 2)
+            length += 4
+            if not 0 < back <= len(out) or len(out) + length > size:
+                raise ValueError("a copy leaves its block")
+            while length > 0: # what is copied may be what the copy has made
+                part = out[len(out) - back:len(out) - back + length]
+                out += part
+                length -= len(part)
+    except IndexError:
+        raise ValueError("a block of lz4 ends too soon")
+    if len(out) != size:
+        raise ValueError("%d bytes of lz4 instead of %d" % (len(out), size))
+    return bytes(out)
+
+
+def unpacked(batch):
+    """The batch as if it had not been compressed; None: only a newer Python can."""
+    codec = batch[62] & 7
+    if codec == 0:
+        return batch
+    size, packed = u32(batch, 64), u32(batch, 68)
+    if size % 8 or size > 64 << 20 or u32(batch, 24) * 16 > size:
+        raise ValueError("an impossible size before compression")
+    if (72 + packed + 7) // 8 * 8 != len(batch) or any(batch[72 + packed:]):
+        raise ValueError("the packed size is not the batch's")
+    data = batch[72:72 + packed]
+    if codec == 3:
+        return batch[:64] + unlz4(data, size)
+    if codec != 4 or data[:4] != b"\x28\xb5\x2f\xfd":
+        raise ValueError("codec %d is none, or this is not of it" % codec)
+    if zstd is None:
+        return None
+    data = zstd.decompress(data)
+    if len(data) != size:
+        raise ValueError("%d bytes of zstd instead of %d" % (len(data), size))
+    return batch[:64] + data
 
 
 def text_of(data, at, size, null):
@@ -280,8 +353,14 @@ def headers_of(data, at):
     return headers
 
 
-def records_of(batch):
+def records_of(stored):
+    """Tuples, or None for each record that cannot be read here."""
+    batch = unpacked(stored)
+    if batch is None:
+        yield from [None] * u32(stored, 24)
+        return
     sparse = bool(batch[62] & 1 << 6)
+    appended = i64(batch, 40) if batch[62] & 1 << 3 else None
     at = 64
     for place in range(u32(batch, 24)):
         size = u32(batch, at)
@@ -293,7 +372,8 @@ def records_of(batch):
         value, end = text_of(record, 24 if sparse else 16, u32(record, 4), 0xFFFFFFFF)
         key, end = text_of(record, end, key_size & 0x7FFFFFFF, 0x7FFFFFFF)
         headers = headers_of(record, end) if key_size >> 31 else []
-        yield u64(batch, 8) + delta, i64(batch, 32) + i32(record, 8), key, value, headers
+        time = i64(batch, 32) + i32(record, 8) if appended is None else appended
+        yield u64(batch, 8) + delta, time, key, value, headers
         at += size
     if at != len(batch):
         raise ValueError("bytes behind the last record")
@@ -388,6 +468,8 @@ class Partition:
             at += size
 
     def crc(self):
+        if None in self.records:
+            return "--------"
         crc = 0
         for offset, time, key, value, headers in self.records:
             parts = [struct.pack("<qq", offset, time)]
@@ -400,7 +482,7 @@ class Partition:
                           struct.pack("<i", -1 if content is None else len(content)),
                           content or b""]
             crc = zlib.crc32(b"".join(parts), crc)
-        return crc
+        return "%08x" % crc
 
 
 # ---- A store -----------------------------------------------------------------
@@ -450,7 +532,7 @@ class Store:
         for topic in self.topics:
             yield "topic %s %d" % (topic.name, topic.partition_count)
         for p in self.partitions:
-            yield "partition %s %d %d %d %d %08x" % (
+            yield "partition %s %d %d %d %d %s" % (
                 p.topic.name, p.number, p.start, p.end, len(p.records), p.crc())
         for commit in sorted(self.commits):
             yield "commit %s %s %d %d" % commit
@@ -473,7 +555,11 @@ def show_records(path, where):
     name, number = where.rsplit("/", 1)
     for p in Store(path).partitions:
         if (p.topic.name, p.number) == (name, int(number)):
-            for offset, time, key, value, _ in p.records:
+            for record in p.records:
+                if record is None:
+                    print("-", "-", "zstd", "zstd", sep="\t")
+                    continue
+                offset, time, key, value, _ = record
                 print(offset, time, "-" if key is None else key.hex(),
                       "-" if value is None else value.hex(), sep="\t")
 

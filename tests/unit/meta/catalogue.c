@@ -379,6 +379,22 @@ static void a_catalogue_of_schema_1_is_read_and_raised_by_a_topic(void **state)
     assert_int_equal(got.segment_ms, 60000);
 }
 
+/* So does who is about to write batches that it would not understand. */
+static void a_catalogue_of_schema_1_is_raised_by_whoever_asks(void **state)
+{
+    uint32_t version = 1;
+
+    (void)state;
+    OK(rill__meta_write(meta, put_schema, &version));
+    reopen();
+    for (int i = 0; i < 2; i++) {
+        OK(rill__meta_raise(meta));
+        OK(rill__meta_read(meta, get_schema, &version));
+        assert_int_equal(version, 2);
+        reopen();
+    }
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
     uint32_t version = 9;
@@ -507,6 +523,7 @@ int main(void)
         TEST(offsets_beyond_the_end_are_lowered),
         TEST(a_flipped_bit_is_never_believed),
         TEST(a_catalogue_of_schema_1_is_read_and_raised_by_a_topic),
+        TEST(a_catalogue_of_schema_1_is_raised_by_whoever_asks),
         TEST(a_newer_schema_is_refused),
         TEST(what_is_not_there_is_not_made),
         TEST(the_map_grows),
