@@ -67,6 +67,9 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
     while (n < max) {
         if (!part->in_batch) {
             rc = rill__cursor_next(&part->cursor, end, verify, &part->view);
+            /* What compaction took away is passed, too. */
+            if (rc == 0 && part->view.record_count == 0 && part->cursor.offset > position)
+                position = part->cursor.offset;
             if (rc != 0 || part->view.record_count == 0) break;
             stored = part->view;
             rc = rill__unpack(&c->unpack, part, c->unpack.handing || n > 0, &later);
@@ -261,6 +264,14 @@ static void sleep_until(struct rill_consumer *c, int64_t deadline, bool records)
     rill__member_does(slot, DOING_POLL);
 }
 
+static void release_segments(struct rill_consumer *c)
+{
+    for (size_t i = 0; i < c->part_count; i++) {
+        rill__cursor_release(&c->parts[i]->cursor);
+        c->parts[i]->handed = false;
+    }
+}
+
 static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
                         size_t *count)
 {
@@ -279,6 +290,7 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
             if (atomic_load(&c->woken)) atomic_store(&c->woken, false); /* at once, as asked */
             return 0;
         }
+        release_segments(c); /* nothing was handed out that would need them */
         rc = deleted_topic(c);
         if (rc != 0) return rc;
         if (atomic_exchange(&c->woken, false)) return 0;
@@ -305,10 +317,7 @@ static int poll_as_member(struct rill_consumer *c, int timeout_ms, rill_record *
 
     if (c->options.max_poll_records != 0 && max > c->options.max_poll_records)
         max = c->options.max_poll_records;
-    for (size_t i = 0; i < c->part_count; i++) {
-        rill__cursor_release(&c->parts[i]->cursor);
-        c->parts[i]->handed = false;
-    }
+    release_segments(c);
     rill__unpack_release(&c->unpack);
     c->unpack.handing = false;
     rc = poll_records(c, timeout_ms, records, max, count);

@@ -166,10 +166,31 @@ void rill__batch_seal(struct batch *batch)
     finish(batch);
 }
 
+/* The records of a batch, compressed, behind the place of a header: *size of both
+ * together, 0 if that would not be smaller. */
+static int pack_records(const uint8_t *data, size_t old, struct codec *codec, int code, int level,
+                        uint8_t *to, size_t room, size_t *size)
+{
+    size_t raw = old - BATCH_HEADER_SIZE;
+    size_t packed;
+    int rc;
+
+    *size = 0;
+    /* A batch's length is a multiple of 8, and shall be smaller. */
+    if (raw > BATCH_RAW_MAX || room < BATCH_PACKED_AT + 8) return 0;
+    rc = rill__codec_compress(codec, code, level, data + BATCH_HEADER_SIZE, raw,
+                              to + BATCH_PACKED_AT, room - BATCH_PACKED_AT - 8, &packed);
+    if (rc != 0 || packed == 0) return rc;
+    *size = ROUND_UP_8(BATCH_PACKED_AT + packed);
+    rill__put32(to + BATCH_RAW_SIZE_AT, (uint32_t)raw);
+    rill__put32(to + BATCH_PACKED_SIZE_AT, (uint32_t)packed);
+    memset(to + BATCH_PACKED_AT + packed, 0, *size - BATCH_PACKED_AT - packed);
+    return 0;
+}
+
 int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int code, int level,
                             struct batch *packed)
 {
-    size_t raw = batch->size - BATCH_HEADER_SIZE;
     size_t room = packed->capacity < batch->size ? packed->capacity : batch->size;
     size_t capacity = packed->capacity;
     size_t size;
@@ -177,21 +198,29 @@ int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int 
     int rc;
 
     packed->size = 0;
-    /* A batch's length is a multiple of 8, and shall be smaller. */
-    if (raw > BATCH_RAW_MAX || room < BATCH_PACKED_AT + 8) return 0;
-    rc = rill__codec_compress(codec, code, level, batch->data + BATCH_HEADER_SIZE, raw,
-                              data + BATCH_PACKED_AT, room - BATCH_PACKED_AT - 8, &size);
+    rc = pack_records(batch->data, batch->size, codec, code, level, data, room, &size);
     if (rc != 0 || size == 0) return rc;
     *packed = *batch;
     packed->data = data;
     packed->capacity = capacity;
-    packed->size = ROUND_UP_8(BATCH_PACKED_AT + size);
+    packed->size = size;
     packed->attributes = (uint16_t)(batch->attributes | code);
     put_header(data, batch, packed->attributes);
-    rill__put32(data + BATCH_RAW_SIZE_AT, (uint32_t)raw);
-    rill__put32(data + BATCH_PACKED_SIZE_AT, (uint32_t)size);
-    memset(data + BATCH_PACKED_AT + size, 0, packed->size - BATCH_PACKED_AT - size);
     finish(packed);
+    return 0;
+}
+
+int rill__batch_pack(const uint8_t *data, struct codec *codec, int code, uint8_t *to,
+                     size_t *size)
+{
+    size_t old = rill__get32(data + BATCH_LENGTH_AT);
+    int rc = pack_records(data, old, codec, code, 0, to, old, size);
+
+    if (rc != 0 || *size == 0) return rc;
+    memcpy(to, data, BATCH_HEADER_SIZE);
+    rill__put32(to + BATCH_LENGTH_AT, (uint32_t)*size);
+    rill__put16(to + BATCH_ATTRIBUTES_AT,
+                (uint16_t)(rill__get16(data + BATCH_ATTRIBUTES_AT) | code));
     return 0;
 }
 
@@ -311,6 +340,19 @@ uint64_t rill__batch_salt(const struct batch_view *view)
 
     mixed = rill__unmix64(mixed) - ((uint32_t)view->epoch * UINT64_C(0xC2B2AE3D27D4EB4F) + 1);
     return rill__unmix64(mixed) ^ ((uint64_t)view->base_offset * UINT64_C(0x9E3779B97F4A7C15));
+}
+
+uint64_t rill__batch_content(const struct batch_view *view, uint64_t salt)
+{
+    return rill__get64(view->data + BATCH_CHECKSUM_AT) ^
+           mix_place(salt, view->base_offset, view->epoch) ^
+           mix_time(view->attributes, view->max_time);
+}
+
+uint64_t rill__batch_hash(const uint8_t *data)
+{
+    return content_of(data, rill__get32(data + BATCH_LENGTH_AT),
+                      rill__get16(data + BATCH_ATTRIBUTES_AT));
 }
 
 size_t rill__batch_room(const struct batch_view *view)
@@ -433,6 +475,37 @@ size_t rill__record_raw_size(const void *raw)
 {
     bool sparse;
     return rill__get32(stored_at(raw, &sparse) + RECORD_SIZE_AT);
+}
+
+size_t rill__record_sparse_size(const void *raw)
+{
+    bool sparse;
+    const uint8_t *from = stored_at(raw, &sparse);
+    size_t more = sparse ? 0 : RECORD_SPARSE_HEADER_SIZE - RECORD_HEADER_SIZE;
+
+    return rill__get32(from + RECORD_SIZE_AT) + more;
+}
+
+void rill__record_put_sparse(uint8_t *to, const void *raw, uint32_t delta, uint32_t stamp)
+{
+    bool sparse;
+    const uint8_t *from = stored_at(raw, &sparse);
+    size_t head = sparse ? RECORD_SPARSE_HEADER_SIZE : RECORD_HEADER_SIZE;
+    size_t size = rill__get32(from + RECORD_SIZE_AT);
+
+    memcpy(to, from, RECORD_HEADER_SIZE);
+    rill__put32(to + RECORD_SIZE_AT, (uint32_t)rill__record_sparse_size(raw));
+    rill__put32(to + RECORD_SPARSE_AT, delta);
+    rill__put32(to + RECORD_STAMP_AT, stamp);
+    memcpy(to + RECORD_SPARSE_HEADER_SIZE, from + head, size - head);
+}
+
+uint32_t rill__record_stamp(const void *raw)
+{
+    bool sparse;
+    const uint8_t *from = stored_at(raw, &sparse);
+
+    return sparse ? rill__get32(from + RECORD_STAMP_AT) : 0;
 }
 
 static const void *moved(const void *part, const uint8_t *from, const uint8_t *to)

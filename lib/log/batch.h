@@ -104,6 +104,23 @@ size_t rill__batch_room(const struct batch_view *view);
 /* Its codec's code; CODEC_NONE. */
 int rill__batch_codec(const struct batch_view *view);
 
+/* ---- What compaction makes of a batch (log/rewrite.c) ---- */
+
+/* The content checksum of a batch that verifies, for stamping it elsewhere. */
+uint64_t rill__batch_content(const struct batch_view *view, uint64_t salt);
+/* The same of any header and records, by hashing them. */
+uint64_t rill__batch_hash(const uint8_t *data);
+/* A whole batch, compressed, into `to`, which has its size: its new size, or 0 if it
+ * would not be smaller. */
+int rill__batch_pack(const uint8_t *data, struct codec *codec, int code, uint8_t *to,
+                     size_t *size);
+/* The stored record at raw as one of a sparse batch: its size then, and its bytes
+ * with its offset delta and a tombstone's stamp. */
+size_t rill__record_sparse_size(const void *raw);
+void rill__record_put_sparse(uint8_t *to, const void *raw, uint32_t delta, uint32_t stamp);
+/* Of a tombstone that was compacted before; 0: it was not. */
+uint32_t rill__record_stamp(const void *raw);
+
 /* Walks the records of a viewed batch that is not compressed. Start with at = BATCH_HEADER_SIZE,
  * index = 0. False at the end, or with *bad set if the record at `at` runs out
  * of the batch. topic and partition of *record are left alone. */

@@ -89,6 +89,8 @@ struct control {
                                                seq_cst, see pins */
     _Atomic int64_t swept;   /* no segment lies before this. Below log_start: who moved that
                                 has not removed them, or has died over it */
+    _Atomic uint32_t layout; /* by sync_lock's holder: changes when sealed segments are
+                                replaced by others; odd meanwhile, or if he died */
     _Atomic uint32_t poison; /* negated code of what failed; set once, by anyone */
     _Atomic uint32_t deleted;
 

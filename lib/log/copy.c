@@ -15,7 +15,8 @@
  * Meanwhile segments go, because the log start moves, or get other bytes, because
  * they are compacted. None is used again for others as long as a copy is being
  * made (rill__log_hold). One that is gone when its turn comes: if the log start
- * has moved beyond it, so does that of the copy; else the copy begins anew.
+ * has moved beyond it, so does that of the copy; else the copy begins anew, as it does
+ * if some were compacted by its end.
  */
 #include "base/bytes.h"
 #include "log/inner.h"
@@ -268,13 +269,17 @@ static int copy_once(struct partition_copy *c, int64_t deadline_ns)
 {
     struct log *log = c->log;
     struct mark mark = {.sequence = 1, .segment = -1};
+    uint32_t layout;
     int rc = rill__log_settle(log, &c->tail, deadline_ns);
 
     if (rc != 0) return rc;
+    layout = atomic_load(&log->control->layout);
     c->start = atomic_load(&log->control->log_start);
     if (c->start > c->tail.end_offset) return GONE; /* it has moved since */
     if (c->tail.base >= 0) rc = take_segments(c);
     if (rc != 0) return rc;
+    /* One segment from before a compaction and one from behind it do not go together. */
+    if (atomic_load(&log->control->layout) != layout) return GONE;
     if (c->tail.base >= 0) {
         mark.durable_end = c->tail.end_offset;
         mark.segment = c->tail.base;

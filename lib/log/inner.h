@@ -9,7 +9,7 @@
 #include "log/segment.h"
 
 /* File locks on the control file. */
-enum { CONTROL_LOCK_RECOVERY = 0, CONTROL_LOCK_PREPARE = 1 };
+enum { CONTROL_LOCK_RECOVERY = 0, CONTROL_LOCK_PREPARE = 1, CONTROL_LOCK_COMPACT = 2 };
 
 struct log {
     struct log_config config;
@@ -26,6 +26,7 @@ struct log {
     struct segment *segments; /* open ones, read or write */
     uint32_t idle_count;      /* of them, pinned by nobody */
     uint32_t holders;         /* those who hold all segments */
+    uint32_t layout_seen;     /* control->layout, when the above were looked at last */
 
     struct segment *writer;  /* active segment, writable; under append_lock */
     struct file writer_file; /* the same, for write calls; under append_lock */
@@ -50,6 +51,12 @@ int rill__log_base_of(struct log *log, int64_t offset, int64_t *base);
 int rill__log_base_after(struct log *log, int64_t base, int64_t *next);
 /* Reads the directory again. */
 int rill__log_refresh(struct log *log);
+/* Reads it, too: every base there is, sorted, also those above the active segment.
+ * The caller frees *bases, also on error. */
+int rill__log_list_bases(struct log *log, int64_t **bases, size_t *count);
+/* Maps of read-only segments are for those only who have them: who pins one from now
+ * on opens the file that now has the name. */
+void rill__log_forget_maps(struct log *log);
 /* Forgets the segments before base, which are gone, and closes those that nobody
  * here has pinned: what has no name any more takes room until then. */
 void rill__log_forget_before(struct log *log, int64_t base);
@@ -100,6 +107,10 @@ int rill__mark_read(const struct file *control_file, struct mark *mark);
 int rill__marks_look(const struct file *control_file, struct mark *mark, unsigned *valid);
 /* Writes the older copy and syncs it. */
 int rill__mark_write(const struct file *control_file, const struct mark *mark);
+#define SYNC_WAIT_MS 10000 /* for whoever has it, in the background */
+/* The lock that guards the marks and the files of sealed segments. */
+int rill__log_lock_sync(struct log *log, int64_t deadline_ns);
+void rill__log_unlock_sync(struct log *log);
 /* Makes start, which is at most the log end, the log start, durably and in both
  * marks; not if that is there or beyond already. */
 int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns);
@@ -115,8 +126,20 @@ int rill__log_check_start(const struct log *log, int64_t offset);
  * both marks say the same. Durable. */
 int rill__log_make_control(const struct file *dir, const struct mark *mark);
 /* Makes all that is appended by now, *tail, durable, and both marks name its
- * segment: nothing before that is written to any more, whatever happens. */
+ * segment: nothing before that is written to any more, whatever happens, but by
+ * compaction, which renames others over it. */
 int rill__log_settle(struct log *log, struct tail_copy *tail, int64_t deadline_ns);
+
+/* ---- compact.c ---- */
+
+/* Of an unfinished compaction: segments that a compacted one stands for are removed,
+ * its index gets its place, and the files of one in the making are removed. Under
+ * sync_lock, while nobody compacts; or while nobody uses the log. */
+int rill__log_tidy(struct log *log);
+/* The same if somebody died in the middle of a commit. Under sync_lock. */
+int rill__log_settle_layout(struct log *log);
+#define CLEAN_LOG "clean.tmp"
+#define CLEAN_INDEX "clean-index.tmp"
 
 /* ---- recover.c ---- */
 

@@ -18,7 +18,7 @@ int rill__keymap_init(struct keymap *map, struct heap *heap, uint64_t bytes)
 {
     uint64_t count = bytes / sizeof *map->slots;
 
-    if (count < 2) count = 2;
+    if (count < 4) count = 4; /* so that three fit */
     if (count > UINT32_MAX) count = UINT32_MAX;
     *map = KEYMAP_EMPTY;
     map->slots = rill__alloc(heap, (size_t)count * sizeof *map->slots);

@@ -27,7 +27,7 @@ struct keymap {
 };
 #define KEYMAP_EMPTY ((struct keymap){NULL, 0, 0, 0})
 
-/* Takes at most bytes of memory, and room for one key at least. */
+/* Takes at most bytes of memory, but for three keys in any case. */
 int rill__keymap_init(struct keymap *map, struct heap *heap, uint64_t bytes);
 void rill__keymap_deinit(struct keymap *map, struct heap *heap); /* an empty one: nothing */
 void rill__keymap_clear(struct keymap *map);

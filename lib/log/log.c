@@ -249,6 +249,21 @@ static int add_base(void *arg, const char *name)
     return 0;
 }
 
+static void close_idle(struct log *log, int64_t before);
+
+/* Sealed segments may have been replaced: what is known of them is old. */
+static void follow_layout(struct log *log)
+{
+    uint32_t layout = atomic_load(&log->control->layout);
+
+    if (layout == log->layout_seen) return;
+    log->layout_seen = layout;
+    log->base_count = 0;
+    for (struct segment *s = log->segments; s != NULL; s = s->next)
+        if (!s->writable) s->stale = true;
+    close_idle(log, INT64_MAX);
+}
+
 static int refresh_locked(struct log *log)
 {
     int rc;
@@ -257,6 +272,26 @@ static int refresh_locked(struct log *log)
     rc = rill__dir_list(&log->dir, add_base, log);
     if (log->base_count > 1)
         qsort(log->bases, log->base_count, sizeof *log->bases, compare_bases);
+    return rc;
+}
+
+int rill__log_list_bases(struct log *log, int64_t **bases, size_t *count)
+{
+    int rc;
+
+    *count = 0;
+    *bases = NULL;
+    rill__mutex_lock(&log->lock);
+    rc = refresh_locked(log);
+    if (rc == 0) {
+        *bases = rill__alloc(log->config.heap, log->base_count * sizeof **bases);
+        if (*bases == NULL) rc = RILL_ERR_NO_MEMORY;
+    }
+    if (rc == 0) {
+        *count = log->base_count;
+        if (*count != 0) memcpy(*bases, log->bases, *count * sizeof **bases);
+    }
+    rill__mutex_unlock(&log->lock);
     return rc;
 }
 
@@ -279,6 +314,7 @@ static int count_bases(struct log *log, int64_t offset, size_t *count)
     size_t high;
     int rc;
 
+    follow_layout(log);
     if (log->base_count == 0 || log->bases[log->base_count - 1] < active) {
         rc = refresh_locked(log);
         if (rc != 0) return rc;
@@ -474,8 +510,9 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
 
     rill__mutex_lock(&log->lock);
     publish_pins(log, base);
+    follow_layout(log);
     for (s = log->segments; s != NULL; s = s->next)
-        if (s->base == base && s->writable == writable) break;
+        if (s->base == base && s->writable == writable && !s->stale) break;
     if (s != NULL) {
         if (s->references++ == 0) take_idle(log);
     } else {
@@ -499,7 +536,7 @@ void rill__log_unpin(struct log *log, struct segment *segment)
         segment = NULL;
     } else {
         unlink_segment(log, segment);
-        if (!segment->writable && !rill__log_is_deleted(log)) {
+        if (!segment->writable && !segment->stale && !rill__log_is_deleted(log)) {
             segment->next = log->segments; /* idle last is first in the list */
             log->segments = segment;
             log->idle_count++;
@@ -512,14 +549,13 @@ void rill__log_unpin(struct log *log, struct segment *segment)
     rill__segment_close(&log->config, segment); /* unmapping takes its time */
 }
 
-static void drop_idle_before(struct log *log, int64_t base)
+static void close_idle(struct log *log, int64_t before)
 {
     struct segment **at;
 
-    rill__mutex_lock(&log->lock);
     for (at = &log->segments; *at != NULL;) {
         struct segment *s = *at;
-        if (s->references != 0 || s->base >= base) {
+        if (s->references != 0 || s->base >= before) {
             at = &s->next;
             continue;
         }
@@ -527,10 +563,24 @@ static void drop_idle_before(struct log *log, int64_t base)
         take_idle(log);
         rill__segment_close(&log->config, s);
     }
+}
+
+static void drop_idle_before(struct log *log, int64_t base)
+{
+    rill__mutex_lock(&log->lock);
+    close_idle(log, base);
     rill__mutex_unlock(&log->lock);
 }
 
 void rill__log_drop_idle(struct log *log)
 {
     drop_idle_before(log, INT64_MAX);
+}
+
+void rill__log_forget_maps(struct log *log)
+{
+    rill__mutex_lock(&log->lock);
+    log->layout_seen = atomic_load(&log->control->layout) - 1;
+    follow_layout(log);
+    rill__mutex_unlock(&log->lock);
 }

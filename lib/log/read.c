@@ -7,7 +7,11 @@
  *
  * A segment is finished when the next one begins at exactly the offset that
  * the cursor expects. Only then is it left; bytes behind its last batch mean
- * nothing.
+ * nothing. A compacted one says itself where it ends.
+ *
+ * Sealed segments are replaced while they are read, several by one even. Who has
+ * pinned one reads it to its end and goes on in the segment that holds the offset
+ * by then, where the batch with that offset may begin before it.
  *
  * Segments go from the front of the log while it is read. One that is pinned
  * stays as it is: the cursor reads it to its end, also before the log start. What
@@ -58,44 +62,81 @@ static uint32_t entries_of(struct log *log, const struct segment *segment)
     return rill__index_sealed(segment, &seal) ? seal.count : 0;
 }
 
-/* Pins the segment with that base to read from offset on. RILL_ERR_RANGE if that is
- * gone, RILL_ERR_CORRUPT if only the segment is. */
-static int pin_for(struct log *log, int64_t base, int64_t offset, struct segment **segment)
+/* Whether the segment's file has been replaced, or has become a part of another one.
+ * Then the maps of what is no more are forgotten. */
+static bool is_replaced(struct log *log, const struct segment *segment)
 {
-    int rc = rill__log_pin(log, base, false, segment);
-    int gone = rill__log_check_start(log, offset);
-
-    if (rc == 0 && gone != 0) {
-        rill__log_unpin(log, *segment);
-        *segment = NULL;
-    }
-    if (gone != 0) return gone;
-    if (rc != RILL_ERR_NOT_FOUND) return rc;
-    rc = rill__log_state(log);
-    if (rc == RILL_ERR_NOT_FOUND) return rc; /* the topic was deleted */
-    return rill__fail(RILL_ERR_CORRUPT,
-                      "%s: segment %" PRId64 ", which holds offset %" PRId64 ", is missing",
-                      log->dir.name, base, offset);
-}
-
-/* Moves into the next segment if it begins at the cursor's offset. */
-static int enter_next(struct log_cursor *cursor)
-{
-    struct segment *next = NULL;
+    struct segment_header header;
+    struct saved_message message;
+    bool replaced;
     int rc;
 
-    if (cursor->segment_end < 0) {
-        rc = rill__log_base_after(cursor->log, cursor->segment->base, &cursor->segment_end);
+    rill__message_save(&message);
+    rc = rill__segment_peek(&log->config, &log->dir, segment->base, &header);
+    replaced = rc == RILL_ERR_NOT_FOUND || (rc == 0 && header.salt != segment->salt);
+    rill__message_restore(&message);
+    if (replaced) rill__log_forget_maps(log);
+    return replaced;
+}
+
+/* Whether a segment that is not active says itself that offset lies behind it. */
+static bool ends_before(const struct log *log, const struct segment *segment, int64_t offset)
+{
+    struct index_seal seal;
+
+    if (segment->base == atomic_load_explicit(&log->control->active_base, memory_order_acquire))
+        return false;
+    if (segment->end >= 0) return segment->end <= offset;
+    return rill__index_sealed(segment, &seal) && seal.end_offset <= offset;
+}
+
+/* Pins the segment that holds offset. RILL_ERR_RANGE if that is gone, RILL_ERR_CORRUPT
+ * if only the segment is. */
+static int pin_at(struct log *log, int64_t offset, struct segment **segment)
+{
+    int64_t missing = -1;
+
+    for (;;) {
+        int64_t base;
+        int rc = rill__log_base_of(log, offset, &base);
+        int gone;
+        bool lost = false;
+
+        if (rc == 0) rc = rill__log_pin(log, base, false, segment);
+        gone = rill__log_check_start(log, offset);
+        if (rc == 0 && gone == 0) {
+            if (!ends_before(log, *segment, offset)) return 0;
+            /* Another one has just taken its place; or what comes after it is gone. */
+            lost = !is_replaced(log, *segment);
+        }
+        if (rc == 0) rill__log_unpin(log, *segment);
+        *segment = NULL;
+        if (gone != 0) return gone;
+        if (rc == 0 && !lost) continue;
+        if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
+        rc = rill__log_state(log);
+        if (rc == RILL_ERR_NOT_FOUND) return rc; /* the topic was deleted */
+        if (lost || missing == base)
+            return rill__fail(RILL_ERR_CORRUPT,
+                              "%s: the segment that holds offset %" PRId64 " is missing",
+                              log->dir.name, offset);
+        missing = base;
+        rc = rill__log_refresh(log); /* it may have become a part of another one */
         if (rc != 0) return rc;
     }
-    if (cursor->segment_end != cursor->offset || cursor->previous != NULL) return 0;
-    rc = pin_for(cursor->log, cursor->segment_end, cursor->offset, &next);
-    if (rc != 0) return rc;
-    cursor->previous = cursor->segment;
-    cursor->segment = next;
+}
+
+/* To the last place in the cursor's segment that the index knows before offset. */
+static void place_in_segment(struct log_cursor *cursor, int64_t offset)
+{
+    const struct segment *segment = cursor->segment;
+
     cursor->segment_end = -1;
-    cursor->position = SEGMENT_HEADER_SIZE;
-    return 0;
+    cursor->offset = segment->base;
+    cursor->position = rill__index_find(segment, entries_of(cursor->log, segment), offset);
+    if (cursor->position != SEGMENT_HEADER_SIZE)
+        cursor->offset =
+            (int64_t)rill__get64(segment->map.data + cursor->position + BATCH_BASE_OFFSET_AT);
 }
 
 /* Where headers cannot be trusted: looks at every place from `from` for batches
@@ -150,7 +191,6 @@ int rill__cursor_seek(struct log_cursor *cursor, int64_t offset)
     struct log *log = cursor->log;
     int64_t end = rill__log_end(log);
     struct segment *segment = NULL;
-    int64_t base;
     int rc;
 
     if (offset < 0 || offset > end)
@@ -164,60 +204,105 @@ int rill__cursor_seek(struct log_cursor *cursor, int64_t offset)
         cursor->offset = offset;
         return 0;
     }
-    rc = rill__log_base_of(log, offset, &base);
-    if (rc == 0) rc = pin_for(log, base, offset, &segment);
-    else if (rill__log_check_start(log, offset) != 0) rc = RILL_ERR_RANGE;
+    do {
+        rc = pin_at(log, offset, &segment);
+        if (rc != 0) return rc;
+        rill__cursor_deinit(cursor);
+        cursor->segment = segment;
+        place_in_segment(cursor, offset);
+        rc = walk_to(cursor, offset);
+    } while (rc == RILL_ERR_CORRUPT && is_replaced(log, segment));
+    return rc;
+}
+
+/* Into the segment that holds the cursor's offset. The one before stays pinned, so
+ * there must be none before that. */
+static int enter_next(struct log_cursor *cursor)
+{
+    struct segment *next = NULL;
+    int64_t offset = cursor->offset;
+    int rc = pin_at(cursor->log, offset, &next);
+
     if (rc != 0) return rc;
-    rill__cursor_deinit(cursor);
-    cursor->segment = segment;
+    cursor->previous = cursor->segment;
+    cursor->segment = next;
     cursor->segment_end = -1;
-    cursor->offset = segment->base;
-    cursor->position = rill__index_find(segment, entries_of(log, segment), offset);
-    if (cursor->position != SEGMENT_HEADER_SIZE)
-        cursor->offset =
-            (int64_t)rill__get64(segment->map.data + cursor->position + BATCH_BASE_OFFSET_AT);
+    cursor->position = SEGMENT_HEADER_SIZE;
+    if (next->base == offset) return 0;
+    place_in_segment(cursor, offset);
     return walk_to(cursor, offset);
 }
 
-int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
-                      struct batch_view *view)
+static int find_segment_end(struct log_cursor *cursor)
+{
+    if (cursor->segment_end >= 0) return 0;
+    if (cursor->segment->end >= 0) {
+        cursor->segment_end = cursor->segment->end;
+        return 0;
+    }
+    return rill__log_base_after(cursor->log, cursor->segment->base, &cursor->segment_end);
+}
+
+/* The batch at the cursor, also an empty one; *more is false if there is none. */
+static int next_batch(struct log_cursor *cursor, int64_t end, bool verify,
+                      struct batch_view *view, bool *more)
 {
     struct log *log = cursor->log;
     const char *why = NULL;
     enum batch_state state;
     int rc;
 
-    view->record_count = 0;
+    *more = false;
     if (cursor->offset >= end) return 0;
     if (cursor->segment == NULL) {
         rc = rill__cursor_seek(cursor, cursor->offset);
         if (rc != 0) return rc;
     }
-    /* Left only when the next begins here; the active one has no next. */
-    if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) !=
-        cursor->segment->base) {
+    for (;;) {
+        /* Left only when the next begins here; the active one has no next. */
+        if (atomic_load_explicit(&log->control->active_base, memory_order_acquire) !=
+            cursor->segment->base) {
+            rc = find_segment_end(cursor);
+            if (rc == 0 && cursor->offset == cursor->segment_end) {
+                /* A second segment's end: when the first has been let go of. */
+                if (cursor->previous != NULL) return 0;
+                rc = enter_next(cursor);
+            }
+            if (rc != 0) return rc;
+        }
+        state = rill__batch_view(cursor->segment->map.data + cursor->position,
+                                 cursor->segment->size - cursor->position, view, &why);
+        if (state == BATCH_VALID && view->base_offset == cursor->offset) break;
+        rc = rill__log_check_start(log, cursor->offset);
+        if (rc != 0) return rc; /* the next segment is gone, not lost */
+        rc = damaged(cursor, why != NULL           ? why
+                             : state == BATCH_NONE ? "no batch where one must be"
+                                                   : "base offset does not follow");
+        /* Or this is where a segment ended that is now a part of another one. */
+        if (!is_replaced(log, cursor->segment)) return rc;
+        if (cursor->previous != NULL) return 0;
         rc = enter_next(cursor);
         if (rc != 0) return rc;
-        /* A second segment's end: when the first has been let go of. */
-        if (cursor->offset == cursor->segment_end) return 0;
     }
-    state = rill__batch_view(cursor->segment->map.data + cursor->position,
-                             cursor->segment->size - cursor->position, view, &why);
-    if (state == BATCH_VALID && view->base_offset == cursor->offset) {
-        if (verify && !rill__batch_verify(view, cursor->segment->salt)) {
-            view->record_count = 0;
-            return damaged(cursor, "checksum does not match");
-        }
-        cursor->position += view->length;
-        cursor->offset = view->end_offset;
-        return 0;
-    }
-    view->record_count = 0;
-    rc = rill__log_check_start(log, cursor->offset);
-    if (rc != 0) return rc; /* the next segment is gone, not lost */
-    return damaged(cursor, why != NULL           ? why
-                           : state == BATCH_NONE ? "no batch where one must be"
-                                                 : "base offset does not follow");
+    if (verify && !rill__batch_verify(view, cursor->segment->salt))
+        return damaged(cursor, "checksum does not match");
+    cursor->position += view->length;
+    cursor->offset = view->end_offset;
+    *more = true;
+    return 0;
+}
+
+int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
+                      struct batch_view *view)
+{
+    bool more;
+    int rc;
+
+    do {
+        rc = next_batch(cursor, end, verify, view, &more);
+    } while (rc == 0 && more && view->record_count == 0);
+    if (rc != 0 || !more) view->record_count = 0;
+    return rc;
 }
 
 void rill__cursor_back(struct log_cursor *cursor, const struct batch_view *view)
@@ -235,12 +320,14 @@ struct search {
     size_t size;
 };
 
-/* The first record of the batch at or after time, if one is there. */
+/* The first record of the batch, which the cursor has just passed, at or after time,
+ * if one is there. */
 static int find_in_batch(const struct log_cursor *cursor, struct batch_view *view,
                          struct search *search, int64_t *offset)
 {
     struct record_walk walk = {BATCH_HEADER_SIZE, 0};
     size_t size = rill__batch_room(view);
+    uint32_t position = cursor->position - view->length;
     rill_record record;
     bool bad;
     int rc;
@@ -255,74 +342,72 @@ static int find_in_batch(const struct log_cursor *cursor, struct batch_view *vie
     rc = rill__batch_records(view, &search->codec, search->room, view);
     if (rc != 0)
         return rill__fail_prefix(rc, "%s/%s: batch at position %u, offset %" PRId64,
-                                 cursor->log->dir.name, cursor->segment->name, cursor->position,
-                                 cursor->offset);
+                                 cursor->log->dir.name, cursor->segment->name, position,
+                                 view->base_offset);
     while (rill__record_next(view, &walk, &record, &bad)) {
         if (record.timestamp_ms < search->time_ms || record.offset < search->start) continue;
         *offset = record.offset;
         return 0;
     }
-    return bad ? damaged(cursor, "a record runs out of its batch") : 0;
+    if (!bad) return 0;
+    return rill__fail(RILL_ERR_CORRUPT,
+                      "%s/%s: batch at position %u, offset %" PRId64
+                      ": a record runs out of its batch",
+                      cursor->log->dir.name, cursor->segment->name, position, view->base_offset);
 }
 
-/* The first record of the cursor's segment at or after time; it ends at end. */
+/* The first record at or after time that lies in the cursor's segment and those that
+ * it reads into. */
 static int find_time(struct log_cursor *cursor, int64_t end, struct search *search,
                      int64_t *offset)
 {
-    struct segment *segment = cursor->segment;
+    const struct segment *segment = cursor->segment;
     struct batch_view view;
-    const char *why = NULL;
-    uint32_t length;
-    int rc;
+    int rc = 0;
 
+    cursor->segment_end = -1;
     cursor->position =
         rill__index_find_time(segment, entries_of(cursor->log, segment), search->time_ms);
     cursor->offset = segment->base;
     if (cursor->position != SEGMENT_HEADER_SIZE)
         cursor->offset =
             (int64_t)rill__get64(segment->map.data + cursor->position + BATCH_BASE_OFFSET_AT);
-    while (cursor->offset < end) {
-        if (rill__batch_view(segment->map.data + cursor->position,
-                             segment->size - cursor->position, &view, &why) != BATCH_VALID ||
-            view.base_offset != cursor->offset)
-            return damaged(cursor, why != NULL ? why : "no batch where one must be");
-        /* Also of those that are passed by: their times may be what is damaged. */
-        if (!rill__batch_verify(&view, segment->salt))
-            return damaged(cursor, "checksum does not match");
-        length = view.length;
-        if (view.max_time >= search->time_ms && view.end_offset > search->start) {
+    while (rc == 0 && *offset == RILL_OFFSET_NONE && cursor->offset < end) {
+        /* Also those that are passed by are verified: their times may be what is
+         * damaged. */
+        rc = rill__cursor_next(cursor, end, true, &view);
+        rill__cursor_release(cursor);
+        if (rc == 0 && view.record_count != 0 && view.max_time >= search->time_ms &&
+            view.end_offset > search->start)
             rc = find_in_batch(cursor, &view, search, offset);
-            if (rc != 0 || *offset != RILL_OFFSET_NONE) return rc;
-        }
-        cursor->position += length;
-        cursor->offset = view.end_offset;
     }
-    return 0;
+    return rc;
 }
 
 /* In the log as it is while it begins at search->start. */
 static int search_time(struct log *log, struct search *search, int64_t *offset)
 {
     int64_t log_end = rill__log_end(log);
+    int64_t from = search->start;
     struct log_cursor cursor;
     struct index_seal seal;
-    int64_t from = search->start;
-    int64_t base;
     int64_t next;
-    int rc = rill__log_base_of(log, from, &base);
+    int rc = 0;
 
     rill__cursor_init(&cursor, log);
-    while (rc == 0 && base >= 0 && *offset == RILL_OFFSET_NONE) {
-        rc = rill__log_base_after(log, base, &next);
-        if (rc == 0) rc = pin_for(log, base, base > from ? base : from, &cursor.segment);
+    while (rc == 0 && from < log_end && *offset == RILL_OFFSET_NONE) {
+        rc = pin_at(log, from, &cursor.segment);
         if (rc != 0) break;
+        next = cursor.segment->end;
+        if (next < 0) rc = rill__log_base_after(log, cursor.segment->base, &next);
         /* Without a next one it is active, and may bear the seal of a roll that
          * did not happen. */
-        if (next < 0 || !rill__index_sealed(cursor.segment, &seal) ||
-            seal.max_time >= search->time_ms)
-            rc = find_time(&cursor, next >= 0 && next < log_end ? next : log_end, search, offset);
+        if (next < 0 || next > log_end) next = log_end;
+        else if (rill__index_sealed(cursor.segment, &seal) && seal.max_time < search->time_ms)
+            from = next;
+        if (rc == 0 && from != next) rc = find_time(&cursor, next, search, offset);
         rill__cursor_deinit(&cursor);
-        base = next;
+        from = next;
     }
     return rc;
 }

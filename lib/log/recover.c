@@ -456,11 +456,14 @@ int rill__log_recover(struct log *log)
     int64_t durable_end;
     int64_t directory_base = -1;
     uint64_t intent = UINT64_MAX;
+    bool compacting;
     bool same_boot;
     bool dirty = false;
     int rc;
 
-    rc = rill__log_refresh(log);
+    rc = rill__file_exists(&log->dir, CLEAN_INDEX, &compacting);
+    if (rc == 0 && compacting) rc = rill__log_tidy(log);
+    if (rc == 0) rc = rill__log_refresh(log);
     if (rc == 0) rc = rill__dir_list(&log->dir, remove_leftover, log);
     if (rc != 0) return rc;
     if (c->magic == CONTROL_MAGIC && atomic_load(&c->poison) != 0) drop_caches(log);

@@ -57,15 +57,16 @@ static void has_swept(struct control *c, int64_t start)
     while (swept < start && !atomic_compare_exchange_weak(&c->swept, &swept, start)) {}
 }
 
-int rill__log_sweep(struct log *log, struct log_retained *retained)
+/* Under sync_lock: compaction replaces segments under it, and one that reaches from
+ * before the start to behind it must not be taken for the one that it replaced. */
+static int sweep(struct log *log, struct log_retained *retained)
 {
     int64_t start = atomic_load(&log->control->log_start);
     int64_t first = -1;
     int64_t base = -1;
-    int rc;
+    int rc = rill__log_settle_layout(log);
 
-    if (atomic_load(&log->control->swept) >= start) return 0;
-    rc = rill__log_refresh(log);
+    if (rc == 0) rc = rill__log_refresh(log);
     if (rc == 0) rc = rill__log_base_of(log, start, &first);
     if (rc == 0) rc = rill__log_base_after(log, -1, &base);
     while (rc == 0 && base < first) {
@@ -76,6 +77,18 @@ int rill__log_sweep(struct log *log, struct log_retained *retained)
     rill__log_forget_before(log, first);
     has_swept(log->control, start);
     return 0;
+}
+
+int rill__log_sweep(struct log *log, struct log_retained *retained)
+{
+    int rc;
+
+    if (atomic_load(&log->control->swept) >= atomic_load(&log->control->log_start)) return 0;
+    rc = rill__log_lock_sync(log, rill__deadline(RETAIN_WAIT_MS));
+    if (rc != 0) return rc == RILL_ERR_TIMEOUT ? 0 : rc; /* the next turn does it */
+    rc = sweep(log, retained);
+    rill__log_unlock_sync(log);
+    return rc;
 }
 
 /* So that nothing of what is to go is in the active segment, which must stay. On

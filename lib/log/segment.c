@@ -92,6 +92,19 @@ static void fill_segment_header(const struct log_config *config, int64_t base, i
     rill__put64(header + SEGMENT_CHECKSUM_AT, rill__checksum(header, SEGMENT_CHECKSUM_AT));
 }
 
+void rill__segment_fill_compacted(const struct log_config *config,
+                                  const struct segment_header *segment, uint8_t *header)
+{
+    fill_segment_header(config, segment->base, segment->epoch, segment->salt, segment->file_size,
+                        header);
+    rill__put16(header + SEGMENT_VERSION_AT, SEGMENT_VERSION_FEATURES);
+    rill__put32(header + SEGMENT_FEATURES_AT, SEGMENT_COMPACTED);
+    rill__put64(header + SEGMENT_END_AT, (uint64_t)segment->end);
+    rill__put64(header + SEGMENT_CLEANED_AT, (uint64_t)segment->cleaned);
+    rill__put32(header + SEGMENT_TOMBSTONE_AT, segment->tombstone_s);
+    rill__put64(header + SEGMENT_CHECKSUM_AT, rill__checksum(header, SEGMENT_CHECKSUM_AT));
+}
+
 static void fill_index_header(int64_t base, uint64_t salt, const struct index_seal *seal,
                               uint8_t header[INDEX_HEADER_SIZE])
 {
@@ -326,6 +339,57 @@ int rill__segment_peek(const struct log_config *config, const struct file *dir, 
     return rc;
 }
 
+static bool is_index(const uint8_t *header)
+{
+    return memcmp(header, index_magic, sizeof index_magic) == 0 &&
+           rill__get64(header + INDEX_CHECKSUM_AT) == rill__checksum(header, INDEX_CHECKSUM_AT) &&
+           rill__get64(header + INDEX_RESERVED_AT) == 0;
+}
+
+static bool read_index_header(const struct file *dir, const char *name, uint8_t *header,
+                              uint64_t *size)
+{
+    struct saved_message message;
+    struct file file = FILE_NONE;
+    bool good;
+
+    rill__message_save(&message);
+    good = rill__file_open(dir, name, FILE_READ, &file) == 0 &&
+           rill__file_size(&file, size) == 0 && *size >= INDEX_HEADER_SIZE &&
+           rill__file_read(&file, header, INDEX_HEADER_SIZE, 0) == 0 && is_index(header);
+    rill__file_close(&file);
+    rill__message_restore(&message);
+    return good;
+}
+
+bool rill__index_owner(const struct file *dir, const char *name, int64_t *base, uint64_t *salt)
+{
+    uint8_t header[INDEX_HEADER_SIZE];
+    uint64_t size;
+
+    if (!read_index_header(dir, name, header, &size)) return false;
+    *base = (int64_t)rill__get64(header + INDEX_BASE_AT);
+    *salt = rill__get64(header + INDEX_SALT_AT);
+    return *base >= 0;
+}
+
+bool rill__index_peek(const struct file *dir, const struct segment_header *header,
+                      struct index_seal *seal)
+{
+    uint8_t bytes[INDEX_HEADER_SIZE];
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size;
+
+    rill__segment_name(header->base, "index", name);
+    if (!read_index_header(dir, name, bytes, &size) ||
+        rill__get64(bytes + INDEX_SALT_AT) != header->salt)
+        return false;
+    return rill__index_sealed(&(struct segment){.base = header->base,
+                                                .size = (uint32_t)header->file_size,
+                                                .index = {bytes, (size_t)size}},
+                              seal);
+}
+
 static void map_index(const struct log_config *config, const struct file *dir,
                       struct segment *segment)
 {
@@ -340,10 +404,7 @@ static void map_index(const struct log_config *config, const struct file *dir,
     if (rill__file_size(&file, &size) == 0 && size >= INDEX_HEADER_SIZE && size <= UINT32_MAX &&
         rill__map(&file, (size_t)size, segment->writable, &segment->index) == 0) {
         h = segment->index.data;
-        if (memcmp(h, index_magic, sizeof index_magic) != 0 ||
-            rill__get64(h + INDEX_CHECKSUM_AT) != rill__checksum(h, INDEX_CHECKSUM_AT) ||
-            rill__get64(h + INDEX_SALT_AT) != segment->salt ||
-            rill__get64(h + INDEX_RESERVED_AT) != 0)
+        if (!is_index(h) || rill__get64(h + INDEX_SALT_AT) != segment->salt)
             rill__unmap(&segment->index);
         else atomic_fetch_add(config->mapped_bytes, segment->index.size);
     }

@@ -17,6 +17,7 @@ struct segment {
     struct segment *next; /* list of the log; guarded by log->lock */
     uint32_t references;  /* guarded by log->lock; 0: idle, kept for the next one */
     bool writable;
+    bool stale; /* another file may have its name now: for those only who have it */
     int64_t base;
     int64_t end; /* of a compacted one; -1: where the next one begins */
     uint64_t salt;
@@ -42,6 +43,9 @@ struct segment_header {
     int64_t cleaned;      /* see log/format.h */
     uint32_t tombstone_s; /* stamp of the oldest tombstone; 0: none */
 };
+/* The header of a compacted segment, of all these. */
+void rill__segment_fill_compacted(const struct log_config *config,
+                                  const struct segment_header *segment, uint8_t *header);
 #define SEGMENT_BYTES_MAX (UINT64_C(1) << 31)
 /* Whether the format of a whole header is one that this library reads; and what it
  * says then, in its fields. */
@@ -89,6 +93,11 @@ struct index_seal {
     int64_t max_time;
 };
 bool rill__index_sealed(const struct segment *segment, struct index_seal *seal);
+/* What the index file of a segment says, of which that is the header. */
+bool rill__index_peek(const struct file *dir, const struct segment_header *header,
+                      struct index_seal *seal);
+/* Whose index the file is; false if it is none. */
+bool rill__index_owner(const struct file *dir, const char *name, int64_t *base, uint64_t *salt);
 /* Position of a batch at or before offset: a valid entry's, else the first. */
 uint32_t rill__index_find(const struct segment *segment, uint32_t count, int64_t offset);
 /* Position from which to look for time_ms: no batch before it can have it. */

@@ -250,14 +250,30 @@ static int move_start(struct log *log, int64_t start)
     return rc;
 }
 
-int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns)
+int rill__log_lock_sync(struct log *log, int64_t deadline_ns)
 {
     int rc = rill__shared_mutex_lock(&log->control->sync_lock, deadline_ns);
 
+    if (rc == RILL_ERR_TIMEOUT)
+        return rill__fail(rc, "%s: process %d holds the sync lock", log->dir.name,
+                          (int)atomic_load(&log->control->sync_owner));
     if (rc < 0) return rc;
     begin_sync(log, rc);
-    rc = start > atomic_load(&log->control->log_start) ? move_start(log, start) : 0;
+    return 0;
+}
+
+void rill__log_unlock_sync(struct log *log)
+{
     end_sync(log);
+}
+
+int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns)
+{
+    int rc = rill__log_lock_sync(log, deadline_ns);
+
+    if (rc != 0) return rc;
+    rc = start > atomic_load(&log->control->log_start) ? move_start(log, start) : 0;
+    rill__log_unlock_sync(log);
     return rc;
 }
 
@@ -274,17 +290,17 @@ static bool marks_are_in(struct log *log, int64_t base)
 
 int rill__log_settle(struct log *log, struct tail_copy *tail, int64_t deadline_ns)
 {
-    int rc = rill__shared_mutex_lock(&log->control->sync_lock, deadline_ns);
+    int rc = rill__log_lock_sync(log, deadline_ns);
 
-    if (rc < 0) return rc;
-    begin_sync(log, rc);
-    rc = sync_to_tail(log, tail);
+    if (rc != 0) return rc;
+    rc = rill__log_settle_layout(log);
+    if (rc == 0) rc = sync_to_tail(log, tail);
     for (int i = 0; i < 2 && rc == 0 && tail->base >= 0; i++) {
         if (marks_are_in(log, tail->base)) break;
         rc = write_mark(log, tail, atomic_load(&log->control->log_start));
         if (rc != 0) rill__log_poison(log, rc);
     }
-    end_sync(log);
+    rill__log_unlock_sync(log);
     return rc;
 }
 

@@ -76,7 +76,7 @@ static void full_it_says_so_and_stays_right(void **state)
         uint32_t count = 0;
 
         OK(rill__keymap_init(&map, &heap, bytes));
-        assert_true(atomic_load(&heap.bytes) <= (bytes < 48 ? 48 : bytes) + 16);
+        assert_true(atomic_load(&heap.bytes) <= (bytes < 96 ? 96 : bytes) + 16);
         /* All begin at the last slot, and go round. */
         while (rill__keymap_put(&map, hash(UINT64_MAX, count), count)) count++;
         assert_int_equal(count, map.key_max);
