@@ -375,6 +375,34 @@ RILL_API int rill_topic_create(rill *store, const char *topic, const rill_topic_
  * Durable:  on return. */
 RILL_API int rill_topic_delete(rill *store, const char *topic);
 
+/* Gives options of a topic other values: fields names them, or'ed RILL_TOPIC_*, and
+ * options has the values (0 or NULL: the default); the others stay. All are checked
+ * together with those that stay, and all are altered or none.
+ *
+ * Every process applies them from its next send, append or maintenance on; batches
+ * and segments that are there stay as they are. segment_bytes is for the next segment,
+ * the rest counts at once. A topic that becomes RILL_CLEANUP_COMPACT keeps the records
+ * without key that it has, and takes no more of them.
+ * Durable:  on return.
+ * Errors:   RILL_ERR_NOT_FOUND; RILL_ERR_INVALID an option out of range or against
+ *           another, or one that cannot be altered: partition_count,
+ *           index_interval_bytes.
+ * Since 0.2. */
+RILL_API int rill_topic_alter(rill *store, const char *topic, uint32_t fields,
+                              const rill_topic_options *options);
+
+/* Gives a topic more partitions, partition_count in all; with as many as it has there
+ * is nothing to do. Producers of all processes use them from their next send on, so
+ * that a key may go to another partition than before: its older records stay where
+ * they are, and order is kept within a partition only. Groups share them out like
+ * those of a new topic; members begin in them where auto_offset_reset says, so that
+ * RILL_RESET_LATEST may miss what is sent before the group has heard of them.
+ * Durable:  on return. After a crash all are there, or none.
+ * Errors:   RILL_ERR_NOT_FOUND; RILL_ERR_INVALID more than 10,000, or fewer than there
+ *           are: their records would be lost; RILL_ERR_TIMEOUT another process does so.
+ * Since 0.2. */
+RILL_API int rill_topic_add_partitions(rill *store, const char *topic, uint32_t partition_count);
+
 typedef struct rill_topic_info {
     char name[RILL_TOPIC_NAME_MAX + 1];
     uint8_t id[16]; /* never reused; names the directory, in hex */
@@ -486,8 +514,8 @@ RILL_API int rill_partition_delete_records(rill *store, const char *topic, int32
 
 typedef struct rill_producer rill_producer;
 
-/* What became of one record. status 0: appended at offset, as sure as the
- * producer's acks say. Otherwise the error, with offset RILL_OFFSET_NONE:
+/* What became of one record; its topic stays until the report returns. status 0: appended at
+ * offset, as sure as the producer's acks say. Otherwise the error, with offset RILL_OFFSET_NONE:
  * RILL_ERR_TIMEOUT, RILL_ERR_IO and RILL_ERR_POISONED leave open whether the
  * record is in the log; all others say that it is not. */
 struct rill_delivery {

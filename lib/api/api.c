@@ -140,6 +140,19 @@ int rill_topic_delete(rill *store, const char *topic)
     return rc != 0 ? rc : rill__topic_delete(store->store, topic);
 }
 
+int rill_topic_alter(rill *store, const char *topic, uint32_t fields,
+                     const rill_topic_options *options)
+{
+    int rc = rill__store_check("rill_topic_alter", store, "topic", topic);
+    return rc != 0 ? rc : rill__topic_alter(store->store, topic, fields, options);
+}
+
+int rill_topic_add_partitions(rill *store, const char *topic, uint32_t partition_count)
+{
+    int rc = rill__store_check("rill_topic_add_partitions", store, "topic", topic);
+    return rc != 0 ? rc : rill__topic_add_partitions(store->store, topic, partition_count);
+}
+
 int rill_topic_describe(rill *store, const char *topic, rill_topic_info *info)
 {
     int rc = rill__store_check("rill_topic_describe", store, "topic", topic);

@@ -114,6 +114,14 @@ static int place_part(struct rill_consumer *c, struct assigned *part, int64_t wa
     return rc == RILL_ERR_NO_OFFSET || rc == RILL_ERR_RANGE ? 0 : rc;
 }
 
+static void part_free(struct rill_consumer *c, struct assigned *part)
+{
+    rill__cursor_deinit(&part->cursor);
+    rill__partition_release(part->topic, part->partition);
+    rill__topic_release(part->topic);
+    rill__free(&c->store->heap, part);
+}
+
 int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t partition,
                        int64_t wanted, int32_t since)
 {
@@ -127,7 +135,11 @@ int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t par
     part->since = since;
     part->epoch = -1;
     rc = rill__partition_log(topic, partition, 10000, &part->log);
-    if (rc != 0) goto out;
+    if (rc != 0) {
+        rill__free(&c->store->heap, part);
+        return rc;
+    }
+    rill__topic_keep(topic);
     rill__cursor_init(&part->cursor, part->log);
     rc = place_part(c, part, wanted);
     if (rc != 0) goto out;
@@ -142,10 +154,7 @@ int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t par
     }
     rill__mutex_unlock(&c->parts_lock);
 out:
-    if (part != NULL) {
-        rill__cursor_deinit(&part->cursor);
-        rill__free(&c->store->heap, part);
-    }
+    if (part != NULL) part_free(c, part);
     return rc;
 }
 
@@ -159,9 +168,8 @@ void rill__assigned_drop(struct rill_consumer *c)
             c->parts[kept++] = c->parts[i];
             continue;
         }
-        rill__cursor_deinit(&c->parts[i]->cursor);
         rill__unpack_done(&c->unpack, c->parts[i]);
-        rill__free(&c->store->heap, c->parts[i]);
+        part_free(c, c->parts[i]);
     }
     c->part_count = kept;
     c->next_part = 0;
@@ -191,7 +199,10 @@ static int add_position(struct rill_consumer *c, const rill_position *position, 
         return rill__fail(RILL_ERR_INVALID, "%s-%d is named twice, or assigned already",
                           position->topic, (int)position->partition);
     rc = rill__topic_find(c->store, position->topic, &topic);
-    return rc == 0 ? rill__assigned_add(c, topic, position->partition, position->offset, 0) : rc;
+    if (rc != 0) return rc;
+    rc = rill__assigned_add(c, topic, position->partition, position->offset, 0);
+    rill__topic_release(topic);
+    return rc;
 }
 
 static int refuse_subscribed(const struct rill_consumer *c)

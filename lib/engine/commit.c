@@ -59,62 +59,98 @@ static struct pending_commit *commit_new(struct rill_consumer *c, size_t room, s
     return commit;
 }
 
-static void commit_add(struct pending_commit *commit, const struct topic *topic, int32_t since,
-                       const rill_position *position)
+/* name: of the topic, in the commit's block. */
+static void commit_add(struct pending_commit *commit, const uint8_t topic_id[16],
+                       const char *name, int32_t since, const rill_position *position)
 {
     struct meta_offset *offset = &commit->offsets[commit->count];
 
-    memcpy(offset->topic_id, topic->info.id, 16);
+    memcpy(offset->topic_id, topic_id, 16);
     offset->partition = position->partition;
     offset->leader_epoch = position->leader_epoch;
     offset->offset = position->offset;
     offset->committed_ms = rill__now_ms();
     offset->metadata = position->metadata;
     commit->positions[commit->count] = *position;
-    commit->positions[commit->count].topic = topic->info.name;
+    commit->positions[commit->count].topic = name;
     commit->since[commit->count++] = since;
+}
+
+/* Copies the text to *room, which moves on. */
+static const char *copy_text(char **room, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(*room, text, size);
+
+    *room += size;
+    return copy;
+}
+
+static bool has_moved(const struct assigned *part, bool only_going)
+{
+    return !part->unresolved && rill__assigned_position(part) != part->committed &&
+           !rill__log_is_deleted(part->log) && (!only_going || part->goes);
 }
 
 /* What polls have handed out. */
 static struct pending_commit *of_positions(struct rill_consumer *c, bool only_going)
 {
-    struct pending_commit *commit = commit_new(c, c->part_count, 0);
+    struct pending_commit *commit;
+    size_t text_size = 0;
+    char *text;
 
-    for (size_t i = 0; commit != NULL && i < c->part_count; i++) {
-        struct assigned *part = c->parts[i];
+    for (size_t i = 0; i < c->part_count; i++)
+        text_size += strlen(c->parts[i]->topic->info.name) + 1;
+    commit = commit_new(c, c->part_count, text_size);
+    if (commit == NULL) return NULL;
+    text = (char *)(commit->since + c->part_count);
+    for (size_t i = 0; i < c->part_count; i++) {
+        const struct assigned *part = c->parts[i];
         rill_position position = {.partition = part->partition,
                                   .leader_epoch = part->epoch,
                                   .offset = rill__assigned_position(part)};
 
-        if (part->unresolved || position.offset == part->committed ||
-            rill__log_is_deleted(part->log) || (only_going && !part->goes))
-            continue;
-        commit_add(commit, part->topic, part->since, &position);
+        if (has_moved(part, only_going))
+            commit_add(commit, part->topic->info.id, copy_text(&text, part->topic->info.name),
+                       part->since, &position);
     }
     return commit;
 }
 
-static int check_position(struct rill_consumer *c, const rill_position *position,
-                          struct topic **topic)
+static int check_position(const rill_position *position, struct topic *topic)
 {
     struct log *log;
-    int rc;
+    int64_t end;
+    int rc = rill__partition_log(topic, position->partition, 10000, &log);
 
-    if (position->topic == NULL) return rill__fail(RILL_ERR_INVALID, "a position names no topic");
-    rc = rill__topic_find(c->store, position->topic, topic);
-    if (rc == 0) rc = rill__partition_log(*topic, position->partition, 10000, &log);
     if (rc != 0) return rc;
-    if (position->offset < 0 || position->offset > rill__log_end(log))
-        return rill__fail(
-            RILL_ERR_RANGE, "%s-%d: commit of offset %" PRId64 " outside [0, %" PRId64 "]",
-            position->topic, (int)position->partition, position->offset, rill__log_end(log));
+    end = rill__log_end(log);
+    rill__partition_release(topic, position->partition);
+    if (position->offset < 0 || position->offset > end)
+        return rill__fail(RILL_ERR_RANGE,
+                          "%s-%d: commit of offset %" PRId64 " outside [0, %" PRId64 "]",
+                          position->topic, (int)position->partition, position->offset, end);
     if (position->metadata != NULL && strlen(position->metadata) > RILL_METADATA_MAX)
         return rill__fail(RILL_ERR_TOO_BIG, "metadata of %zu bytes; at most %d",
                           strlen(position->metadata), RILL_METADATA_MAX);
     return 0;
 }
 
-/* These; metadata is copied. */
+/* Checked; its topic's id. */
+static int find_committed(struct rill_consumer *c, const rill_position *position, uint8_t id[16])
+{
+    struct topic *topic;
+    int rc;
+
+    if (position->topic == NULL) return rill__fail(RILL_ERR_INVALID, "a position names no topic");
+    rc = rill__topic_find(c->store, position->topic, &topic);
+    if (rc != 0) return rc;
+    rc = check_position(position, topic);
+    memcpy(id, topic->info.id, 16);
+    rill__topic_release(topic);
+    return rc;
+}
+
 static int of_these(struct rill_consumer *c, const rill_position *positions, size_t count,
                     struct pending_commit **out)
 {
@@ -123,27 +159,25 @@ static int of_these(struct rill_consumer *c, const rill_position *positions, siz
     char *text;
     int rc = 0;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (positions[i].topic != NULL) text_size += strlen(positions[i].topic) + 1;
         if (positions[i].metadata != NULL) text_size += strlen(positions[i].metadata) + 1;
+    }
     commit = commit_new(c, count, text_size);
     if (commit == NULL) return RILL_ERR_NO_MEMORY;
     text = (char *)(commit->since + count);
     for (size_t i = 0; i < count; i++) {
         rill_position position = positions[i];
         const struct assigned *part;
-        struct topic *topic;
+        uint8_t id[16];
 
-        rc = check_position(c, &position, &topic);
+        rc = find_committed(c, &position, id);
         if (rc != 0) break;
-        if (position.metadata != NULL) {
-            size_t size = strlen(position.metadata) + 1;
-            memcpy(text, position.metadata, size);
-            position.metadata = text;
-            text += size;
-        }
+        if (position.metadata != NULL) position.metadata = copy_text(&text, position.metadata);
         part = rill__assigned_find(c, position.topic, position.partition);
         /* of one that it has not, nobody is owner since then */
-        commit_add(commit, topic, part == NULL ? -1 : part->since, &position);
+        commit_add(commit, id, copy_text(&text, position.topic), part == NULL ? -1 : part->since,
+                   &position);
     }
     if (rc == 0) *out = commit;
     else rill__free(&c->store->heap, commit);
@@ -358,26 +392,37 @@ int rill__consumer_commit_async(struct rill_consumer *c, const rill_position *po
     return 0;
 }
 
+static int look_up(const struct rill_consumer *c, const uint8_t topic_id[16], int32_t partition,
+                   struct meta_offset *stored, char *metadata, size_t metadata_size, bool *there)
+{
+    int rc = rill__meta_offset_get(c->store->meta, c->group, topic_id, partition, stored,
+                                   metadata, metadata_size);
+
+    *there = rc == 0;
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
+}
+
 int rill__consumer_committed(struct rill_consumer *c, const char *topic_name, int32_t partition,
                              rill_position *position, char *metadata, size_t metadata_size)
 {
     struct meta_offset stored;
     struct topic *topic;
+    bool there = false;
     int rc;
 
     if (c->group == NULL) return rill__fail(RILL_ERR_STATE, "a consumer without a group");
     rc = rill__topic_find(c->store, topic_name, &topic);
     if (rc != 0) return rc;
-    if (partition < 0 || (uint32_t)partition >= topic->info.partition_count)
-        return rill__fail(RILL_ERR_NOT_FOUND, "topic %s has partitions 0 to %u, not %d",
-                          topic_name, topic->info.partition_count - 1, (int)partition);
-    rc = rill__meta_offset_get(c->store->meta, c->group, topic->info.id, partition, &stored,
-                               metadata, metadata_size);
-    if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
-    position->topic = topic->info.name;
+    if (rill__topic_partition(topic, partition) == NULL)
+        rc = rill__fail(RILL_ERR_NOT_FOUND, "topic %s has partitions 0 to %u, not %d", topic_name,
+                        rill__topic_partition_count(topic) - 1, (int)partition);
+    else rc = look_up(c, topic->info.id, partition, &stored, metadata, metadata_size, &there);
+    rill__topic_release(topic);
+    if (rc != 0) return rc;
+    position->topic = topic_name;
     position->partition = partition;
-    position->offset = rc == 0 ? stored.offset : RILL_OFFSET_NONE;
-    position->leader_epoch = rc == 0 ? stored.leader_epoch : -1;
-    position->metadata = rc == 0 ? stored.metadata : NULL;
+    position->offset = there ? stored.offset : RILL_OFFSET_NONE;
+    position->leader_epoch = there ? stored.leader_epoch : -1;
+    position->metadata = there ? stored.metadata : NULL;
     return 0;
 }

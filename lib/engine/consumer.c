@@ -110,7 +110,12 @@ static int read_checked(struct rill_consumer *c, struct assigned *part, rill_rec
     int rc = 0;
 
     *count = 0;
-    if (rill__log_is_deleted(part->log)) return rill__log_state(part->log);
+    if (rill__log_is_deleted(part->log)) {
+        rill__cursor_deinit(&part->cursor); /* which keeps what is deleted on the disk */
+        rill__cursor_init(&part->cursor, part->log);
+        part->in_batch = false;
+        return rill__log_state(part->log);
+    }
     if (part->unresolved) rc = rill__assigned_resolve(c, part);
     if (rc == 0) rc = read_part(c, part, records, max, count);
     if (rc != RILL_ERR_RANGE || part->unresolved) return rc;

@@ -7,7 +7,7 @@
 #include "engine/clients.h"
 #include "engine/intercept.h"
 
-/* A partition that the consumer reads. */
+/* A partition that the consumer reads; has a reference to its topic and its log. */
 struct assigned {
     struct topic *topic;
     struct log *log;
@@ -90,6 +90,7 @@ struct rill_consumer {
 
 struct assigned *rill__assigned_find(struct rill_consumer *c, const char *topic,
                                      int32_t partition);
+/* The topic is the caller's to release. */
 int rill__assigned_add(struct rill_consumer *c, struct topic *topic, int32_t partition,
                        int64_t offset, int32_t since);
 /* Those that are marked with `goes`. */

@@ -7,8 +7,9 @@
  *     store->clients_lock    producers and consumers there are
  *     producer->lock         one producer's batches
  *     coordinator->lock      one group
+ *     topic->open_lock       opening and closing logs
+ *     topic->lock            what the catalogue says of a topic
  *     store->lock            topics, groups
- *     topic->lock            opening logs
  *     log's locks            see log/log.h
  *     workers->lock          records handed to workers; none is taken under it
  *
@@ -47,6 +48,9 @@ int rill__dump(const char *path, int (*visit)(void *arg, const rill_item *item),
 
 int rill__topic_create(struct store *store, const char *name, const rill_topic_options *options);
 int rill__topic_delete(struct store *store, const char *name);
+int rill__topic_alter(struct store *store, const char *name, uint32_t fields,
+                      const rill_topic_options *options);
+int rill__topic_add_partitions(struct store *store, const char *name, uint32_t count);
 int rill__topic_describe(struct store *store, const char *name, rill_topic_info *info);
 int rill__topic_list(struct store *store, int (*visit)(void *arg, const rill_topic_info *info),
                      void *arg);

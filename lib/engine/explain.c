@@ -172,24 +172,32 @@ static const char *name_of(const struct group *group, uint64_t id, const char *n
     return rill__group_member_find(group, id, &m) ? m.name : nobody;
 }
 
-/* What the group has not yet committed of the partition. */
-static void measure_lag(struct teller *t, const char *group, const struct group_place *place,
-                        rill_fact *fact)
+static void measure_in(struct teller *t, const char *group, struct topic *topic,
+                       const struct group_place *place, rill_fact *fact)
 {
     struct meta_offset committed;
-    struct topic *topic;
     struct log *log;
     int64_t from;
 
-    if (rill__topic_find(t->store, place->name, &topic) != 0 || topic->number != place->topic ||
-        rill__partition_log(topic, place->partition, 1000, &log) != 0)
-        return;
+    if (rill__partition_log(topic, place->partition, 1000, &log) != 0) return;
     if (rill__meta_offset_get(t->store->meta, group, topic->info.id, place->partition, &committed,
                               NULL, 0) == 0)
         fact->offset = committed.offset;
     from = rill__log_start(log);
     if (fact->offset > from) from = fact->offset;
     fact->lag = rill__log_end(log) - from;
+    rill__partition_release(topic, place->partition);
+}
+
+/* What the group has not yet committed of the partition. */
+static void measure_lag(struct teller *t, const char *group, const struct group_place *place,
+                        rill_fact *fact)
+{
+    struct topic *topic;
+
+    if (rill__topic_find(t->store, place->name, &topic) != 0) return;
+    if (topic->number == place->topic) measure_in(t, group, topic, place, fact);
+    rill__topic_release(topic);
 }
 
 static int tell_owner(void *arg, const struct group_place *place)
@@ -331,12 +339,17 @@ static int explain_partition(struct teller *t, const char *name, int32_t partiti
     struct log *log;
     int rc = rill__topic_find(t->store, name, &topic);
 
-    if (rc == 0) rc = rill__partition_log(topic, partition, 1000, &log);
     if (rc != 0) return rc;
-    tell_log(t, topic, partition, log);
-    tell_catalogue(t);
-    tell_pins(t, topic, partition, log);
-    return t->stop == 0 ? tell_readers(t, name, partition) : 0;
+    rc = rill__partition_log(topic, partition, 1000, &log);
+    if (rc == 0) {
+        tell_log(t, topic, partition, log);
+        tell_catalogue(t);
+        tell_pins(t, topic, partition, log);
+        rill__partition_release(topic, partition);
+        if (t->stop == 0) rc = tell_readers(t, name, partition);
+    }
+    rill__topic_release(topic);
+    return rc;
 }
 
 /* ---- Consumers -------------------------------------------------------- */

@@ -99,8 +99,12 @@ static void note_error(struct rill_producer *p, int rc)
 void rill__flight_finish(struct rill_producer *p, struct flight *flight, int status)
 {
     flight->status = status;
-    if (!p->reports) flight_retire(p, flight);
-    else queue_put(&p->ready, flight);
+    if (!p->reports) {
+        flight_retire(p, flight);
+    } else {
+        flight->lane->busy++;
+        queue_put(&p->ready, flight);
+    }
 }
 
 void rill__count_append(const struct lane *lane, int64_t base_offset, const struct batch *batch,
@@ -140,6 +144,7 @@ int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline
     rill__count_append(lane, flight->base_offset, &flight->batch, sealed);
     rill__sticky_move(p, lane);
     if (p->durable) {
+        lane->busy++;
         queue_put(&p->in_flight, flight);
         p->in_flight_count++;
     } else {
@@ -169,6 +174,7 @@ int rill__flights_settle(struct rill_producer *p, int64_t deadline)
         if (rc == RILL_ERR_TIMEOUT) return rc;
         rill__flights_take(&p->in_flight);
         p->in_flight_count--;
+        flight->lane->busy--;
         if (rc != 0) note_error(p, rc);
         rill__flight_finish(p, flight, rc);
     }
@@ -199,6 +205,7 @@ void rill__flights_deliver(struct rill_producer *p)
                 p->options.delivery(p->options.delivery_arg, &report);
         }
         rill__mutex_lock(&p->lock);
+        flight->lane->busy--;
         flight_retire(p, flight);
     }
     p->delivering = false;

@@ -4,57 +4,97 @@
 #include "engine/store.h"
 #include <string.h>
 
-#define MAINTAIN_MS 1000 /* the longest that maintenance may be left alone */
+#define MAINTAIN_MS 1000    /* the longest that maintenance may be left alone */
+#define LOG_UNUSED_MS 30000 /* how long a log stays open for whoever comes back */
 
-/* The first topic, or the one after; topics stay until the store closes. */
-static struct topic *topic_after(struct store *store, const struct topic *topic)
+/* Of several things that are all done, the first that failed is told. */
+struct findings {
+    int rc;
+    struct saved_message why;
+};
+
+static void note_first(struct findings *findings, int rc)
 {
-    struct topic *next;
+    if (rc == 0 || findings->rc != 0) return;
+    findings->rc = rc;
+    rill__message_save(&findings->why);
+}
 
-    rill__mutex_lock(&store->lock);
-    next = topic == NULL ? store->topics : topic->next;
-    rill__mutex_unlock(&store->lock);
-    return next;
+/* One that is open. */
+static int maintain_log(struct topic *topic, int32_t partition, struct log *log,
+                        uint32_t *next_ms)
+{
+    int rc = rill__log_maintain(log, next_ms);
+
+    if (rc == RILL_ERR_NOT_FOUND) atomic_store(&topic->gone, true);
+    if (atomic_load(&topic->gone)) rill__log_release_files(log);
+    rill__partition_leave(topic, partition);
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
+}
+
+static void maintain_topic(struct topic *topic, uint32_t *next_ms, struct findings *findings)
+{
+    int rc = rill__topic_follow(topic);
+    int64_t unused_ms = atomic_load(&topic->gone) ? 0 : LOG_UNUSED_MS;
+    uint32_t count = rill__topic_partition_count(topic);
+
+    note_first(findings, rc == RILL_ERR_NOT_FOUND ? 0 : rc);
+    for (uint32_t p = 0; p < count; p++) {
+        struct log *log;
+
+        note_first(findings, rill__partition_close_unused(topic, (int32_t)p, unused_ms));
+        log = rill__partition_if_open(topic, (int32_t)p);
+        if (log != NULL) note_first(findings, maintain_log(topic, (int32_t)p, log, next_ms));
+    }
 }
 
 int rill__store_maintain(struct store *store, uint32_t *next_ms)
 {
-    int first = 0;
+    struct findings findings = {0};
 
     *next_ms = MAINTAIN_MS;
     if (store->options.sync_interval_ms < MAINTAIN_MS) *next_ms = store->options.sync_interval_ms;
     if (!rill__mutex_trylock(&store->maintain_lock)) return 0; /* another thread is at it */
-    for (struct topic *t = topic_after(store, NULL); t != NULL; t = topic_after(store, t)) {
-        for (uint32_t p = 0; p < t->info.partition_count && !atomic_load(&t->gone); p++) {
-            struct log *log = atomic_load_explicit(&t->partitions[p].log, memory_order_acquire);
-            int rc = log == NULL ? 0 : rill__log_maintain(log, next_ms);
-            if (rc == RILL_ERR_NOT_FOUND) atomic_store(&t->gone, true);
-            else if (rc != 0 && first == 0) first = rc;
-        }
-    }
+    rill__producers_linger(store, next_ms); /* also lets go of what they do not use */
+    for (struct topic *t = NULL; (t = rill__topic_after(store, t)) != NULL;)
+        maintain_topic(t, next_ms, &findings);
     rill__presence_beat(store);
     rill__consumers_commit(store);
-    rill__producers_linger(store, next_ms);
     rill__coordinators_tick(store, next_ms);
     rill__mutex_unlock(&store->maintain_lock);
-    if (first != 0) return first;
-    return rill__groups_expire(store, next_ms);
+    if (findings.rc == 0) return rill__groups_expire(store, next_ms);
+    rill__message_restore(&findings.why);
+    return findings.rc;
+}
+
+static int sync_topic(struct topic *topic, int64_t deadline)
+{
+    uint32_t count = rill__topic_partition_count(topic);
+    int rc = 0;
+
+    for (uint32_t p = 0; rc == 0 && p < count; p++) {
+        struct log *log;
+        rc = rill__partition_log(topic, (int32_t)p, rill__time_left_ms(deadline), &log);
+        if (rc != 0) break;
+        rc = rill__log_sync(log, rill__log_end(log), deadline);
+        rill__partition_release(topic, (int32_t)p);
+    }
+    return rc;
 }
 
 int rill__store_sync(struct store *store, int timeout_ms)
 {
     int64_t deadline = rill__deadline(timeout_ms);
+    uint64_t version = rill__catalogue_version(store);
     struct meta_topic info = {.name = ""};
     int rc;
 
     while ((rc = rill__meta_topic_after(store->meta, info.name, &info)) == 0) {
         struct topic *topic;
-        rc = rill__topic_find(store, info.name, &topic);
-        for (uint32_t p = 0; rc == 0 && p < info.partition_count; p++) {
-            struct log *log;
-            rc = rill__partition_log(topic, (int32_t)p, rill__time_left_ms(deadline), &log);
-            if (rc == 0) rc = rill__log_sync(log, rill__log_end(log), deadline);
-        }
+        rc = rill__topic_of(store, &info, version, &topic);
+        if (rc != 0) return rc;
+        rc = sync_topic(topic, deadline);
+        rill__topic_release(topic);
         if (rc == RILL_ERR_NOT_FOUND) continue; /* deleted meanwhile */
         if (rc != 0) return rc;
     }

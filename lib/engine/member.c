@@ -222,23 +222,13 @@ static int give_up_parts(struct rill_consumer *c, const struct news *news)
     return rc;
 }
 
-static struct topic *known_topic(struct store *store, uint64_t number)
-{
-    struct topic *topic;
-
-    rill__mutex_lock(&store->lock);
-    for (topic = store->topics; topic != NULL && topic->number != number; topic = topic->next) {}
-    rill__mutex_unlock(&store->lock);
-    return topic;
-}
-
-/* NULL: deleted meanwhile. */
+/* With a reference. NULL: deleted meanwhile. */
 static int topic_by_number(struct store *store, uint64_t number, struct topic **topic)
 {
     struct meta_topic info = {.name = ""};
     int rc = 0;
 
-    *topic = known_topic(store, number);
+    *topic = rill__topic_numbered(store, number);
     while (*topic == NULL && (rc = rill__meta_topic_after(store->meta, info.name, &info)) == 0) {
         if (rill__topic_number(info.id) != number) continue;
         rc = rill__topic_find(store, info.name, topic);
@@ -247,20 +237,29 @@ static int topic_by_number(struct store *store, uint64_t number, struct topic **
     return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
 }
 
+static int take_one(struct rill_consumer *c, struct topic *topic, const struct group_holding *h)
+{
+    int rc = rill__topic_follow(topic); /* it may have more partitions by now */
+
+    if (rc == 0 && rill__assigned_find(c, topic->info.name, h->partition) == NULL)
+        rc = rill__assigned_add(c, topic, h->partition, RILL_OFFSET_NONE, h->since);
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc; /* deleted meanwhile */
+}
+
 static int take_new(struct rill_consumer *c, const struct news *news)
 {
     size_t before = c->part_count;
-    struct topic *topic;
     int rc = 0;
 
     for (size_t i = 0; i < news->holding_count && rc == 0; i++) {
         const struct group_holding *h = &news->holdings[i];
+        struct topic *topic;
+
         if (h->leaving) continue;
         rc = topic_by_number(c->store, h->topic, &topic);
-        if (rc != 0 || topic == NULL || atomic_load(&topic->gone)) continue;
-        if (rill__assigned_find(c, topic->info.name, h->partition) != NULL) continue;
-        rc = rill__assigned_add(c, topic, h->partition, RILL_OFFSET_NONE, h->since);
-        if (rc == RILL_ERR_NOT_FOUND) rc = 0; /* deleted meanwhile */
+        if (rc != 0 || topic == NULL) continue;
+        if (!atomic_load(&topic->gone)) rc = take_one(c, topic, h);
+        rill__topic_release(topic);
     }
     if (c->part_count == before) return rc;
     rill__bridge_kick(c->store);

@@ -42,7 +42,7 @@ int rill__coordinator_join(struct coordinator *c, struct membership *m, const ch
         if (rc == 0) atomic_store(&m->slot, slot);
         else rill__member_release(slot, m->id);
     }
-    rill__free(&c->store->heap, topics);
+    rill__subscription_free(&c->store->heap, topics, join.subscription.topic_count);
     return rc;
 }
 
@@ -70,7 +70,7 @@ int rill__coordinator_subscribe(struct coordinator *c, struct membership *m, con
     if (rc != 0) return rc;
     subscription.topics = topics;
     rc = rill__coordinator_step_one(c, &event, rill__coordinator_timeout(c));
-    rill__free(&c->store->heap, topics);
+    rill__subscription_free(&c->store->heap, topics, subscription.topic_count);
     return rc;
 }
 
@@ -94,7 +94,8 @@ struct meanings {
 static void free_meanings(struct heap *heap, struct meanings *all)
 {
     for (size_t i = 0; i < all->count; i++)
-        rill__free(heap, (void *)(uintptr_t)all->subscriptions[i].topics);
+        rill__subscription_free(heap, all->subscriptions[i].topics,
+                                all->subscriptions[i].topic_count);
     rill__free(heap, all->events);
     rill__free(heap, all->subscriptions);
 }

@@ -43,19 +43,23 @@ static int each_committed(struct store *store, const char *group, committed_visi
 {
     struct meta_topic info = {.name = ""};
     struct meta_offset *offsets;
-    struct topic *topic = NULL;
+    uint64_t version;
     size_t count;
     int rc = rill__check_name("group", group);
 
     if (rc == 0) rc = rill__meta_offsets_list(store->meta, group, &offsets, &count);
     if (rc != 0) return rc;
+    version = rill__catalogue_version(store);
     while ((rc = rill__meta_topic_after(store->meta, info.name, &info)) == 0) {
         size_t i = first_of(offsets, count, info.id);
+        struct topic *topic;
 
         if (i == count || memcmp(offsets[i].topic_id, info.id, 16) != 0) continue;
-        rc = rill__topic_find(store, info.name, &topic);
+        rc = rill__topic_of(store, &info, version, &topic);
+        if (rc != 0) break;
         for (; rc == 0 && i < count && memcmp(offsets[i].topic_id, info.id, 16) == 0; i++)
-            if (memcmp(topic->info.id, info.id, 16) == 0) rc = visit(arg, topic, &offsets[i]);
+            rc = visit(arg, topic, &offsets[i]);
+        rill__topic_release(topic);
         if (rc != 0 && rc != RILL_ERR_NOT_FOUND) break;
     }
     rill__free(&store->heap, offsets);
@@ -108,6 +112,7 @@ static int look_at_offset(void *arg, struct topic *topic, const struct meta_offs
     out.log_end = rill__log_end(log);
     out.durable_end = rill__log_durable(log);
     out.lag = records_between(&out, out.log_end);
+    rill__partition_release(topic, committed->partition);
     looking->answer = looking->visit(looking->arg, &out);
     return looking->answer == 0 ? 0 : RILL_ERR_CLOSED; /* any; ends the walk */
 }
@@ -151,7 +156,7 @@ int rill__group_lag(struct store *store, const char *group, int32_t isolation, i
 /* ---- Which partitions ------------------------------------------------- */
 
 struct move {
-    struct topic *topic;
+    struct topic *topic; /* with a reference */
     int32_t partition;
     size_t given; /* number of the position that names it */
     int64_t start;
@@ -181,6 +186,7 @@ static int add_move(struct plan *plan, struct topic *topic, int32_t partition, s
         plan->moves = grown;
         plan->room = room;
     }
+    rill__topic_keep(topic);
     plan->moves[plan->count++] =
         (struct move){.topic = topic, .partition = partition, .given = given};
     return 0;
@@ -193,20 +199,25 @@ static int add_committed(void *arg, struct topic *topic, const struct meta_offse
 
 static int check_partition(const struct topic *topic, int32_t partition)
 {
-    if (partition == RILL_PARTITION_ANY ||
-        (partition >= 0 && (uint32_t)partition < topic->info.partition_count))
+    uint32_t count = rill__topic_partition_count(topic);
+
+    if (partition == RILL_PARTITION_ANY || (partition >= 0 && (uint32_t)partition < count))
         return 0;
     return rill__fail(RILL_ERR_NOT_FOUND, "topic %s has partitions 0 to %u, not %d",
-                      topic->info.name, topic->info.partition_count - 1, (int)partition);
+                      topic->info.name, count - 1, (int)partition);
 }
 
+/* With a reference to its topic. */
 static int find_position(struct store *store, const rill_position *position, struct topic **topic)
 {
     int rc;
 
     if (position->topic == NULL) return rill__fail(RILL_ERR_INVALID, "a position names no topic");
     rc = rill__topic_find(store, position->topic, topic);
-    return rc == 0 ? check_partition(*topic, position->partition) : rc;
+    if (rc != 0) return rc;
+    rc = check_partition(*topic, position->partition);
+    if (rc != 0) rill__topic_release(*topic);
+    return rc;
 }
 
 static int check_own(const rill_position *position)
@@ -221,18 +232,27 @@ static int check_own(const rill_position *position)
     return 0;
 }
 
-static int take_position(struct plan *plan, size_t given)
+static int add_moves(struct plan *plan, struct topic *topic, size_t given)
 {
     const rill_position *position = &plan->positions[given];
-    struct topic *topic;
-    int rc = find_position(plan->store, position, &topic);
+    int rc = plan->options->to == RILL_RESET_TO_OWN ? check_own(position) : 0;
 
-    if (rc == 0 && plan->options->to == RILL_RESET_TO_OWN) rc = check_own(position);
     if (rc == 0 && position->partition != RILL_PARTITION_ANY)
-        rc = add_move(plan, topic, position->partition, given);
-    else
-        for (uint32_t p = 0; rc == 0 && p < topic->info.partition_count; p++)
-            rc = add_move(plan, topic, (int32_t)p, given);
+        return add_move(plan, topic, position->partition, given);
+    for (uint32_t p = 0; rc == 0 && p < rill__topic_partition_count(topic); p++)
+        rc = add_move(plan, topic, (int32_t)p, given);
+    return rc;
+}
+
+static int take_position(struct plan *plan, size_t given)
+{
+    struct topic *topic;
+    int rc = find_position(plan->store, &plan->positions[given], &topic);
+
+    if (rc == 0) {
+        rc = add_moves(plan, topic, given);
+        rill__topic_release(topic);
+    }
     if (rc != 0 && plan->lines != NULL)
         rc = rill__fail_prefix(rc, "line %zu", plan->lines[given]);
     return rc;
@@ -311,6 +331,7 @@ static int find_place(const struct plan *plan, struct move *t)
         break;
     default: break;
     }
+    rill__partition_release(t->topic, t->partition);
     return rc;
 }
 
@@ -433,6 +454,7 @@ int rill__group_reset(struct store *store, const char *group,
     plan.lines = csv.lines;
     rc = run_plan(&plan, options.csv != NULL ? csv.count : options.position_count);
     rill__offsets_csv_free(&store->heap, &csv);
+    for (size_t i = 0; i < plan.count; i++) rill__topic_release(plan.moves[i].topic);
     rill__free(&store->heap, plan.moves);
     rill__free(&store->heap, plan.offsets);
     rill__free(&store->heap, plan.changes);
@@ -472,11 +494,12 @@ int rill__group_offsets_delete(struct store *store, const char *group,
     int rc = offsets == NULL ? RILL_ERR_NO_MEMORY : rill__check_name("group", group);
 
     for (size_t i = 0; i < count && rc == 0; i++) {
-        struct topic *topic = NULL;
+        struct topic *topic;
         rc = find_position(store, &positions[i], &topic);
         if (rc != 0) break;
         memcpy(offsets[i].topic_id, topic->info.id, 16);
         offsets[i].partition = positions[i].partition;
+        rill__topic_release(topic);
     }
     if (rc == 0)
         rc = rill__coordinator_act(store, group, false, (int)store->options.open_timeout_ms,

@@ -39,7 +39,7 @@ static const struct option_row store_rows[] = {
     ROW(rill_options, compaction_memory_bytes, 4096, UINT64_C(1) << 40, 16 << 20),
 };
 static const struct option_row topic_rows[] = {
-    ROW(rill_topic_options, partition_count, 1, 10000, 1),
+    ROW(rill_topic_options, partition_count, 1, PARTITIONS_MAX, 1),
     ROW(rill_topic_options, segment_ms, 1, UINT32_MAX, 7 * 24 * 3600 * 1000u),
     ROW(rill_topic_options, segment_bytes, 64 << 10, 1 << 30, 64 << 20),
     ROW(rill_topic_options, max_message_bytes, 1024, 1 << 30, 1 << 20),

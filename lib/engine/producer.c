@@ -33,7 +33,10 @@ int rill__record_check(const struct topic *topic, const rill_record *record, siz
             "topic %s: a record of %zu key and %zu value bytes; a batch has at most "
             "%zu bytes (%s)",
             topic->info.name, record->key.size, record->value.size, limit,
-            limit == topic->info.max_message_bytes ? "max_message_bytes" : "before compression");
+            limit == rill__topic_max_bytes(topic) ? "max_message_bytes" : "before compression");
+    if (record->key.data == NULL && rill__topic_compacts(topic))
+        return rill__fail(RILL_ERR_INVALID, "topic %s is compacted: each record must have a key",
+                          topic->info.name);
     if ((record->key.data == NULL && record->key.size != 0) ||
         (record->value.data == NULL && record->value.size != 0))
         return rill__fail(RILL_ERR_INVALID, "a key or value has a size but no data");
@@ -41,6 +44,13 @@ int rill__record_check(const struct topic *topic, const rill_record *record, siz
         return rill__fail(RILL_ERR_INVALID, "timestamp %" PRId64 " is before the epoch",
                           record->timestamp_ms);
     return 0;
+}
+
+void rill__lane_leave(struct rill_producer *p, struct lane *lane)
+{
+    rill__mutex_lock(&p->lock);
+    lane->busy--;
+    rill__mutex_unlock(&p->lock);
 }
 
 /* ---- Record by record ------------------------------------------------- */
@@ -111,18 +121,15 @@ static int make_room_for(struct rill_producer *p, struct lane *lane, size_t size
     return 0;
 }
 
-static int send_locked(struct rill_producer *p, const rill_record *record, void *opaque,
-                       int timeout_ms)
+/* The lane is busy: reports that are told meanwhile let go of the lock. */
+static int send_to(struct rill_producer *p, struct lane *lane, const rill_record *record,
+                   void *opaque, int64_t deadline)
 {
-    int64_t deadline = rill__deadline_unless_0(timeout_ms);
     int64_t now_ms = rill__now_ms();
-    struct lane *lane;
     size_t limit;
     size_t size;
-    int rc = rill__producer_state(p);
+    int rc = rill__batch_limit(p, lane->topic, &limit);
 
-    if (rc == 0) rc = rill__lane_get(p, record, timeout_ms, &lane);
-    if (rc == 0) rc = rill__batch_limit(p, lane->topic, &limit);
     if (rc == 0) rc = rill__record_check(lane->topic, record, limit, &size);
     if (rc == 0) rc = rill__log_state(lane->log);
     if (rc != 0) return rc;
@@ -136,7 +143,7 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         if (rc != 0) return rc;
         /* Several together fit as they are; one alone may need compression. */
         if ((lane->open->batch.record_count == 0 ||
-             lane->open->batch.size + size <= lane->topic->info.max_message_bytes) &&
+             lane->open->batch.size + size <= rill__topic_max_bytes(lane->topic)) &&
             rill__batch_add(&lane->open->batch, record, now_ms, NULL))
             break;
         if (attempt > 1) return rill__fail(RILL_ERR_BUG, "a record fits in no batch");
@@ -159,6 +166,21 @@ static int send_locked(struct rill_producer *p, const rill_record *record, void 
         rill__lane_send(p, lane, deadline);
     if (p->in_flight_count > IN_FLIGHT_MAX) rill__flights_settle(p, deadline);
     return 0;
+}
+
+static int send_locked(struct rill_producer *p, const rill_record *record, void *opaque,
+                       int timeout_ms)
+{
+    int64_t deadline = rill__deadline_unless_0(timeout_ms);
+    struct lane *lane;
+    int rc = rill__producer_state(p);
+
+    if (rc == 0) rc = rill__lane_get(p, record, timeout_ms, &lane);
+    if (rc != 0) return rc;
+    lane->busy++;
+    rc = send_to(p, lane, record, opaque, deadline);
+    lane->busy--;
+    return rc;
 }
 
 static int send_as_it_is(rill_producer *p, const rill_record *record, void *opaque,
@@ -215,10 +237,11 @@ int rill__producer_send(rill_producer *p, const rill_record *record, void *opaqu
 
 /* ---- Batch by batch --------------------------------------------------- */
 
-/* *acknowledged gets its timestamp only if that is everybody's. */
+/* acknowledged, unless NULL, names the topic until the lane in *held is left. It gets its
+ * timestamp only if that is everybody's. */
 static int append_as_they_are(rill_producer *p, const rill_record *records, size_t count,
                               int timeout_ms, int64_t now_ms, rill_offset *base_offset,
-                              rill_delivery *acknowledged)
+                              rill_delivery *acknowledged, struct lane **held)
 {
     int64_t deadline = rill__deadline_unless_0(timeout_ms);
     struct lane *lane = NULL;
@@ -229,6 +252,7 @@ static int append_as_they_are(rill_producer *p, const rill_record *records, size
     size_t one;
     int64_t offset = 0;
     int64_t append_ms = 0;
+    bool used = false;
     void *grown;
     int rc;
 
@@ -244,8 +268,8 @@ static int append_as_they_are(rill_producer *p, const rill_record *records, size
             rc = rill__fail(RILL_ERR_TOO_BIG,
                             "topic %s: a batch of %zu records has more than %zu bytes (%s)",
                             lane->topic->info.name, count, limit,
-                            limit == lane->topic->info.max_message_bytes ? "max_message_bytes"
-                                                                         : "before compression");
+                            limit == rill__topic_max_bytes(lane->topic) ? "max_message_bytes"
+                                                                        : "before compression");
     }
     if (rc == 0 && size > p->scratch_size) {
         grown = rill__resize(&p->store->heap, p->scratch, size * 2);
@@ -273,20 +297,30 @@ static int append_as_they_are(rill_producer *p, const rill_record *records, size
         append_ms = sealed->append_ms;
         rill__count_append(lane, offset, &batch, sealed);
         rill__sticky_move(p, lane);
+        lane->busy++; /* from here on the lock is not held all the time */
+        used = true;
     }
 out:
     if (rc == 0 && p->ready.first != NULL) rill__flights_deliver(p);
+    if (used && !p->durable && acknowledged == NULL) {
+        lane->busy--;
+        used = false;
+    }
     rill__mutex_unlock(&p->lock);
     /* Outside the lock: threads of one producer share a sync. */
     if (rc == 0 && p->durable)
         rc = rill__wait_durable(lane->log, offset + (int64_t)count,
                                 deadline == 0 ? rill__deadline(0) : deadline);
     if (rc == 0 && base_offset != NULL) *base_offset = offset;
-    if (rc == 0 && acknowledged != NULL)
+    if (rc == 0 && acknowledged != NULL) {
         *acknowledged = (rill_delivery){.topic = lane->topic->info.name,
                                         .partition = lane->partition,
                                         .offset = offset,
                                         .timestamp_ms = append_ms};
+        *held = lane;
+    } else if (used) {
+        rill__lane_leave(p, lane);
+    }
     return rc;
 }
 
@@ -296,11 +330,12 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     struct rill_scratch scratch;
     rill_delivery acknowledged = {.topic = NULL};
     int64_t now_ms = rill__now_ms();
+    struct lane *held = NULL;
     rill_record *changed;
     int rc = 0;
 
     if (p->chain == NULL || count == 0)
-        return append_as_they_are(p, records, count, timeout_ms, now_ms, base_offset, NULL);
+        return append_as_they_are(p, records, count, timeout_ms, now_ms, base_offset, NULL, NULL);
     if (count > SIZE_MAX / sizeof *changed) return RILL_ERR_NO_MEMORY;
     rill__scratch_init(&scratch, &p->store->heap);
     changed = rill__scratch_alloc(&scratch, count * sizeof *changed);
@@ -309,8 +344,8 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     for (size_t i = 0; i < count && rc == 0; i++)
         rc = rill__chain_send(p->chain, &changed[i], &scratch);
     if (rc == 0)
-        rc =
-            append_as_they_are(p, changed, count, timeout_ms, now_ms, base_offset, &acknowledged);
+        rc = append_as_they_are(p, changed, count, timeout_ms, now_ms, base_offset, &acknowledged,
+                                &held);
     for (size_t i = 0; i < count; i++) {
         rill_delivery one = acknowledged;
         if (rc != 0) {
@@ -322,6 +357,7 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
         if (one.timestamp_ms == 0) one.timestamp_ms = now_ms;
         rill__chain_acknowledge(p->chain, &one);
     }
+    if (held != NULL) rill__lane_leave(p, held);
     rill__scratch_deinit(&scratch);
     return rc;
 }
@@ -402,6 +438,7 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
     rill__mutex_init(&p->lock);
     p->durable = p->options.acks == RILL_ACKS_DURABLE;
     p->reports = p->options.delivery != NULL || (p->chain != NULL && p->chain->acknowledges);
+    p->trimmed_ms = rill__tick_ms();
     if (p->durable && store->file_system.volatile_memory)
         rc = rill__fail(RILL_ERR_UNSUPPORTED,
                         "%s is on %s, which keeps nothing over a reboot: acks durable would be a "
@@ -434,6 +471,7 @@ void rill__producers_linger(struct store *store, uint32_t *next_ms)
         int64_t next = INT64_MAX;
         if (!rill__mutex_trylock(&p->lock)) continue; /* in use: it looks itself */
         if (p->reserved == NULL) send_lingering(p, &next);
+        rill__lanes_trim(p);
         rill__mutex_unlock(&p->lock);
         if (next < *next_ms) *next_ms = (uint32_t)next;
     }
@@ -502,16 +540,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     give_up(p);
 
     free_flights(p, p->spare);
-    while (p->lanes != NULL) {
-        struct lane *lane = p->lanes;
-        p->lanes = lane->next;
-        rill__free(&store->heap, lane);
-    }
-    while (p->targets != NULL) {
-        struct target *target = p->targets;
-        p->targets = target->next;
-        rill__free(&store->heap, target);
-    }
+    rill__lanes_close(p);
     rill__producer_chain_free(p->chain);
     rill__producer_codec_deinit(p);
     rill__free(&store->heap, p->scratch);

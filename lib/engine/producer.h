@@ -37,12 +37,14 @@ struct flight {
 
 struct target;
 
-struct lane {
+struct lane { /* has a reference to its log */
     struct lane *next;
     struct target *target;
     struct topic *topic;
     struct log *log;
     int32_t partition;
+    uint32_t busy;       /* flights of it, and calls that use it without the lock */
+    bool used;           /* since the last look for lanes that are not */
     struct flight *open; /* NULL: none being built */
 };
 
@@ -51,11 +53,13 @@ struct flight_queue {
     struct flight **last;
 };
 
-struct target { /* a topic this producer writes to */
+struct target { /* a topic this producer writes to, with a reference */
     struct target *next;
     struct topic *topic;
     int32_t sticky;
-    struct lane *lanes[]; /* per partition, NULL until used */
+    uint32_t lane_count; /* that are there */
+    uint32_t lane_room;
+    struct lane **lanes; /* per partition, NULL until used */
 };
 
 struct rill_producer {
@@ -72,6 +76,7 @@ struct rill_producer {
     struct mutex lock; /* guards all below */
     struct target *targets;
     struct lane *lanes;
+    int64_t trimmed_ms; /* tick: last look for lanes that are not used */
     struct flight *spare;
     uint64_t buffered; /* bytes of all flights' buffers */
     struct flight_queue in_flight;
@@ -103,6 +108,8 @@ static inline int64_t rill__deadline_unless_0(int timeout_ms)
 
 /* RILL_ERR_CLOSED or RILL_ERR_STATE while nothing may be sent. */
 int rill__producer_state(const struct rill_producer *p);
+/* It was busy, for a call that did not hold the lock all the time. */
+void rill__lane_leave(struct rill_producer *p, struct lane *lane);
 /* That the record may go to the topic in batches of so many bytes; its size as a
  * batch of its own. */
 int rill__record_check(const struct topic *topic, const rill_record *record, size_t limit,
@@ -130,6 +137,9 @@ int rill__target_get(struct rill_producer *p, const char *name, struct target **
 /* The partition that the record goes to, chosen if it names none. */
 int rill__lane_get(struct rill_producer *p, const rill_record *record, int timeout_ms,
                    struct lane **out);
+/* Lets go of lanes that were not used since the last look, or whose topic is gone. */
+void rill__lanes_trim(struct rill_producer *p);
+void rill__lanes_close(struct rill_producer *p); /* all; no flight is open */
 /* Records without key go to one partition until a batch of it is sent. */
 void rill__sticky_move(struct rill_producer *p, const struct lane *lane);
 

@@ -22,7 +22,7 @@ int rill__producer_reserve(rill_producer *p, const rill_record *record, int time
     rc = rill__producer_state(p);
     if (rc == 0) rc = rill__lane_get(p, &shape, timeout_ms, &lane);
     if (rc == 0)
-        rc = rill__record_check(lane->topic, &shape, lane->topic->info.max_message_bytes, &size);
+        rc = rill__record_check(lane->topic, &shape, rill__topic_max_bytes(lane->topic), &size);
     if (rc == 0) rc = rill__lane_send(p, lane, deadline);
     if (rc == 0) rc = rill__log_reserve(lane->log, size, deadline, &room);
     if (rc != 0) goto out;
@@ -47,7 +47,7 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
 {
     struct lane *lane;
     int64_t base = 0;
-    int rc = 0;
+    int rc;
 
     rill__mutex_lock(&p->lock);
     lane = p->reserved;
@@ -62,6 +62,7 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
         if (p->reserved_batch.append_ms != 0) p->reserved_ms = p->reserved_batch.append_ms;
         rill__count_append(lane, base, &p->reserved_batch, &p->reserved_batch);
         rill__sticky_move(p, lane);
+        lane->busy++; /* from here on without the lock */
     }
     rill__mutex_unlock(&p->lock);
     if (lane == NULL) return rc;
@@ -78,6 +79,7 @@ int rill__producer_commit(rill_producer *p, rill_offset *offset)
         rill__chain_acknowledge(p->chain, &delivery);
         if (rc != 0) rill__message_restore(&why);
     }
+    rill__lane_leave(p, lane);
     return rc;
 }
 

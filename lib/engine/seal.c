@@ -18,7 +18,7 @@
 static int codec_of(const struct rill_producer *p, const struct topic *topic, int *level)
 {
     uint32_t asked = p->options.compression;
-    uint32_t code = topic->info.compression;
+    uint32_t code = atomic_load_explicit(&topic->compression, memory_order_relaxed);
 
     if (code == RILL_COMPRESSION_DEFAULT) code = asked;
     *level = code == asked ? p->options.compression_level : 0;
@@ -27,7 +27,7 @@ static int codec_of(const struct rill_producer *p, const struct topic *topic, in
 
 int rill__batch_limit(const struct rill_producer *p, const struct topic *topic, size_t *limit)
 {
-    size_t stored = topic->info.max_message_bytes;
+    size_t stored = rill__topic_max_bytes(topic);
     int level;
     int code = codec_of(p, topic, &level);
     int rc;
@@ -76,6 +76,7 @@ int rill__producer_seal(struct rill_producer *p, const struct lane *lane, struct
                         struct batch **sealed)
 {
     const struct topic *topic = lane->topic;
+    uint32_t most = rill__topic_max_bytes(topic);
     int level;
     int code = codec_of(p, topic, &level);
     int rc = 0;
@@ -87,12 +88,14 @@ int rill__producer_seal(struct rill_producer *p, const struct lane *lane, struct
         if (rc != 0) return rill__fail_prefix(rc, "topic %s", topic->info.name);
         if (p->packed.size != 0) *sealed = &p->packed;
     }
-    if ((*sealed)->size > topic->info.max_message_bytes)
+    /* One that was not to be compressed was small enough when it was built; what was
+     * altered since is for the next. */
+    if (code != CODEC_NONE && (*sealed)->size > most)
         return rill__fail(RILL_ERR_TOO_BIG,
                           "topic %s: a batch of %zu bytes has %zu when it is compressed by %s; "
                           "it may have at most %u (max_message_bytes)",
                           topic->info.name, batch->size, (*sealed)->size, rill__codec_name(code),
-                          topic->info.max_message_bytes);
+                          most);
     if (*sealed == batch) rill__batch_seal(batch);
     return 0;
 }

@@ -112,8 +112,10 @@ static void partitions_of(struct page *page, struct topic *topic, enum measure w
     static const char *const names[] = {"log_start_offset", "log_end_offset",
                                         "durable_end_offset"};
 
-    for (uint32_t p = 0; p < topic->info.partition_count && !atomic_load(&topic->gone); p++) {
-        struct log *log = atomic_load_explicit(&topic->partitions[p].log, memory_order_acquire);
+    uint32_t count = rill__topic_partition_count(topic);
+
+    for (uint32_t p = 0; p < count && !atomic_load(&topic->gone); p++) {
+        struct log *log = rill__partition_if_open(topic, (int32_t)p);
         int64_t value;
 
         if (log == NULL) continue;
@@ -122,6 +124,7 @@ static void partitions_of(struct page *page, struct topic *topic, enum measure w
                                       : rill__log_durable(log);
         metric(page, "rill_%s{topic=\"%s\",partition=\"%" PRIu32 "\"} %" PRId64 "\n", names[what],
                topic->info.name, p, value);
+        rill__partition_leave(topic, (int32_t)p);
     }
 }
 
@@ -134,12 +137,10 @@ static void topics_of(struct store *store, struct page *page)
     };
 
     for (int what = 0; what < MEASURES; what++) {
-        struct topic *topic;
+        struct topic *topic = NULL;
         head(page, heads[what][0], "gauge", heads[what][1]);
-        rill__mutex_lock(&store->lock);
-        topic = store->topics;
-        rill__mutex_unlock(&store->lock);
-        for (; topic != NULL; topic = topic->next) partitions_of(page, topic, what);
+        while ((topic = rill__topic_after(store, topic)) != NULL)
+            partitions_of(page, topic, what);
     }
 }
 

@@ -188,7 +188,7 @@ static int enter_alone(struct store *store, bool exists)
     if (rc == 0) rc = open_catalogue(store, !exists);
     if (rc == 0 && !exists) rc = rill__store_file_write(&store->dir);
     if (rc == 0 && !exists) rc = sync_parent(store);
-    if (rc == 0 && !rotten) rc = rill__topics_sweep(store);
+    if (rc == 0 && !rotten) rc = rill__directories_sweep(store);
     if (rc == 0) rc = write_shared(store);
     return rc;
 }
@@ -249,6 +249,7 @@ static void store_free(struct store *store)
     rill__file_close(&store->dir);
     rill__mutex_deinit(&store->lock);
     rill__mutex_deinit(&store->clients_lock);
+    rill__mutex_deinit(&store->directories_lock);
     rill__mutex_deinit(&store->maintain_lock);
     heap = store->heap; /* the store is in its own heap */
     rill__free(&heap, store);
@@ -308,6 +309,7 @@ static int store_new(const char *path, const rill_options *options, struct store
     store->process_slot = -1;
     rill__mutex_init(&store->lock);
     rill__mutex_init(&store->clients_lock);
+    rill__mutex_init(&store->directories_lock);
     rill__mutex_init(&store->maintain_lock);
     *out = store;
     return 0;
@@ -374,12 +376,13 @@ static int checkpoint_all(struct store *store)
 {
     int first = 0;
 
-    for (struct topic *t = store->topics; t != NULL; t = t->next) {
-        if (atomic_load(&t->gone)) continue;
-        for (uint32_t p = 0; p < t->info.partition_count; p++) {
-            struct log *log = atomic_load(&t->partitions[p].log);
+    for (struct topic *t = NULL; (t = rill__topic_after(store, t)) != NULL;) {
+        uint32_t count = atomic_load(&t->gone) ? 0 : rill__topic_partition_count(t);
+        for (uint32_t p = 0; p < count; p++) {
+            struct log *log = rill__partition_if_open(t, (int32_t)p);
             int rc = log == NULL ? 0 : rill__log_checkpoint(log);
             if (rc != 0 && rc != RILL_ERR_NOT_FOUND && first == 0) first = rc;
+            if (log != NULL) rill__partition_leave(t, (int32_t)p);
         }
     }
     return first;

@@ -16,6 +16,12 @@
 #define SHARED_MAGIC UINT64_C(0x3252414853434c52) /* ends with the layout's number */
 #define SHARED_SIZE 53248
 #define PROCESSES_MAX 256
+#define PARTITIONS_MAX 10000 /* of a topic */
+#define TOPIC_BUCKETS 256
+#define UNUSED_LOGS_MAX 256 /* more are closed at once */
+
+/* Locks in the file "shared"; see presence.c and members.c for the others. */
+#define TOPICS_BYTE 3 /* while directories of topics are made or removed */
 
 /* A process that is in the store; see presence.c. */
 struct process_slot {
@@ -32,7 +38,7 @@ struct shared {
     uint64_t magic;
     uint64_t abi;
     _Atomic uint64_t incarnation;                   /* 0: being written */
-    _Atomic uint64_t catalogue_version;             /* + 1 when a topic is created or deleted */
+    _Atomic uint64_t catalogue_version;             /* + 1 when topics have changed */
     _Atomic uint32_t next_slot;                     /* wake slots are handed out in a circle */
     _Alignas(64) struct meta_turns catalogue_turns; /* one writer of the catalogue */
     _Alignas(64) struct process_slot processes[PROCESSES_MAX];
@@ -50,18 +56,44 @@ int rill__catalogue_prepare(const struct file *store_dir, bool create, bool copy
 
 /* ---- Topics ----------------------------------------------------------- */
 
+struct partition {
+    struct topic *topic;
+    int32_t number;
+    _Atomic uint32_t references; /* of whoever uses the log; or CLOSED, see topic.c */
+    _Atomic int64_t left_ms;     /* tick: when the last of them let go; relaxed */
+    struct log *log;             /* for who has a reference; set under open_lock */
+};
+
+/* As many as were added at once. */
+struct partition_block {
+    struct partition_block *next;
+    uint32_t first;
+    uint32_t count;
+    struct partition partitions[];
+};
+
 struct topic {
-    struct topic *next; /* store->lock */
+    struct topic *next; /* store->lock: the next three */
+    struct topic **before;
+    struct topic *next_in_bucket;
+    uint32_t references; /* store->lock */
     struct store *store;
-    struct meta_topic info;
-    uint64_t number;   /* the first 8 bytes of its id */
-    _Atomic bool gone; /* deleted, seen by this process */
-    struct mutex lock; /* guards opening logs */
-    struct partition {
-        struct topic *topic;
-        int32_t number;
-        _Atomic(struct log *) log; /* NULL until first used; set under lock */
-    } * partitions;
+    struct {
+        const char *name; /* until the topic is freed */
+        uint8_t id[16];
+    } info;
+    uint64_t number;                  /* the first 8 bytes of its id */
+    _Atomic bool gone;                /* deleted, seen by this process */
+    _Atomic uint64_t version_seen;    /* of the catalogue; under lock, read by anyone, relaxed */
+    _Atomic uint32_t partition_count; /* under lock; release, read by anyone, acquire */
+    _Atomic uint32_t max_message_bytes; /* the next four: under lock, read by anyone, relaxed */
+    _Atomic uint32_t cleanup_policy;    /* RILL_CLEANUP_* */
+    _Atomic uint32_t timestamp_type;    /* RILL_TIMESTAMP_* */
+    _Atomic uint32_t compression;       /* RILL_COMPRESSION_* */
+    struct mutex open_lock;             /* guards opening and closing logs */
+    struct mutex lock;                  /* guards what follows, and adding partitions */
+    struct meta_topic config;           /* as seen last */
+    struct partition_block *blocks;     /* the list only grows; who knows the count may walk it */
 };
 
 struct coordinator;
@@ -88,7 +120,8 @@ struct store {
     uint64_t process_ticket;
 
     struct mutex lock;    /* guards topics, coordinators */
-    struct topic *topics; /* never freed before the store is closed */
+    struct topic *topics; /* a list, and by id in buckets */
+    struct topic *topic_buckets[TOPIC_BUCKETS];
     struct coordinator *coordinators;
     struct map members_map; /* of the file "members"; none before the first group */
     _Atomic(struct members *) members;
@@ -106,6 +139,8 @@ struct store {
     _Atomic uint32_t thread_word;    /* futex: changes when it has more to do */
     _Atomic int64_t thread_wakes_ns; /* when it will look by itself */
 
+    struct mutex directories_lock; /* with TOPICS_BYTE: one changes topics' directories */
+    _Atomic uint32_t unused_logs;  /* open, and nobody uses them */
     _Atomic uint32_t idle_segments;
     struct counters *counters; /* this process' own, shared; set before anything counts */
 };
@@ -127,21 +162,90 @@ void rill__store_say(void *store, int level, const char *line);
 /* The name of a topic's directory: its id in hex. */
 #define TOPIC_DIRECTORY_SIZE 33
 void rill__topic_directory(const uint8_t id[16], char name[TOPIC_DIRECTORY_SIZE]);
-/* The topic of that name; RILL_ERR_NOT_FOUND. Lives as long as the store. */
-int rill__topic_find(struct store *store, const char *name, struct topic **topic);
 /* RILL_ERR_INVALID unless name follows Kafka's rule. what: "topic", "group". */
 int rill__check_name(const char *what, const char *name);
-/* The partition's log, opened and recovered if need be. */
+uint64_t rill__topic_number(const uint8_t id[16]); /* its first 8 bytes */
+
+/* The topic of that name, as the catalogue has it now, with a reference;
+ * RILL_ERR_NOT_FOUND. */
+int rill__topic_find(struct store *store, const char *name, struct topic **topic);
+/* The same for who has just read the catalogue, and its version before that. */
+int rill__topic_of(struct store *store, const struct meta_topic *info, uint64_t version,
+                   struct topic **topic);
+/* One that this process knows, with a reference, or NULL. */
+struct topic *rill__topic_numbered(struct store *store, uint64_t number);
+/* One more reference, for who has one. */
+void rill__topic_keep(struct topic *topic);
+void rill__topic_release(struct topic *topic); /* NULL does nothing */
+/* Walks all that this process knows: the first (NULL) or the next one, with a
+ * reference; the one before is released. */
+struct topic *rill__topic_after(struct store *store, struct topic *topic);
+/* Reads the catalogue again: RILL_ERR_NOT_FOUND the topic is gone. */
+int rill__topic_look(struct topic *topic);
+/* The same if the catalogue has changed since the last look. */
+static inline int rill__topic_follow(struct topic *topic)
+{
+    if (atomic_load_explicit(&topic->store->shared->catalogue_version, memory_order_relaxed) ==
+        atomic_load_explicit(&topic->version_seen, memory_order_relaxed))
+        return 0;
+    return rill__topic_look(topic);
+}
+static inline uint32_t rill__topic_partition_count(const struct topic *topic)
+{
+    return atomic_load_explicit(&topic->partition_count, memory_order_acquire);
+}
+static inline uint32_t rill__topic_max_bytes(const struct topic *topic)
+{
+    return atomic_load_explicit(&topic->max_message_bytes, memory_order_relaxed);
+}
+static inline bool rill__topic_compacts(const struct topic *topic)
+{
+    return (atomic_load_explicit(&topic->cleanup_policy, memory_order_relaxed) &
+            RILL_CLEANUP_COMPACT) != 0;
+}
+struct partition *rill__topic_partition(struct topic *topic, int32_t partition); /* or NULL */
+
+/* The partition's log, opened and recovered if need be, with a reference. Whoever
+ * has it has one to the topic too. */
 int rill__partition_log(struct topic *topic, int32_t partition, int timeout_ms, struct log **log);
+void rill__partition_release(struct topic *topic, int32_t partition);
+/* For a look at what is open: NULL if it is not. Looking is no use that keeps it open. */
+struct log *rill__partition_if_open(struct topic *topic, int32_t partition);
+void rill__partition_leave(struct topic *topic, int32_t partition);
+/* Closes it if nobody has used it for so long. */
+int rill__partition_close_unused(struct topic *topic, int32_t partition, int64_t unused_ms);
 /* Tells every process that uses it that the partition is gone. */
 void rill__partition_mark_deleted(struct topic *topic, int32_t partition);
-uint64_t rill__topic_number(const uint8_t id[16]); /* its first 8 bytes */
 void rill__topics_close(struct store *store);
-/* Removes it with all that is in it; a missing one is fine. Not durable. */
-int rill__topic_directory_remove(const struct file *store_dir, const char *name);
-/* Removes directories of topics that are not in the catalogue. */
-int rill__topics_sweep(struct store *store);
+
 uint64_t rill__catalogue_version(const struct store *store);
+/* It was: lets everybody look. */
+void rill__catalogue_changed(struct store *store);
+
+/* ---- Directories of topics: directories.c ----------------------------- */
+
+/* Makes those of partitions [first, count), durable; the topic's own too if first is
+ * 0. Under the lock unless the topic is new. */
+int rill__directories_make(struct store *store, const uint8_t id[16], uint32_t first,
+                           uint32_t count);
+/* The topic's, with all that is in it; what is not there is removed. */
+int rill__directories_remove(struct store *store, const uint8_t id[16]);
+/* The same of any store, by the directory's name. Not durable. */
+int rill__topic_directory_remove(const struct file *store_dir, const char *name);
+/* Removes those of topics and partitions that are not in the catalogue. Alone. */
+int rill__directories_sweep(struct store *store);
+/* One thread of all processes makes or removes them, for topics that are in use. */
+int rill__directories_lock(struct store *store);
+void rill__directories_unlock(struct store *store);
+
+/* ---- Options of topics: topic_options.c ------------------------------- */
+
+/* Options as given, checked also together, into the topic. */
+int rill__topic_options_take(const rill_topic_options *given, struct meta_topic *topic);
+/* Those of the given ones that fields (RILL_TOPIC_*) names. */
+int rill__topic_options_alter(uint32_t fields, const rill_topic_options *given,
+                              struct meta_topic *topic);
+void rill__topic_options_show(const struct meta_topic *topic, rill_topic_options *options);
 
 /* ---- Processes in the store: presence.c ------------------------------ */
 

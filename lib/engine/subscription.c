@@ -138,21 +138,24 @@ static bool matches(const struct pattern *patterns, size_t count, const char *to
     return false;
 }
 
-static int match_topic(struct store *store, const struct meta_topic *info,
-                       struct group_topic **topics, size_t *count)
+/* Nothing of the topic itself is needed. */
+static int add_match(struct heap *heap, const struct meta_topic *info,
+                     struct group_topic **topics, size_t *count)
 {
-    struct group_topic *grown;
-    struct topic *topic;
-    int rc = rill__topic_find(store, info->name, &topic);
+    struct group_topic *grown = rill__resize(heap, *topics, (*count + 1) * sizeof *grown);
+    char *name = grown == NULL ? NULL : rill__strdup(heap, info->name);
 
-    if (rc == RILL_ERR_NOT_FOUND) return 0; /* deleted meanwhile */
-    if (rc != 0) return rc;
-    grown = rill__resize(&store->heap, *topics, (*count + 1) * sizeof *grown);
-    if (grown == NULL) return RILL_ERR_NO_MEMORY;
-    *topics = grown;
+    if (grown != NULL) *topics = grown;
+    if (name == NULL) return RILL_ERR_NO_MEMORY;
     grown[(*count)++] =
-        (struct group_topic){topic->number, topic->info.partition_count, topic->info.name};
+        (struct group_topic){rill__topic_number(info->id), info->partition_count, name};
     return 0;
+}
+
+void rill__subscription_free(struct heap *heap, const struct group_topic *topics, size_t count)
+{
+    for (size_t i = 0; i < count; i++) rill__free(heap, (void *)(uintptr_t)topics[i].name);
+    rill__free(heap, (void *)(uintptr_t)topics);
 }
 
 int rill__subscription_topics(struct store *store, const char *text, struct group_topic **topics,
@@ -168,10 +171,11 @@ int rill__subscription_topics(struct store *store, const char *text, struct grou
     if (rc != 0) return rc;
     while (rc == 0 && (rc = rill__meta_topic_after(store->meta, info.name, &info)) == 0)
         if (matches(patterns, pattern_count, info.name))
-            rc = match_topic(store, &info, topics, count);
+            rc = add_match(&store->heap, &info, topics, count);
     free_patterns(&store->heap, patterns, pattern_count);
     if (rc == RILL_ERR_NOT_FOUND) return 0;
-    rill__free(&store->heap, *topics);
+    rill__subscription_free(&store->heap, *topics, *count);
     *topics = NULL;
+    *count = 0;
     return rc;
 }

@@ -13,9 +13,10 @@
 int rill__subscription_text(struct heap *heap, const char *const *topics, size_t count,
                             char **text);
 
-/* The topics that it matches now; the caller frees the array, the names live as
- * long as the store. Cost: a walk over the catalogue. */
+/* The topics that it matches now, for rill__subscription_free. Cost: a walk over the
+ * catalogue. */
 int rill__subscription_topics(struct store *store, const char *text, struct group_topic **topics,
                               size_t *count);
+void rill__subscription_free(struct heap *heap, const struct group_topic *topics, size_t count);
 
 #endif

@@ -1,13 +1,29 @@
 /*
- * engine/topic.c - topics and partitions that this process has open.
+ * engine/topic.c - topics that this process uses, and the logs of their partitions.
  *
- * They stay open until the store closes; a topic that is deleted meanwhile is
- * only marked as gone.
+ *     find -> topic with a reference -> log with a reference -> release -> release
+ *
+ * A topic stays in the list while somebody has a reference to it, and after that
+ * until it is deleted. A log is open while somebody has a reference, and after that
+ * until maintenance closes it, because it was not used for a while, or because too
+ * many are open.
+ *
+ * What the catalogue says of a topic may change at any time, in any process. The
+ * number of the catalogue's version is compared where a topic is used, and if it is
+ * another one, the topic is read again: rill__topic_follow.
+ *
+ * Always true:
+ *   - a topic that is gone stays so; one of the same name is another topic;
+ *   - partitions are only added, and do not move in memory;
+ *   - a log is closed by whoever has made its references CLOSED out of 0.
  */
 #include "engine/store.h"
 #include "base/bytes.h"
 #include <inttypes.h>
+#include <string.h>
 #include <stdio.h>
+
+#define CLOSED (UINT32_C(1) << 31) /* in place of a number of references */
 
 int rill__check_name(const char *what, const char *name)
 {
@@ -42,52 +58,281 @@ uint64_t rill__catalogue_version(const struct store *store)
     return atomic_load_explicit(&store->shared->catalogue_version, memory_order_acquire);
 }
 
-static int topic_new(struct store *store, const struct meta_topic *info, struct topic **out)
+void rill__catalogue_changed(struct store *store)
 {
-    struct topic *topic = rill__alloc(&store->heap, sizeof *topic);
+    atomic_fetch_add(&store->shared->catalogue_version, 1);
+    for (uint32_t slot = 0; slot < WAKE_SLOTS; slot++) { /* whoever sleeps may be concerned */
+        atomic_fetch_add(&store->shared->wake_slots[slot].sequence, 1);
+        rill__futex_wake_all(&store->shared->wake_slots[slot].sequence);
+    }
+}
+
+/* ---- Partitions ------------------------------------------------------- */
+
+struct partition *rill__topic_partition(struct topic *topic, int32_t number)
+{
+    struct partition_block *block = topic->blocks;
+
+    if (number < 0 || (uint32_t)number >= rill__topic_partition_count(topic)) return NULL;
+    while ((uint32_t)number - block->first >= block->count) block = block->next;
+    return &block->partitions[(uint32_t)number - block->first];
+}
+
+/* Under topic->lock, or while nobody else knows the topic. */
+static int grow_partitions(struct topic *topic, uint32_t count)
+{
+    uint32_t first = atomic_load_explicit(&topic->partition_count, memory_order_relaxed);
+    struct partition_block **at = &topic->blocks;
+    struct partition_block *block;
+
+    if (count <= first) return 0; /* what was seen of it later came sooner */
+    block = rill__alloc(&topic->store->heap,
+                        sizeof *block + (count - first) * sizeof block->partitions[0]);
+    if (block == NULL) return RILL_ERR_NO_MEMORY;
+    block->first = first;
+    block->count = count - first;
+    for (uint32_t i = 0; i < block->count; i++) {
+        block->partitions[i].topic = topic;
+        block->partitions[i].number = (int32_t)(first + i);
+        atomic_init(&block->partitions[i].references, CLOSED);
+    }
+    while (*at != NULL) at = &(*at)->next;
+    *at = block;
+    atomic_store_explicit(&topic->partition_count, count, memory_order_release);
+    return 0;
+}
+
+/* ---- Configuration ---------------------------------------------------- */
+
+static uint32_t millionths(double ratio)
+{
+    uint32_t ppm = (uint32_t)(ratio * 1000000);
+    return ppm == 0 ? 1 : ppm;
+}
+
+/* What may change in a log's configuration. */
+static void fill_config(struct log_config *config, const struct meta_topic *info)
+{
+    config->segment_bytes = info->segment_bytes;
+    config->segment_ms = info->segment_ms;
+    config->segment_jitter_ms = info->segment_jitter_ms;
+    config->cleanup_policy = info->cleanup_policy;
+    config->timestamp_type = info->timestamp_type;
+    config->retention_ms = info->retention_ms;
+    config->retention_bytes = info->retention_bytes;
+    config->delete_retention_ms = info->delete_retention_ms;
+    config->min_compaction_lag_ms = info->min_compaction_lag_ms;
+    config->min_dirty_ppm = millionths(info->min_cleanable_dirty_ratio);
+}
+
+/* Under topic->lock. */
+static void set_config(struct topic *topic, const struct meta_topic *info, uint64_t version)
+{
+    topic->config = *info;
+    atomic_store_explicit(&topic->max_message_bytes, info->max_message_bytes,
+                          memory_order_relaxed);
+    atomic_store_explicit(&topic->cleanup_policy, info->cleanup_policy, memory_order_relaxed);
+    atomic_store_explicit(&topic->timestamp_type, info->timestamp_type, memory_order_relaxed);
+    atomic_store_explicit(&topic->compression, info->compression, memory_order_relaxed);
+    atomic_store_explicit(&topic->version_seen, version, memory_order_relaxed);
+}
+
+/* info was read at that version, or later. */
+static int take_config(struct topic *topic, const struct meta_topic *info, uint64_t version)
+{
+    struct log_config config = {0};
+    int rc;
+
+    rill__mutex_lock(&topic->lock);
+    if (version <= atomic_load_explicit(&topic->version_seen, memory_order_relaxed)) {
+        rill__mutex_unlock(&topic->lock);
+        return 0;
+    }
+    rc = grow_partitions(topic, info->partition_count);
+    if (rc == 0) {
+        set_config(topic, info, version);
+        fill_config(&config, info);
+        for (uint32_t p = 0; p < info->partition_count; p++) {
+            struct log *log = rill__partition_if_open(topic, (int32_t)p);
+            if (log == NULL) continue;
+            rill__log_configure(log, &config);
+            rill__partition_leave(topic, (int32_t)p);
+        }
+    }
+    rill__mutex_unlock(&topic->lock);
+    return rc;
+}
+
+int rill__topic_look(struct topic *topic)
+{
+    uint64_t version = rill__catalogue_version(topic->store);
+    struct meta_topic now;
+    int rc = rill__meta_topic_get(topic->store->meta, topic->info.name, &now);
+
+    if (rc == RILL_ERR_NOT_FOUND || (rc == 0 && memcmp(now.id, topic->info.id, 16) != 0)) {
+        atomic_store(&topic->gone, true);
+        return rill__fail(RILL_ERR_NOT_FOUND, "topic %s was deleted", topic->info.name);
+    }
+    return rc == 0 ? take_config(topic, &now, version) : rc;
+}
+
+/* ---- Topics ----------------------------------------------------------- */
+
+static struct topic **topic_bucket(struct store *store, const uint8_t id[16])
+{
+    return &store->topic_buckets[id[0] % TOPIC_BUCKETS];
+}
+
+static void topic_free(struct topic *topic)
+{
+    struct heap *heap = &topic->store->heap;
+
+    while (topic->blocks != NULL) {
+        struct partition_block *block = topic->blocks;
+        topic->blocks = block->next;
+        for (uint32_t i = 0; i < block->count; i++) {
+            struct log *log = block->partitions[i].log;
+            if (log == NULL) continue;
+            if (atomic_load(&block->partitions[i].references) == 0)
+                atomic_fetch_sub(&topic->store->unused_logs, 1);
+            rill__log_close(log);
+        }
+        rill__free(heap, block);
+    }
+    rill__mutex_deinit(&topic->lock);
+    rill__mutex_deinit(&topic->open_lock);
+    rill__free(heap, topic);
+}
+
+static int topic_new(struct store *store, const struct meta_topic *info, uint64_t version,
+                     struct topic **out)
+{
+    size_t name_size = strlen(info->name) + 1;
+    struct topic *topic = rill__alloc(&store->heap, sizeof *topic + name_size);
+    int rc;
 
     if (topic == NULL) return RILL_ERR_NO_MEMORY;
     topic->store = store;
-    topic->info = *info;
+    topic->info.name = memcpy(topic + 1, info->name, name_size);
+    memcpy(topic->info.id, info->id, 16);
     topic->number = rill__topic_number(info->id);
-    topic->partitions =
-        rill__alloc(&store->heap, info->partition_count * sizeof *topic->partitions);
-    if (topic->partitions == NULL) {
-        rill__free(&store->heap, topic);
-        return RILL_ERR_NO_MEMORY;
-    }
     rill__mutex_init(&topic->lock);
-    for (uint32_t p = 0; p < info->partition_count; p++) {
-        topic->partitions[p].topic = topic;
-        topic->partitions[p].number = (int32_t)p;
-    }
-    *out = topic;
-    return 0;
+    rill__mutex_init(&topic->open_lock);
+    set_config(topic, info, version);
+    rc = grow_partitions(topic, info->partition_count);
+    if (rc == 0) *out = topic;
+    else topic_free(topic);
+    return rc;
+}
+
+/* Into the list and its bucket; under store->lock. */
+static void insert(struct store *store, struct topic *topic)
+{
+    struct topic **bucket = topic_bucket(store, topic->info.id);
+
+    topic->next_in_bucket = *bucket;
+    *bucket = topic;
+    topic->next = store->topics;
+    if (topic->next != NULL) topic->next->before = &topic->next;
+    topic->before = &store->topics;
+    store->topics = topic;
+}
+
+static void take_out(struct store *store, struct topic *topic)
+{
+    struct topic **at = topic_bucket(store, topic->info.id);
+
+    while (*at != topic) at = &(*at)->next_in_bucket;
+    *at = topic->next_in_bucket;
+    *topic->before = topic->next;
+    if (topic->next != NULL) topic->next->before = topic->before;
 }
 
 int rill__topic_find(struct store *store, const char *name, struct topic **out)
 {
+    uint64_t version = rill__catalogue_version(store);
     struct meta_topic info;
-    struct topic *topic;
     int rc = rill__check_name("topic", name);
 
-    if (rc != 0) return rc;
-    rc = rill__meta_topic_get(store->meta, name, &info);
-    if (rc != 0) return rc;
+    if (rc == 0) rc = rill__meta_topic_get(store->meta, name, &info);
+    return rc == 0 ? rill__topic_of(store, &info, version, out) : rc;
+}
+
+int rill__topic_of(struct store *store, const struct meta_topic *info, uint64_t version,
+                   struct topic **out)
+{
+    struct topic *topic;
+    int rc = 0;
+
     rill__mutex_lock(&store->lock);
-    for (topic = store->topics; topic != NULL; topic = topic->next)
-        if (memcmp(topic->info.id, info.id, 16) == 0) break;
+    for (topic = *topic_bucket(store, info->id); topic != NULL; topic = topic->next_in_bucket)
+        if (memcmp(topic->info.id, info->id, 16) == 0) break;
     if (topic == NULL) {
-        rc = topic_new(store, &info, &topic);
-        if (rc == 0) {
-            topic->next = store->topics;
-            store->topics = topic;
-        }
+        rc = topic_new(store, info, version, &topic);
+        if (rc == 0) insert(store, topic);
     }
+    if (rc == 0) topic->references++;
     rill__mutex_unlock(&store->lock);
+    if (rc == 0) rc = take_config(topic, info, version);
     if (rc == 0) *out = topic;
+    else rill__topic_release(topic);
     return rc;
 }
+
+struct topic *rill__topic_numbered(struct store *store, uint64_t number)
+{
+    struct topic *topic;
+
+    rill__mutex_lock(&store->lock);
+    for (topic = store->topics; topic != NULL && topic->number != number;) topic = topic->next;
+    if (topic != NULL) topic->references++;
+    rill__mutex_unlock(&store->lock);
+    return topic;
+}
+
+void rill__topic_keep(struct topic *topic)
+{
+    rill__mutex_lock(&topic->store->lock);
+    topic->references++;
+    rill__mutex_unlock(&topic->store->lock);
+}
+
+void rill__topic_release(struct topic *topic)
+{
+    struct store *store;
+    bool last;
+
+    if (topic == NULL) return;
+    store = topic->store;
+    rill__mutex_lock(&store->lock);
+    last = --topic->references == 0 && atomic_load(&topic->gone);
+    if (last) take_out(store, topic);
+    rill__mutex_unlock(&store->lock);
+    if (last) topic_free(topic);
+}
+
+struct topic *rill__topic_after(struct store *store, struct topic *topic)
+{
+    struct topic *next;
+
+    rill__mutex_lock(&store->lock);
+    next = topic == NULL ? store->topics : topic->next;
+    if (next != NULL) next->references++;
+    rill__mutex_unlock(&store->lock);
+    rill__topic_release(topic);
+    return next;
+}
+
+void rill__topics_close(struct store *store)
+{
+    while (store->topics != NULL) {
+        struct topic *topic = store->topics;
+        take_out(store, topic);
+        topic_free(topic);
+    }
+}
+
+/* ---- Logs ------------------------------------------------------------- */
 
 /* After a reboot the log may end before what groups have committed. */
 static int clamp_committed(void *arg, int64_t log_end)
@@ -109,51 +354,30 @@ static int clamp_committed(void *arg, int64_t log_end)
     return rc;
 }
 
-/* Files that are not there are no damage if the topic was deleted: it leaves the
- * catalogue before they go. */
-static int check_not_deleted(struct topic *topic, int rc)
+static int open_directory(const struct partition *partition, struct file *dir)
 {
-    struct meta_topic now;
-    struct saved_message why;
-    int rc_now;
+    struct topic *topic = partition->topic;
+    struct file topic_dir = FILE_NONE;
+    char name[TOPIC_DIRECTORY_SIZE];
+    char number[16];
+    int rc;
 
-    rill__message_save(&why);
-    rc_now = rill__meta_topic_get(topic->store->meta, topic->info.name, &now);
-    if (rc_now == RILL_ERR_NOT_FOUND ||
-        (rc_now == 0 && memcmp(now.id, topic->info.id, sizeof now.id) != 0))
-        return rill__fail(RILL_ERR_NOT_FOUND, "topic %s was deleted", topic->info.name);
-    rill__message_restore(&why);
+    rill__topic_directory(topic->info.id, name);
+    snprintf(number, sizeof number, "%d", (int)partition->number);
+    rc = rill__dir_open_at(&topic->store->dir, name, &topic_dir);
+    if (rc == 0) rc = rill__dir_open_at(&topic_dir, number, dir);
+    rill__file_close(&topic_dir);
     return rc;
-}
-
-static uint32_t millionths(double ratio)
-{
-    uint32_t ppm = (uint32_t)(ratio * 1000000);
-    return ppm == 0 ? 1 : ppm;
 }
 
 static int open_log(struct partition *partition, int timeout_ms, struct log **log)
 {
     struct topic *topic = partition->topic;
     struct store *store = topic->store;
-    struct file topic_dir = FILE_NONE;
     struct file dir = FILE_NONE;
-    char name[TOPIC_DIRECTORY_SIZE];
-    char number[16];
     struct log_config config = {
         .heap = &store->heap,
         .partition = partition->number,
-        .segment_bytes = topic->info.segment_bytes,
-        .segment_ms = topic->info.segment_ms,
-        .segment_jitter_ms = topic->info.segment_jitter_ms,
-        .cleanup_policy = topic->info.cleanup_policy,
-        .timestamp_type = topic->info.timestamp_type,
-        .retention_ms = topic->info.retention_ms,
-        .retention_bytes = topic->info.retention_bytes,
-        .delete_retention_ms = topic->info.delete_retention_ms,
-        .min_compaction_lag_ms = topic->info.min_compaction_lag_ms,
-        .min_dirty_ppm = millionths(topic->info.min_cleanable_dirty_ratio),
-        .index_interval_bytes = topic->info.index_interval_bytes,
         .sync_interval_ms = store->options.sync_interval_ms,
         .incarnation = store->incarnation,
         .process = (uint32_t)store->process_slot,
@@ -174,71 +398,175 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
 
     memcpy(config.topic_id, topic->info.id, 16);
     memcpy(config.boot_id, store->boot_id, 16);
-    rill__topic_directory(topic->info.id, name);
-    snprintf(number, sizeof number, "%d", (int)partition->number);
-    rc = rill__dir_open_at(&store->dir, name, &topic_dir);
-    if (rc == 0) rc = rill__dir_open_at(&topic_dir, number, &dir);
+    rill__mutex_lock(&topic->lock);
+    config.index_interval_bytes = topic->config.index_interval_bytes;
+    fill_config(&config, &topic->config);
+    rill__mutex_unlock(&topic->lock);
+    rc = open_directory(partition, &dir);
     if (rc == RILL_ERR_NOT_FOUND)
         rc = rill__fail_prefix(RILL_ERR_CORRUPT, "topic %s is in the catalogue, but",
                                topic->info.name);
     if (rc == 0) rc = rill__log_open(&config, &dir, timeout_ms, log);
-    if (rc == RILL_ERR_CORRUPT) rc = check_not_deleted(topic, rc);
     rill__file_close(&dir);
-    rill__file_close(&topic_dir);
+    return rc;
+}
+
+/* With one more reference; false: it is closed. */
+static bool take_open(struct partition *partition)
+{
+    uint32_t n = atomic_load(&partition->references);
+
+    while (n != CLOSED)
+        if (atomic_compare_exchange_weak(&partition->references, &n, n + 1)) {
+            if (n == 0) atomic_fetch_sub(&partition->topic->store->unused_logs, 1);
+            return true;
+        }
+    return false;
+}
+
+/* Closed until now, for whoever holds open_lock. */
+static int open_closed(struct partition *partition, int timeout_ms)
+{
+    struct topic *topic = partition->topic;
+    struct log_config config = {0};
+    struct log *log = NULL;
+    int rc = open_log(partition, timeout_ms, &log);
+
+    if (rc != 0) return rc;
+    rill__mutex_lock(&topic->lock); /* what was altered meanwhile has not found it */
+    fill_config(&config, &topic->config);
+    rill__log_configure(log, &config);
+    partition->log = log;
+    atomic_store(&partition->references, 1);
+    rill__mutex_unlock(&topic->lock);
+    return 0;
+}
+
+/* A topic leaves the catalogue before its files go: what is not there then is no
+ * damage, and what was recovered meanwhile does not know it. */
+static int check_there(struct topic *topic, int rc)
+{
+    struct meta_topic now;
+    struct saved_message why;
+    int rc_now;
+
+    rill__message_save(&why);
+    rc_now = rill__meta_topic_get(topic->store->meta, topic->info.name, &now);
+    if (rc_now == RILL_ERR_NOT_FOUND ||
+        (rc_now == 0 && memcmp(now.id, topic->info.id, sizeof now.id) != 0))
+        return rill__fail(RILL_ERR_NOT_FOUND, "topic %s was deleted", topic->info.name);
+    rill__message_restore(&why);
     return rc;
 }
 
 int rill__partition_log(struct topic *topic, int32_t number, int timeout_ms, struct log **out)
 {
-    struct partition *partition;
-    struct log *log;
+    struct partition *partition = rill__topic_partition(topic, number);
+    bool fresh = false;
     int rc = 0;
 
-    if (number < 0 || (uint32_t)number >= topic->info.partition_count)
+    if (partition == NULL)
         return rill__fail(RILL_ERR_NOT_FOUND, "topic %s has partitions 0 to %u, not %d",
-                          topic->info.name, topic->info.partition_count - 1, (int)number);
-    partition = &topic->partitions[number];
-    log = atomic_load_explicit(&partition->log, memory_order_acquire);
-    if (log == NULL) {
-        rill__mutex_lock(&topic->lock);
-        log = atomic_load_explicit(&partition->log, memory_order_relaxed);
-        if (log == NULL) {
-            rc = open_log(partition, timeout_ms, &log);
-            if (rc == 0) atomic_store_explicit(&partition->log, log, memory_order_release);
-        }
-        rill__mutex_unlock(&topic->lock);
+                          topic->info.name, rill__topic_partition_count(topic) - 1, (int)number);
+    if (!take_open(partition)) {
+        rill__mutex_lock(&topic->open_lock);
+        fresh = !take_open(partition);
+        if (fresh) rc = open_closed(partition, timeout_ms);
+        rill__mutex_unlock(&topic->open_lock);
     }
-    if (rc == 0) *out = log;
+    if (rc == RILL_ERR_CORRUPT) return check_there(topic, rc);
+    if (rc != 0) return rc;
+    if (fresh) rc = check_there(topic, 0);
+    if (rc == 0) {
+        *out = partition->log;
+    } else { /* for whoever has found it open meanwhile */
+        rill__log_mark_deleted(partition->log);
+        rill__partition_release(topic, number);
+    }
     return rc;
 }
 
-/* A log that was not in use does not stay open for this. */
-void rill__partition_mark_deleted(struct topic *topic, int32_t number)
+struct log *rill__partition_if_open(struct topic *topic, int32_t number)
 {
-    struct partition *partition = &topic->partitions[number];
-    struct log *log;
-
-    rill__mutex_lock(&topic->lock);
-    log = atomic_load_explicit(&partition->log, memory_order_relaxed);
-    if (log != NULL) {
-        rill__log_mark_deleted(log);
-    } else if (open_log(partition, 1000, &log) == 0) {
-        rill__log_mark_deleted(log);
-        rill__log_close(log);
-    }
-    rill__mutex_unlock(&topic->lock);
+    struct partition *partition = rill__topic_partition(topic, number);
+    return partition != NULL && take_open(partition) ? partition->log : NULL;
 }
 
-void rill__topics_close(struct store *store)
+/* Under topic->open_lock; not if it is used again by now. */
+static void close_unused(struct partition *partition)
 {
-    while (store->topics != NULL) {
-        struct topic *topic = store->topics;
+    struct log *log = partition->log;
+    uint32_t none = 0;
 
-        store->topics = topic->next;
-        for (uint32_t p = 0; p < topic->info.partition_count; p++)
-            rill__log_close(atomic_load(&topic->partitions[p].log));
-        rill__mutex_deinit(&topic->lock);
-        rill__free(&store->heap, topic->partitions);
-        rill__free(&store->heap, topic);
+    if (!atomic_compare_exchange_strong(&partition->references, &none, CLOSED)) return;
+    atomic_fetch_sub(&partition->topic->store->unused_logs, 1);
+    partition->log = NULL;
+    rill__log_close(log);
+}
+
+/* Returns whether nobody uses the log now. */
+static bool drop_reference(struct partition *partition)
+{
+    _Atomic uint32_t *unused = &partition->topic->store->unused_logs;
+
+    atomic_fetch_add(unused, 1); /* first, so that it is never below 0 */
+    if (atomic_fetch_sub(&partition->references, 1) == 1) return true;
+    atomic_fetch_sub(unused, 1);
+    return false;
+}
+
+void rill__partition_leave(struct topic *topic, int32_t number)
+{
+    drop_reference(rill__topic_partition(topic, number));
+}
+
+void rill__partition_release(struct topic *topic, int32_t number)
+{
+    struct partition *partition = rill__topic_partition(topic, number);
+
+    atomic_store_explicit(&partition->left_ms, rill__tick_ms(), memory_order_relaxed);
+    if (!drop_reference(partition) ||
+        atomic_load(&topic->store->unused_logs) <= UNUSED_LOGS_MAX ||
+        !rill__mutex_trylock(&topic->open_lock))
+        return;
+    if (take_open(partition)) { /* what is to be synced waits for maintenance */
+        bool clean = rill__log_is_clean(partition->log);
+        if (drop_reference(partition) && clean) close_unused(partition);
     }
+    rill__mutex_unlock(&topic->open_lock);
+}
+
+int rill__partition_close_unused(struct topic *topic, int32_t number, int64_t unused_ms)
+{
+    struct partition *partition = rill__topic_partition(topic, number);
+    int64_t since =
+        rill__tick_ms() - atomic_load_explicit(&partition->left_ms, memory_order_relaxed);
+    int rc = 0;
+
+    if (atomic_load(&partition->references) != 0 || since < unused_ms) return 0;
+    rill__mutex_lock(&topic->open_lock);
+    if (take_open(partition)) {
+        rc = atomic_load(&topic->gone) ? 0 : rill__log_checkpoint(partition->log);
+        if (rc == RILL_ERR_NOT_FOUND || rc == RILL_ERR_POISONED) rc = 0; /* no more to be had */
+        if (drop_reference(partition) && rc == 0) close_unused(partition);
+    }
+    rill__mutex_unlock(&topic->open_lock);
+    return rc;
+}
+
+/* A log that is not in use does not stay open for this. */
+void rill__partition_mark_deleted(struct topic *topic, int32_t number)
+{
+    struct partition *partition = rill__topic_partition(topic, number);
+    struct file dir = FILE_NONE;
+
+    rill__mutex_lock(&topic->open_lock);
+    if (take_open(partition)) {
+        rill__log_mark_deleted(partition->log);
+        drop_reference(partition);
+    } else if (open_directory(partition, &dir) == 0) {
+        rill__log_mark_deleted_at(&dir, topic->store->shared->wake_slots);
+        rill__file_close(&dir);
+    }
+    rill__mutex_unlock(&topic->open_lock);
 }

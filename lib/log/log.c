@@ -151,6 +151,59 @@ void rill__log_mark_deleted(struct log *log)
     rill__log_wake(log);
 }
 
+static void wake(struct control *control, struct wake_slot *slots, _Atomic uint64_t *wakeups);
+
+void rill__log_mark_deleted_at(const struct file *dir, struct wake_slot *wake_slots)
+{
+    struct file file = FILE_NONE;
+    struct map map = MAP_NONE;
+    struct control *control;
+    _Atomic uint64_t wakeups = 0;
+
+    if (rill__file_open(dir, "control", FILE_WRITE, &file) == 0 &&
+        rill__map(&file, CONTROL_SIZE, true, &map) == 0) {
+        control = (struct control *)(void *)map.data;
+        atomic_store(&control->deleted, 1);
+        wake(control, wake_slots, &wakeups);
+    }
+    rill__unmap(&map);
+    rill__file_close(&file);
+}
+
+/* Nothing that a lock guards will be used again, so nothing is to be repaired. */
+static bool take_lock(struct shared_mutex *lock)
+{
+    int rc = rill__shared_mutex_trylock(lock);
+
+    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(lock);
+    return rc >= 0; /* whoever has it needs it; there is another time */
+}
+
+void rill__log_release_files(struct log *log)
+{
+    struct control *c = log->control;
+
+    if (take_lock(&c->append_lock)) {
+        struct segment *writer = log->writer;
+        log->writer = NULL;
+        rill__file_close(&log->writer_file);
+        log->writer_file_base = -1;
+        rill__shared_mutex_unlock(&c->append_lock);
+        rill__log_unpin(log, writer);
+    }
+    if (take_lock(&c->sync_lock)) {
+        rill__file_close(&log->sync_file);
+        log->sync_file_base = -1;
+        rill__shared_mutex_unlock(&c->sync_lock);
+    }
+    rill__log_drop_idle(log);
+}
+
+bool rill__log_is_clean(const struct log *log)
+{
+    return atomic_load(&log->control->mark_end) >= rill__log_end(log);
+}
+
 int64_t rill__log_start(const struct log *log)
 {
     return atomic_load_explicit(&log->control->log_start, memory_order_relaxed);
@@ -209,18 +262,23 @@ void rill__log_arm(struct log *log, uint32_t slot)
     atomic_fetch_or(&log->control->waiters, UINT64_C(1) << (slot % WAKE_SLOTS));
 }
 
-void rill__log_wake(struct log *log)
+static void wake(struct control *control, struct wake_slot *slots, _Atomic uint64_t *wakeups)
 {
     uint64_t waiters;
 
-    if (atomic_load(&log->control->waiters) == 0) return;
-    waiters = atomic_exchange(&log->control->waiters, 0);
+    if (atomic_load(&control->waiters) == 0) return;
+    waiters = atomic_exchange(&control->waiters, 0);
     for (uint32_t slot = 0; waiters != 0; slot++, waiters >>= 1) {
         if ((waiters & 1) == 0) continue;
-        atomic_fetch_add(&log->config.wake_slots[slot].sequence, 1);
-        rill__futex_wake_all(&log->config.wake_slots[slot].sequence);
-        atomic_fetch_add_explicit(log->config.wakeups, 1, memory_order_relaxed);
+        atomic_fetch_add(&slots[slot].sequence, 1);
+        rill__futex_wake_all(&slots[slot].sequence);
+        atomic_fetch_add_explicit(wakeups, 1, memory_order_relaxed);
     }
+}
+
+void rill__log_wake(struct log *log)
+{
+    wake(log->control, log->config.wake_slots, log->config.wakeups);
 }
 
 /* ---- The segments there are ---- */

@@ -77,6 +77,12 @@ void rill__log_configure(struct log *log, const struct log_config *config);
 void rill__log_close(struct log *log);
 /* Tells every process that the topic is gone. */
 void rill__log_mark_deleted(struct log *log);
+/* The same for who has it not open; what recovery is doing meanwhile is lost on it. */
+void rill__log_mark_deleted_at(const struct file *dir, struct wake_slot *wake_slots);
+/* Of a log that is deleted: lets go of what it keeps for the next append and sync. */
+void rill__log_release_files(struct log *log);
+/* All of it is durable, and the mark says so. */
+bool rill__log_is_clean(const struct log *log);
 
 int64_t rill__log_start(const struct log *log);   /* relaxed reads of shared words */
 int64_t rill__log_end(const struct log *log);     /* acquire */

@@ -79,6 +79,12 @@ struct meta_topic {
 /* EXISTS if the name is taken. */
 int rill__meta_topic_create(struct meta *meta, const struct meta_topic *topic);
 int rill__meta_topic_get(struct meta *meta, const char *name, struct meta_topic *topic);
+/* Shows change what is kept of the topic, and keeps what it makes of it; nothing if
+ * it fails. May be called again; then what it did before has not happened. The name
+ * and the id stay. *topic: as it is now. */
+int rill__meta_topic_alter(struct meta *meta, const char *name,
+                           int (*change)(void *arg, struct meta_topic *topic), void *arg,
+                           struct meta_topic *topic);
 /* The topic and all committed offsets for it, in one transaction. */
 int rill__meta_topic_delete(struct meta *meta, const char *name, struct meta_topic *deleted);
 /* The first topic whose name is greater than `after` ("" = the first);

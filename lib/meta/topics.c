@@ -117,6 +117,29 @@ int rill__meta_topic_get(struct meta *meta, const char *name, struct meta_topic 
     return rill__meta_read(meta, get_work, &work);
 }
 
+struct alter_work {
+    struct topic_work topic; /* first: it is one */
+    int (*change)(void *arg, struct meta_topic *topic);
+    void *arg;
+};
+
+static int alter_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct alter_work *work = arg;
+    int rc = get_work(meta, txn, &work->topic);
+
+    if (rc == 0) rc = work->change(work->arg, work->topic.topic);
+    return rc == 0 ? put_topic(meta, txn, work->topic.topic) : rc;
+}
+
+int rill__meta_topic_alter(struct meta *meta, const char *name,
+                           int (*change)(void *arg, struct meta_topic *topic), void *arg,
+                           struct meta_topic *topic)
+{
+    struct alter_work work = {{name, topic}, change, arg};
+    return rill__meta_write(meta, alter_work, &work);
+}
+
 static int delete_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct topic_work *work = arg;

@@ -196,10 +196,11 @@ static void delete_topic(void)
     if (rc == RILL_ERR_NOT_FOUND) return;
     OK(rc);
     for (struct topic *topic = store->store->topics; topic != NULL; topic = topic->next) {
-        for (uint32_t p = 0; p < topic->info.partition_count; p++) {
-            struct log *log = atomic_load(&topic->partitions[p].log);
-            if (log != NULL && memcmp(topic->info.id, gone.id, 16) == 0)
-                rill__log_mark_deleted(log);
+        for (uint32_t p = 0; p < rill__topic_partition_count(topic); p++) {
+            struct log *log = rill__partition_if_open(topic, (int32_t)p);
+            if (log == NULL) continue;
+            if (memcmp(topic->info.id, gone.id, 16) == 0) rill__log_mark_deleted(log);
+            rill__partition_leave(topic, (int32_t)p);
         }
     }
     rill__topic_directory(gone.id, name);

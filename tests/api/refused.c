@@ -280,12 +280,13 @@ static void a_topic_whose_directory_is_lost_is_damaged(void **state)
 static void a_topic_that_was_deleted_is_no_damage(void **state)
 {
     struct store *store = ((rill *)*state)->store;
+    struct meta_topic deleted;
     struct topic *topic;
     struct log *log;
 
     test_topic(*state, "t", 1);
     OK(rill__topic_find(store, "t", &topic));
-    OK(rill__meta_topic_delete(store->meta, "t", &topic->info)); /* by another process */
+    OK(rill__meta_topic_delete(store->meta, "t", &deleted)); /* by another process */
     test_remove(test_path("store/none"));
     {
         char name[TOPIC_DIRECTORY_SIZE];
