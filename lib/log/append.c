@@ -214,6 +214,7 @@ static void commit_batch(struct log *log, struct tail_copy *tail, const struct b
 {
     struct control *c = log->control;
     uint32_t since = tail->position - tail->index_position;
+    bool opens;
 
     if (tail->index_position == 0 || since >= log->config.index_interval_bytes) {
         if (rill__index_put(log->writer, tail->index_count, tail->end_offset, tail->position,
@@ -225,9 +226,13 @@ static void commit_batch(struct log *log, struct tail_copy *tail, const struct b
     if (batch->max_time > tail->max_time) tail->max_time = batch->max_time;
     tail->position += (uint32_t)batch->size;
     tail->end_offset += batch->record_count;
+    opens = tail->first_open < atomic_load_explicit(&c->first_open, memory_order_relaxed);
     rill__control_set_tail(c, tail); /* the commit point */
+    if (opens) atomic_store(&c->first_open, tail->first_open);
     atomic_store_explicit(&c->tail_position, tail->position, memory_order_relaxed);
     atomic_store(&c->log_end, tail->end_offset); /* seq_cst: before the look at waiters */
+    if (!opens && tail->first_open != atomic_load_explicit(&c->first_open, memory_order_relaxed))
+        atomic_store(&c->first_open, tail->first_open);
 }
 
 static int zero_file(const struct file *file, uint64_t position, size_t size)
@@ -249,7 +254,7 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
 {
     struct control *c = log->control;
     struct tail_copy tail;
-    uint8_t *at;
+    uint8_t *at = batch->data;
     int rc;
 
     if (log->config.copy_on_write) through_file = true;
@@ -265,6 +270,10 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
         rill__log_unlock(log);
         rc = populate(log, tail.base, tail.position, batch->size);
         if (rc != 0) return rc;
+    }
+    if (batch->checked) {
+        rc = rill__log_check_batch(log, batch, &tail, base_offset);
+        if (rc != 0) goto out;
     }
     atomic_store_explicit(&c->intent_end, tail.position + (uint32_t)batch->size,
                           memory_order_relaxed);
@@ -294,6 +303,7 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
     commit_batch(log, &tail, batch);
+    if (batch->checked) rill__log_note_batch(log, *base_offset, at, batch->size);
     rill__log_unlock(log);
     rill__log_wake(log);
     return 0;

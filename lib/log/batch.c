@@ -224,6 +224,36 @@ int rill__batch_pack(const uint8_t *data, struct codec *codec, int code, uint8_t
     return 0;
 }
 
+/* The record is Kafka's: key version (2) and type (2), value version (2) and epoch of the
+ * coordinator (4), big-endian as there. */
+void rill__batch_marker(struct batch *batch, uint8_t room[BATCH_MARKER_SIZE], int64_t producer_id,
+                        int16_t epoch, bool commit, int64_t now_ms)
+{
+    const uint8_t key[4] = {0, 0, 0, commit ? 1 : 0};
+    const uint8_t value[6] = {0};
+    rill_record record = {.key = {key, sizeof key}, .value = {value, sizeof value}};
+
+    rill__batch_init(batch, room, BATCH_MARKER_SIZE);
+    rill__batch_add(batch, &record, now_ms, NULL);
+    batch->producer_id = producer_id;
+    batch->producer_epoch = epoch;
+    batch->attributes = BATCH_TRANSACTIONAL | BATCH_CONTROL;
+    batch->checked = true;
+    rill__batch_seal(batch);
+}
+
+bool rill__batch_is_commit(const struct batch_view *view)
+{
+    struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+    rill_record record;
+    const uint8_t *key;
+    bool bad;
+
+    if (!rill__record_next(view, &walk, &record, &bad) || record.key.size != 4) return false;
+    key = record.key.data;
+    return key[0] == 0 && key[1] == 0 && key[2] == 0 && key[3] == 1;
+}
+
 void rill__batch_set_time(uint8_t *data, int64_t time_ms)
 {
     rill__put64(data + BATCH_MAX_TIME_AT, (uint64_t)time_ms);

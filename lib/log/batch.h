@@ -28,6 +28,7 @@ struct batch {
     int32_t base_sequence;
     int64_t producer_id;
     int64_t append_ms; /* time of its append, if its records have that; else 0 */
+    bool checked;      /* append looks at what its producer has appended before; the caller's */
 };
 
 void rill__batch_init(struct batch *batch, void *buffer, size_t capacity);
@@ -51,6 +52,10 @@ void rill__batch_seal(struct batch *batch);
  * `batch` is to be sealed itself. RILL_ERR_NO_MEMORY, RILL_ERR_UNSUPPORTED. */
 int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int code, int level,
                             struct batch *packed);
+/* A marker, sealed: the producer's transaction is committed, or aborted. */
+enum { BATCH_MARKER_SIZE = 96 };
+void rill__batch_marker(struct batch *batch, uint8_t room[BATCH_MARKER_SIZE], int64_t producer_id,
+                        int16_t epoch, bool commit, int64_t now_ms);
 /* The time of the append, into data, before it is stamped; only if the batch has
  * BATCH_APPEND_TIME. */
 void rill__batch_set_time(uint8_t *data, int64_t time_ms);
@@ -85,6 +90,8 @@ enum batch_state {
  * and checks lengths and counts against each other. */
 enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch_view *view,
                                   const char **why);
+/* Of a marker: committed, not aborted. */
+bool rill__batch_is_commit(const struct batch_view *view);
 /* Verifies the checksum. */
 bool rill__batch_verify(const struct batch_view *view, uint64_t salt);
 /* The one salt with which it would verify: every whole batch of a segment says the

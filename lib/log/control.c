@@ -15,6 +15,7 @@ void rill__control_tail(const struct control *control, struct tail_copy *copy)
         copy->end_offset = atomic_load_explicit(&t->end_offset, memory_order_acquire);
         copy->max_time = atomic_load_explicit(&t->max_time, memory_order_acquire);
         copy->created_ms = atomic_load_explicit(&t->created_ms, memory_order_acquire);
+        copy->first_open = atomic_load_explicit(&t->first_open, memory_order_acquire);
         copy->position = atomic_load_explicit(&t->position, memory_order_acquire);
         copy->index_count = atomic_load_explicit(&t->index_count, memory_order_acquire);
         copy->index_position = atomic_load_explicit(&t->index_position, memory_order_acquire);
@@ -34,6 +35,7 @@ void rill__control_set_tail(struct control *control, const struct tail_copy *cop
     atomic_store_explicit(&t->end_offset, copy->end_offset, memory_order_release);
     atomic_store_explicit(&t->max_time, copy->max_time, memory_order_release);
     atomic_store_explicit(&t->created_ms, copy->created_ms, memory_order_release);
+    atomic_store_explicit(&t->first_open, copy->first_open, memory_order_release);
     atomic_store_explicit(&t->position, copy->position, memory_order_release);
     atomic_store_explicit(&t->index_count, copy->index_count, memory_order_release);
     atomic_store_explicit(&t->index_position, copy->index_position, memory_order_release);

@@ -22,7 +22,7 @@
 #include "os/thread.h"
 #include <assert.h>
 
-#define CONTROL_MAGIC UINT64_C(0x334c544343494c52) /* ends with the layout's number */
+#define CONTROL_MAGIC UINT64_C(0x344c544343494c52) /* ends with the layout's number */
 #define CONTROL_PROCESSES 256
 #define CONTROL_LINE _Alignas(128)
 
@@ -33,6 +33,7 @@ struct tail {
     _Atomic int64_t end_offset;      /* of the next record */
     _Atomic int64_t max_time;        /* largest timestamp in the segment */
     _Atomic int64_t created_ms;      /* of the segment's first append; 0: empty */
+    _Atomic int64_t first_open;      /* of the earliest open transaction; INT64_MAX: none */
     _Atomic uint32_t position;       /* where the next batch goes */
     _Atomic uint32_t index_count;    /* entries of the active index */
     _Atomic uint32_t index_position; /* of the batch that the last entry names */
@@ -45,6 +46,7 @@ struct tail_copy {
     int64_t end_offset;
     int64_t max_time;
     int64_t created_ms;
+    int64_t first_open;
     uint32_t position;
     uint32_t index_count;
     uint32_t index_position;
@@ -76,6 +78,8 @@ struct control {
 
     CONTROL_LINE _Atomic int64_t log_end; /* seq_cst by append_lock's holder; readers acquire */
     _Atomic int64_t active_base;          /* stored before log_end */
+    _Atomic int64_t first_open;           /* as the tail's; stored before log_end when it falls,
+                                             after it when it rises; seq_cst */
     _Atomic uint32_t tail_position;       /* hints for pre-faulting and preparing; relaxed */
     _Atomic uint32_t active_size;         /* of the active segment's file */
 

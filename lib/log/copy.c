@@ -284,6 +284,7 @@ static int copy_once(struct partition_copy *c, int64_t deadline_ns)
         mark.durable_end = c->tail.end_offset;
         mark.segment = c->tail.base;
         mark.position = c->tail.position;
+        mark.open = c->tail.first_open != INT64_MAX;
     }
     mark.epoch = c->tail.epoch;
     mark.log_start = c->start;

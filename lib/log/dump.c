@@ -345,7 +345,7 @@ static int show_mark(const struct dump *d, uint64_t at)
 
     item.checksum = rill__get64(b + 56);
     if (memcmp(b, "RILLMRK1", 8) != 0 || item.checksum != rill__checksum(b, 56) ||
-        rill__get32(b + 44) != 0)
+        rill__get32(b + 44) > 1)
         item.sound = 0;
     item.end = (int64_t)rill__get64(b + 16);
     item.first = (int64_t)rill__get64(b + 48);

@@ -126,7 +126,7 @@
  *         32    4  position        of durable end in that segment
  *         36    4  index count     entries of that segment synced before
  *         40    4  leader epoch    largest in use when it was written
- *         44    4  reserved
+ *         44    4  bits            1: a transaction was open; others 0
  *         48    8  log start       first offset that is there
  *         56    8  XXH3-64 of bytes 0..55
  *

@@ -6,10 +6,19 @@
 #include "log/control.h"
 #include "log/format.h"
 #include "log/log.h"
+#include "log/producers.h"
 #include "log/segment.h"
 
 /* File locks on the control file. */
 enum { CONTROL_LOCK_RECOVERY = 0, CONTROL_LOCK_PREPARE = 1, CONTROL_LOCK_COMPACT = 2 };
+
+/* What this process knows of the log's producers; see known.c. */
+struct known {
+    struct mutex lock; /* guards the rest; taken under append_lock, never before it */
+    bool loaded;
+    int64_t checkpoint_end;
+    struct producers table;
+};
 
 struct log {
     struct log_config config;
@@ -41,6 +50,8 @@ struct log {
      * Hints; relaxed. */
     _Atomic int64_t populated_base;
     _Atomic uint32_t populated_end;
+
+    struct known known;
 };
 
 /* ---- log.c: the segments this process knows and has open ---- */
@@ -99,6 +110,7 @@ struct mark {
     uint32_t position;
     uint32_t index_count;
     int32_t epoch;
+    bool open; /* a transaction was */
     int64_t log_start;
 };
 /* The newer valid one; RILL_ERR_CORRUPT if both are damaged. */
@@ -140,6 +152,17 @@ int rill__log_tidy(struct log *log);
 int rill__log_settle_layout(struct log *log);
 #define CLEAN_LOG "clean.tmp"
 #define CLEAN_INDEX "clean-index.tmp"
+
+/* ---- known.c ---- */
+
+/* Under the append lock. 0: it may be appended, and tail->first_open is as it will be;
+ * LOG_DUPLICATE, RILL_ERR_FENCED, RILL_ERR_SEQUENCE. */
+int rill__log_check_batch(struct log *log, const struct batch *batch, struct tail_copy *tail,
+                          int64_t *base_offset);
+/* The batch, as it is stored, was appended there. */
+void rill__log_note_batch(struct log *log, int64_t base_offset, const uint8_t *data, size_t size);
+/* Where the earliest transaction begins that is open at end; INT64_MAX: none is. */
+int rill__log_know_first_open(struct log *log, int64_t end, int64_t *first_open);
 
 /* ---- recover.c ---- */
 

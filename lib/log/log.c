@@ -50,7 +50,7 @@ out:
 
 int rill__log_create(const struct file *dir)
 {
-    const struct mark mark = {1, 0, -1, 0, 0, 0, 0};
+    const struct mark mark = {.sequence = 1, .segment = -1};
     return rill__log_make_control(dir, &mark);
 }
 
@@ -73,6 +73,7 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
     log->sync_file_base = -1;
     atomic_init(&log->populated_base, -1);
     rill__mutex_init(&log->lock);
+    rill__mutex_init(&log->known.lock);
     rc = rill__file_open(&log->dir, "control", FILE_WRITE, &log->control_file);
     if (rc != 0) {
         if (rc == RILL_ERR_NOT_FOUND)
@@ -140,6 +141,8 @@ void rill__log_close(struct log *log)
     rill__file_close(&log->writer_file);
     rill__file_close(&log->sync_file);
     rill__file_close(&log->dir);
+    rill__producers_deinit(&log->known.table);
+    rill__mutex_deinit(&log->known.lock);
     rill__mutex_deinit(&log->lock);
     rill__free(heap, log->bases);
     rill__free(heap, log);

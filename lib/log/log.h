@@ -121,6 +121,10 @@ uint16_t rill__log_attributes(const struct log *log);
 int rill__log_append(struct log *log, struct batch *batch, bool through_file, int64_t deadline_ns,
                      int64_t *base_offset);
 
+/* Of a batch that is to be checked: it is there already, *base_offset says where; of a marker:
+ * there is nothing to end. Not an error: nothing was appended. */
+#define LOG_DUPLICATE 2
+
 /* In place: room for a batch of `size` bytes in the segment. The append lock
  * is held, by this thread, until commit or abandon. */
 int rill__log_reserve(struct log *log, size_t size, int64_t deadline_ns, uint8_t **room);
@@ -131,6 +135,32 @@ void rill__log_abandon(struct log *log);
 /* Returns when all records before end are durable. Whoever comes first syncs
  * for all that is there. RILL_ERR_TIMEOUT, _POISONED, _IO: outcome unknown. */
 int rill__log_sync(struct log *log, int64_t end, int64_t deadline_ns);
+
+/* ---- Producers and transactions: known.c ------------------------------ */
+
+/* Where what may change yet begins: the first offset of the earliest open transaction, or the
+ * log end. Wait-free. */
+int64_t rill__log_stable(const struct log *log);
+int64_t rill__log_first_open(const struct log *log); /* INT64_MAX: no transaction is open */
+/* Ends the transaction that the producer has open in that epoch or before, if it has: appends
+ * the marker, of the epoch behind it. */
+int rill__log_end_transaction(struct log *log, int64_t producer_id, int16_t epoch, bool commit,
+                              bool through_file, int64_t deadline_ns);
+struct open_transaction {
+    int64_t producer_id;
+    int16_t epoch;
+    int64_t first;
+};
+int rill__log_open_transactions(struct log *log, struct open_transaction *open, size_t max,
+                                size_t *count);
+/* Of a transactional batch before rill__log_stable. */
+int rill__log_is_aborted(struct log *log, const struct batch_view *view, bool *aborted);
+/* The sequence that the producer's next record has; -1: nothing is known of it. */
+int rill__log_expected(struct log *log, int64_t producer_id, int32_t *sequence);
+/* Writes what is known of producers, if anybody has asked, if all that is durable, and if it is
+ * of so many more records than the last time. Producers that have not written since
+ * expired_ms are forgotten. */
+int rill__log_checkpoint_producers(struct log *log, int64_t expired_ms, uint64_t every);
 
 /* Syncs all there is and writes the mark; before a close. */
 int rill__log_checkpoint(struct log *log);
@@ -253,6 +283,10 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
                       struct batch_view *view);
 /* Back to before the batch that rill__cursor_next has just given. */
 void rill__cursor_back(struct log_cursor *cursor, const struct batch_view *view);
+/* The same, also of batches without records, which compaction leaves; *more: there was one.
+ */
+int rill__cursor_step(struct log_cursor *cursor, int64_t end, bool verify,
+                      struct batch_view *view, bool *more);
 /* Lets go of the segment before, which records handed out may point into. */
 void rill__cursor_release(struct log_cursor *cursor);
 /* First record at or after time; RILL_OFFSET_NONE. */

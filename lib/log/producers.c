@@ -14,7 +14,7 @@
  *          8    8  salt            of the partition's topic: mix of its id and number
  *         16    8  end             it holds for all batches before this offset
  *         24    4  producer count
- *         28    4  reserved        0
+ *         28    4  aborted count
  *         32       producers, each of
  *                       0  8  id
  *                       8  2  epoch
@@ -24,6 +24,11 @@
  *                      24  8  first offset of the open transaction, or -1
  *                      32 16  per batch, the latest first: base offset (8), first (4) and
  *                             last sequence (4); zeros where there are fewer
+ *                  aborted transactions, each of
+ *                       0  8  producer id
+ *                       8  8  first offset
+ *                      16  8  offset of its marker
+ *                      24  8  first offset of the earliest one open behind it, or 2^63 - 1
  *        end    8  XXH3-64 of all before
  */
 #include "log/producers.h"
@@ -34,6 +39,7 @@
 enum {
     CHECKPOINT_HEAD = 32,
     CHECKPOINT_PRODUCER = 32 + 16 * PRODUCER_BATCHES,
+    CHECKPOINT_ABORTED = 32,
     CHECKPOINT_TAIL = 8,
     PLACES_FIRST = 16
 };
@@ -48,15 +54,19 @@ void rill__producers_init(struct producers *p, struct heap *heap)
 
 void rill__producers_deinit(struct producers *p)
 {
-    if (p->heap != NULL) rill__free(p->heap, p->places);
+    if (p->heap == NULL) return;
+    rill__free(p->heap, p->places);
+    rill__free(p->heap, p->aborted);
     p->places = NULL;
-    p->room = p->count = 0;
+    p->aborted = NULL;
+    p->room = p->count = p->aborted_count = p->aborted_room = 0;
 }
 
 void rill__producers_clear(struct producers *p, int64_t end)
 {
     for (size_t i = 0; i < p->room; i++) p->places[i].id = -1;
     p->count = 0;
+    p->aborted_count = 0;
     p->end = end;
 }
 
@@ -131,6 +141,32 @@ static void note_data(struct producer_state *state, const struct batch_view *vie
         state->open_first = view->base_offset;
 }
 
+static int room_for_aborted(struct producers *p)
+{
+    size_t room = p->aborted_room == 0 ? 16 : p->aborted_room * 2;
+    struct aborted *grown;
+
+    if (p->aborted_count < p->aborted_room) return 0;
+    grown = rill__resize(p->heap, p->aborted, room * sizeof *grown);
+    if (grown == NULL) return RILL_ERR_NO_MEMORY;
+    p->aborted = grown;
+    p->aborted_room = room;
+    return 0;
+}
+
+/* The producer's open transaction ends at the marker. */
+static void note_marker(struct producers *p, struct producer_state *state,
+                        const struct batch_view *view)
+{
+    struct aborted aborted = {view->producer_id, state->open_first, view->base_offset, 0};
+
+    state->open_first = -1;
+    state->batch_count = 0;
+    if (aborted.first < 0 || rill__batch_is_commit(view)) return;
+    aborted.first_open = rill__producers_first_open(p);
+    p->aborted[p->aborted_count++] = aborted;
+}
+
 int rill__producers_note(struct producers *p, const struct batch_view *view)
 {
     struct producer_state *state;
@@ -139,15 +175,12 @@ int rill__producers_note(struct producers *p, const struct batch_view *view)
     if (view->base_offset < p->end) return 0;
     if (view->producer_id >= 0) {
         rc = find_or_add(p, view->producer_id, &state);
+        if (rc == 0) rc = room_for_aborted(p);
         if (rc != 0) return rc;
         if (view->producer_epoch >= state->epoch) state->epoch = view->producer_epoch;
         if (view->max_time > state->max_time) state->max_time = view->max_time;
-        if ((view->attributes & BATCH_CONTROL) != 0) {
-            state->open_first = -1;
-            state->batch_count = 0;
-        } else {
-            note_data(state, view);
-        }
+        if ((view->attributes & BATCH_CONTROL) != 0) note_marker(p, state, view);
+        else note_data(state, view);
     }
     p->end = view->end_offset;
     return 0;
@@ -181,16 +214,57 @@ enum producer_verdict rill__producers_check(const struct producers *p, int64_t i
     return PRODUCER_OUT_OF_ORDER;
 }
 
-int64_t rill__producers_first_open(const struct producers *p)
+int64_t rill__producers_first_open_but(const struct producers *p, int64_t id)
 {
     int64_t first = INT64_MAX;
 
     for (size_t i = 0; i < p->room; i++)
-        if (p->places[i].id >= 0 && p->places[i].open_first >= 0 &&
+        if (p->places[i].id >= 0 && p->places[i].id != id && p->places[i].open_first >= 0 &&
             p->places[i].open_first < first)
             first = p->places[i].open_first;
     return first;
 }
+
+int64_t rill__producers_first_open(const struct producers *p)
+{
+    return rill__producers_first_open_but(p, -1);
+}
+
+/* ---- Aborted ones ----------------------------------------------------- */
+
+static size_t first_aborted_from(const struct producers *p, int64_t offset)
+{
+    size_t low = 0;
+    size_t high = p->aborted_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (p->aborted[middle].last < offset) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+bool rill__producers_is_aborted(const struct producers *p, const struct batch_view *view)
+{
+    for (size_t i = first_aborted_from(p, view->base_offset); i < p->aborted_count; i++) {
+        const struct aborted *a = &p->aborted[i];
+        if (a->producer_id == view->producer_id && a->first <= view->base_offset) return true;
+        if (a->first_open > view->base_offset) return false; /* later ones began later */
+    }
+    return false;
+}
+
+void rill__producers_trim(struct producers *p, int64_t log_start)
+{
+    size_t gone = first_aborted_from(p, log_start);
+
+    if (gone == 0) return;
+    p->aborted_count -= gone;
+    memmove(p->aborted, p->aborted + gone, p->aborted_count * sizeof *p->aborted);
+}
+
+/* ---- Expiry ----------------------------------------------------------- */
 
 static bool is_expired(const struct producer_state *state, int64_t time_ms)
 {
@@ -222,7 +296,8 @@ void rill__producers_expire(struct producers *p, int64_t time_ms)
 
 size_t rill__producers_stored_size(const struct producers *p)
 {
-    return CHECKPOINT_HEAD + p->count * CHECKPOINT_PRODUCER + CHECKPOINT_TAIL;
+    return CHECKPOINT_HEAD + p->count * CHECKPOINT_PRODUCER +
+           p->aborted_count * CHECKPOINT_ABORTED + CHECKPOINT_TAIL;
 }
 
 void rill__producers_store(const struct producers *p, uint64_t salt, uint8_t *bytes)
@@ -234,6 +309,7 @@ void rill__producers_store(const struct producers *p, uint64_t salt, uint8_t *by
     rill__put64(bytes + 8, salt);
     rill__put64(bytes + 16, (uint64_t)p->end);
     rill__put32(bytes + 24, (uint32_t)p->count);
+    rill__put32(bytes + 28, (uint32_t)p->aborted_count);
     for (size_t i = 0; i < p->room; i++) {
         const struct producer_state *state = &p->places[i];
         if (state->id < 0) continue;
@@ -248,6 +324,12 @@ void rill__producers_store(const struct producers *p, uint64_t salt, uint8_t *by
             rill__put32(at + 44 + b * 16, (uint32_t)state->batches[b].last);
         }
         at += CHECKPOINT_PRODUCER;
+    }
+    for (size_t i = 0; i < p->aborted_count; i++, at += CHECKPOINT_ABORTED) {
+        rill__put64(at, (uint64_t)p->aborted[i].producer_id);
+        rill__put64(at + 8, (uint64_t)p->aborted[i].first);
+        rill__put64(at + 16, (uint64_t)p->aborted[i].last);
+        rill__put64(at + 24, (uint64_t)p->aborted[i].first_open);
     }
     rill__put64(at, rill__checksum(bytes, (size_t)(at - bytes)));
 }
@@ -278,27 +360,44 @@ static bool load_producer(struct producers *p, const uint8_t *at)
     return true;
 }
 
+static bool load_aborted(struct producers *p, const uint8_t *at)
+{
+    struct aborted a = {(int64_t)rill__get64(at), (int64_t)rill__get64(at + 8),
+                        (int64_t)rill__get64(at + 16), (int64_t)rill__get64(at + 24)};
+
+    if (a.producer_id < 0 || a.first < 0 || a.first > a.last || a.last >= p->end ||
+        a.first_open < 0 ||
+        (p->aborted_count > 0 && p->aborted[p->aborted_count - 1].last >= a.last) ||
+        room_for_aborted(p) != 0)
+        return false;
+    p->aborted[p->aborted_count++] = a;
+    return true;
+}
+
 bool rill__producers_load(struct producers *p, uint64_t salt, const uint8_t *bytes, size_t size)
 {
     const uint8_t *at = bytes + CHECKPOINT_HEAD;
     uint64_t count;
+    uint64_t aborted;
+    bool good = true;
 
     rill__producers_clear(p, 0);
     if (size < CHECKPOINT_HEAD + CHECKPOINT_TAIL ||
         memcmp(bytes, checkpoint_magic, sizeof checkpoint_magic) != 0 ||
-        rill__get64(bytes + 8) != salt || rill__get32(bytes + 28) != 0 ||
-        (int64_t)rill__get64(bytes + 16) < 0)
+        rill__get64(bytes + 8) != salt || (int64_t)rill__get64(bytes + 16) < 0)
         return false;
     count = rill__get32(bytes + 24);
-    if (size != CHECKPOINT_HEAD + count * CHECKPOINT_PRODUCER + CHECKPOINT_TAIL ||
+    aborted = rill__get32(bytes + 28);
+    if (size != CHECKPOINT_HEAD + count * CHECKPOINT_PRODUCER + aborted * CHECKPOINT_ABORTED +
+                    CHECKPOINT_TAIL ||
         rill__get64(bytes + size - CHECKPOINT_TAIL) !=
             rill__checksum(bytes, size - CHECKPOINT_TAIL))
         return false;
     p->end = (int64_t)rill__get64(bytes + 16);
-    for (uint64_t i = 0; i < count; i++, at += CHECKPOINT_PRODUCER) {
-        if (load_producer(p, at)) continue;
-        rill__producers_clear(p, 0);
-        return false;
-    }
-    return true;
+    for (uint64_t i = 0; i < count && good; i++, at += CHECKPOINT_PRODUCER)
+        good = load_producer(p, at);
+    for (uint64_t i = 0; i < aborted && good; i++, at += CHECKPOINT_ABORTED)
+        good = load_aborted(p, at);
+    if (!good) rill__producers_clear(p, 0);
+    return good;
 }

@@ -30,12 +30,23 @@ struct producer_state {
     struct producer_batch batches[PRODUCER_BATCHES]; /* the latest is first */
 };
 
+/* A transaction that was aborted: what its producer has in [first, last) does not count. */
+struct aborted {
+    int64_t producer_id;
+    int64_t first;
+    int64_t last;       /* its marker */
+    int64_t first_open; /* the earliest that was open behind it; INT64_MAX: none */
+};
+
 struct producers {
     struct heap *heap;
     struct producer_state *places; /* hashed by id, linear probing */
     size_t room;                   /* 0 or a power of two */
     size_t count;
-    int64_t end; /* all batches before it are in */
+    int64_t end;             /* all batches before it are in */
+    struct aborted *aborted; /* in order of last */
+    size_t aborted_count;
+    size_t aborted_room;
 };
 
 void rill__producers_init(struct producers *p, struct heap *heap);
@@ -66,6 +77,13 @@ int32_t rill__producers_expected(const struct producers *p, int64_t id);
 
 /* The first offset of the earliest open transaction; INT64_MAX: none is open. */
 int64_t rill__producers_first_open(const struct producers *p);
+/* The same, once this producer's has ended. */
+int64_t rill__producers_first_open_but(const struct producers *p, int64_t id);
+
+/* Whether the batch, which is transactional and before the end of the table, was aborted. */
+bool rill__producers_is_aborted(const struct producers *p, const struct batch_view *view);
+/* Forgets aborted transactions that ended before the log start. */
+void rill__producers_trim(struct producers *p, int64_t log_start);
 
 /* Forgets producers without an open transaction whose last batch is before the time. */
 void rill__producers_expire(struct producers *p, int64_t time_ms);

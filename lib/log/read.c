@@ -244,7 +244,7 @@ static int find_segment_end(struct log_cursor *cursor)
 }
 
 /* The batch at the cursor, also an empty one; *more is false if there is none. */
-static int next_batch(struct log_cursor *cursor, int64_t end, bool verify,
+int rill__cursor_step(struct log_cursor *cursor, int64_t end, bool verify,
                       struct batch_view *view, bool *more)
 {
     struct log *log = cursor->log;
@@ -299,7 +299,7 @@ int rill__cursor_next(struct log_cursor *cursor, int64_t end, bool verify,
     int rc;
 
     do {
-        rc = next_batch(cursor, end, verify, view, &more);
+        rc = rill__cursor_step(cursor, end, verify, view, &more);
     } while (rc == 0 && more && view->record_count == 0);
     if (rc != 0 || !more) view->record_count = 0;
     return rc;

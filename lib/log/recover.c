@@ -96,7 +96,10 @@ int rill__log_repair(struct log *log)
     rill__control_tail(c, &tail);
     atomic_store(&c->active_base, tail.base);
     atomic_store(&c->tail_position, tail.position);
+    if (tail.first_open < atomic_load(&c->first_open)) /* see log/known.c */
+        atomic_store(&c->first_open, tail.first_open);
     atomic_store(&c->log_end, tail.end_offset);
+    atomic_store(&c->first_open, tail.first_open);
     rill__log_drop_idle(log);
     rc = rill__log_refresh(log);
     if (rc == 0) rc = remove_bases(log, tail.base, -1, &removed);
@@ -122,6 +125,7 @@ struct scan {
     struct segment *segment;
     struct tail_copy tail;
     bool removed;
+    bool transactions; /* some were met */
 };
 
 /* What lies before the mark was synced: if it cannot be walked it is damage. It
@@ -175,6 +179,7 @@ static int scan_segment(struct scan *s)
         }
         if (below && !rill__batch_verify(&view, segment->salt)) s->tail.max_time = INT64_MAX;
         else if (view.max_time > s->tail.max_time) s->tail.max_time = view.max_time;
+        if ((view.attributes & BATCH_TRANSACTIONAL) != 0) s->transactions = true;
         s->tail.position += view.length;
         s->tail.end_offset = view.end_offset;
         s->tail.epoch = view.epoch;
@@ -246,7 +251,8 @@ static int scan_from_mark(struct scan *s)
     int64_t first = s->mark->segment;
     int rc;
 
-    s->tail = (struct tail_copy){-1, 0, INT64_MIN, 0, 0, 0, 0, s->mark->epoch};
+    s->tail = (struct tail_copy){
+        .base = -1, .max_time = INT64_MIN, .first_open = INT64_MAX, .epoch = s->mark->epoch};
     if (first < 0) first = 0;
     if (!is_base(log, first)) {
         if (s->mark->durable_end > 0)
@@ -398,6 +404,7 @@ static int fill_control(struct log *log, const struct tail_copy *tail, const str
     atomic_store(&c->tail_position, tail->position);
     atomic_store(&c->active_size, (uint32_t)active.size);
     atomic_store(&c->log_end, tail->end_offset);
+    atomic_store(&c->first_open, tail->first_open);
     atomic_store(&c->durable_end, durable_end);
     atomic_store(&c->directory_base, directory_base);
     atomic_store(&c->log_start, mark->log_start);
@@ -406,7 +413,17 @@ static int fill_control(struct log *log, const struct tail_copy *tail, const str
     atomic_store(&c->mark_sequence, mark->sequence);
     atomic_store(&c->mark_ms, rill__monotonic_ns() / 1000000);
     memcpy(c->boot_id, log->config.boot_id, 16);
-    atomic_store_explicit(&c->incarnation, log->config.incarnation, memory_order_release);
+    return 0;
+}
+
+/* Where the earliest transaction begins that was open is known from its batches. */
+static int find_open(struct log *log, struct tail_copy *tail)
+{
+    int rc = rill__log_know_first_open(log, tail->end_offset, &tail->first_open);
+
+    if (rc != 0) return rc;
+    rill__control_set_tail(log->control, tail);
+    atomic_store(&log->control->first_open, tail->first_open);
     return 0;
 }
 
@@ -497,6 +514,8 @@ int rill__log_recover(struct log *log)
     scan.tail.epoch++;
     mark.epoch = scan.tail.epoch;
     mark.sequence++;
+    if (same_boot) mark.open = scan.tail.first_open != INT64_MAX;
+    else mark.open |= scan.transactions;
     if (!same_boot) {
         mark.durable_end = durable_end;
         mark.segment = scan.tail.base;
@@ -508,7 +527,10 @@ int rill__log_recover(struct log *log)
     if (rc == 0 && !same_boot && log->config.recovered != NULL)
         rc = log->config.recovered(log->config.recovered_arg, scan.tail.end_offset);
     if (rc == 0) rc = fill_control(log, &scan.tail, &mark, durable_end, directory_base);
+    if (rc == 0 && !same_boot && (mark.open || scan.transactions))
+        rc = find_open(log, &scan.tail);
     if (rc != 0) goto out;
+    atomic_store_explicit(&c->incarnation, log->config.incarnation, memory_order_release);
     atomic_fetch_add_explicit(log->config.recoveries, 1, memory_order_relaxed);
     if (dirty || scan.removed)
         rill__log_say(log, RILL_LOG_WARNING,

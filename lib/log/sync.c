@@ -31,7 +31,7 @@ static const char mark_magic[8] = {'R', 'I', 'L', 'L', 'M', 'R', 'K', '1'};
 static bool read_mark_copy(const uint8_t *b, struct mark *mark)
 {
     if (memcmp(b, mark_magic, sizeof mark_magic) != 0 ||
-        rill__get64(b + 56) != rill__checksum(b, 56) || rill__get32(b + 44) != 0)
+        rill__get64(b + 56) != rill__checksum(b, 56) || rill__get32(b + 44) > 1)
         return false;
     mark->sequence = rill__get64(b + 8);
     mark->durable_end = (int64_t)rill__get64(b + 16);
@@ -39,6 +39,7 @@ static bool read_mark_copy(const uint8_t *b, struct mark *mark)
     mark->position = rill__get32(b + 32);
     mark->index_count = rill__get32(b + 36);
     mark->epoch = (int32_t)rill__get32(b + 40);
+    mark->open = rill__get32(b + 44) != 0;
     mark->log_start = (int64_t)rill__get64(b + 48);
     return mark->log_start >= 0 && mark->log_start <= mark->durable_end;
 }
@@ -87,6 +88,7 @@ int rill__mark_write(const struct file *control_file, const struct mark *mark)
     rill__put32(b + 32, mark->position);
     rill__put32(b + 36, mark->index_count);
     rill__put32(b + 40, (uint32_t)mark->epoch);
+    rill__put32(b + 44, mark->open ? 1 : 0);
     rill__put64(b + 48, (uint64_t)mark->log_start);
     rill__put64(b + 56, rill__checksum(b, 56));
     rc = rill__file_write(control_file, b, sizeof b,
@@ -149,6 +151,7 @@ static int write_mark(struct log *log, const struct tail_copy *tail, int64_t log
                         tail->position,
                         tail->index_count,
                         tail->epoch,
+                        tail->first_open != INT64_MAX,
                         log_start};
     int rc;
 

@@ -235,7 +235,7 @@ static void a_mark_with_more_in_it_is_not_read(void **state)
     sequence = mark.sequence;
     uint64_t at = sequence % 2 == 0 ? MARK_B_AT : MARK_A_AT;
     OK(rill__file_read(&file, copy, sizeof copy, at));
-    rill__put32(copy + 44, 1);
+    rill__put32(copy + 44, 2);
     rill__put64(copy + 56, rill__checksum(copy, 56));
     OK(rill__file_write(&file, copy, sizeof copy, at));
     OK(rill__mark_read(&file, &mark));

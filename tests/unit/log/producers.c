@@ -51,11 +51,24 @@ static void note_txn(int64_t id, int epoch, int32_t sequence, uint32_t count)
     note(view);
 }
 
+static void note_end(int64_t id, int epoch, bool commit)
+{
+    _Alignas(8) uint8_t room[BATCH_MARKER_SIZE];
+    struct batch_view view;
+    struct batch batch;
+    const char *why;
+
+    rill__batch_marker(&batch, room, id, (int16_t)epoch, commit, 7);
+    rill__batch_stamp(room, batch.content, 1, table.end, 1);
+    assert_int_equal(rill__batch_view(room, batch.size, &view, &why), BATCH_VALID);
+    assert_true(rill__batch_verify(&view, 1));
+    assert_int_equal(rill__batch_is_commit(&view), commit);
+    note(view);
+}
+
 static void note_marker(int64_t id, int epoch)
 {
-    struct batch_view view = data(id, epoch, -1, 1);
-    view.attributes = BATCH_TRANSACTIONAL | BATCH_CONTROL;
-    note(view);
+    note_end(id, epoch, true);
 }
 
 static void is(enum producer_verdict verdict, int64_t id, int epoch, int32_t sequence,
@@ -131,6 +144,60 @@ static void transactions_are_open_until_their_marker(void **state)
     assert_int_equal(rill__producers_first_open(&table), INT64_MAX);
     note_txn(2, 1, 0, 1);
     assert_int_equal(rill__producers_first_open(&table), 15);
+}
+
+static bool aborted_at(int64_t id, int64_t offset)
+{
+    struct batch_view view = {.base_offset = offset, .producer_id = id};
+    return rill__producers_is_aborted(&table, &view);
+}
+
+/* Many interleaved transactions, against a plain list. */
+static void aborted_ones_are_known(void **state)
+{
+    enum { PRODUCERS = 7, OFFSETS = 4000 };
+    static int64_t owner[OFFSETS];
+    static bool aborted[OFFSETS];
+    int64_t first[PRODUCERS];
+    uint64_t random = 3;
+
+    (void)state;
+    for (int i = 0; i < PRODUCERS; i++) first[i] = -1;
+    while (table.end < OFFSETS - 1) {
+        int64_t at = table.end;
+        int id;
+        random = random * UINT64_C(6364136223846793005) + 1;
+        id = (int)((random >> 33) % PRODUCERS);
+        owner[at] = id;
+        aborted[at] = false;
+        if (first[id] >= 0 && (random >> 40) % (id == 0 ? 300 : 4) == 0) {
+            bool commit = (random >> 50) % 2 == 0;
+            note_end(id, 1, commit);
+            for (int64_t o = first[id]; o < at && !commit; o++)
+                if (owner[o] == id) aborted[o] = true;
+            first[id] = -1;
+            owner[at] = -1;
+        } else {
+            note_txn(id, 1, -1, 1);
+            if (first[id] < 0) first[id] = at;
+        }
+    }
+    assert_true(table.aborted_count > 100);
+    for (int64_t o = 0; o < table.end; o++) {
+        if (owner[o] < 0) continue;
+        assert_int_equal(aborted_at(owner[o], o), aborted[o]);
+        assert_false(aborted_at(99, o));
+    }
+    rill__producers_trim(&table, 2000);
+    for (int64_t o = 2000; o < table.end; o++)
+        if (owner[o] >= 0) assert_int_equal(aborted_at(owner[o], o), aborted[o]);
+    assert_true(table.aborted[0].last >= 2000);
+    rill__producers_trim(&table, OFFSETS);
+    assert_int_equal(table.aborted_count, 0);
+    note_end(1, 5, false); /* nothing was open: nothing is aborted */
+    rill__producers_clear(&table, table.end);
+    note_end(1, 5, false);
+    assert_int_equal(table.aborted_count, 0);
 }
 
 static void batches_are_taken_once(void **state)
@@ -249,6 +316,8 @@ static void a_checkpoint_is_the_table(void **state)
     for (int i = 0; i < 9; i++) note(data(i % 3, 0, i / 3, 1));
     note_txn(7, 2, 0, 2);
     note_marker(8, 5);
+    note_txn(3, 0, 0, 1);
+    note_end(3, 1, false);
     size = store();
     rill__producers_init(&loaded, &heap);
     assert_true(rill__producers_load(&loaded, 42, file, size));
@@ -273,8 +342,11 @@ static void a_checkpoint_is_the_table(void **state)
     assert_memory_equal(file, "RILLPRD1", 8);
     assert_int_equal(rill__get64(file + 8), 42);
     assert_int_equal(rill__get64(file + 16), table.end);
-    assert_int_equal(rill__get32(file + 24), 5);
-    assert_int_equal(size, 32 + 5 * 112 + 8);
+    assert_int_equal(rill__get32(file + 24), 6);
+    assert_int_equal(rill__get32(file + 28), 1);
+    assert_int_equal(size, 32 + 6 * 112 + 32 + 8);
+    assert_int_equal(loaded.aborted_count, 1);
+    assert_memory_equal(loaded.aborted, table.aborted, sizeof *table.aborted);
     rill__producers_deinit(&loaded);
 }
 
@@ -317,6 +389,27 @@ static void other_bytes_are_refused(void **state)
     }
     reseal(size);
     assert_true(rill__producers_load(&loaded, 42, file, size));
+    rill__producers_clear(&table, 5);
+    note_txn(1, 0, 0, 1);
+    note_end(1, 1, false);
+    note_txn(1, 1, 0, 1);
+    note_end(1, 2, false);
+    size = store();
+    assert_true(rill__producers_load(&loaded, 42, file, size));
+    for (size_t i = 0; i < 2; i++) { /* the two aborted ones, each byte that matters */
+        static const size_t tops[] = {7, 15, 23, 31};
+        for (size_t t = 0; t < 4; t++) {
+            size_t at_byte = 32 + 112 + i * 32 + tops[t];
+            uint8_t old = file[at_byte];
+            file[at_byte] = 0x80;
+            reseal(size);
+            assert_false(rill__producers_load(&loaded, 42, file, size));
+            file[at_byte] = old;
+        }
+    }
+    memcpy(file + 32 + 112 + 32, file + 32 + 112, 32); /* not in order */
+    reseal(size);
+    assert_false(rill__producers_load(&loaded, 42, file, size));
     heap.bytes_max = 1;
     rill__producers_deinit(&loaded);
     assert_false(rill__producers_load(&loaded, 42, file, size)); /* no memory */
@@ -328,15 +421,11 @@ static void other_bytes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_TABLE(the_last_five_are_known),
-        WITH_TABLE(sequences_wrap),
-        WITH_TABLE(a_later_epoch_fences),
-        WITH_TABLE(transactions_are_open_until_their_marker),
-        WITH_TABLE(batches_are_taken_once),
-        WITH_TABLE(many_producers),
-        WITH_TABLE(open_transactions_do_not_expire),
-        WITH_TABLE(no_memory_is_told),
-        WITH_TABLE(a_checkpoint_is_the_table),
+        WITH_TABLE(the_last_five_are_known), WITH_TABLE(sequences_wrap),
+        WITH_TABLE(a_later_epoch_fences),    WITH_TABLE(transactions_are_open_until_their_marker),
+        WITH_TABLE(aborted_ones_are_known),  WITH_TABLE(batches_are_taken_once),
+        WITH_TABLE(many_producers),          WITH_TABLE(open_transactions_do_not_expire),
+        WITH_TABLE(no_memory_is_told),       WITH_TABLE(a_checkpoint_is_the_table),
         WITH_TABLE(other_bytes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
