@@ -3,6 +3,7 @@
 #   make                 librill.a, librill.so and the examples, in build/
 #   make test            everything that must pass before a change is kept
 #   make check           the rules of the sources: layers, symbols, format, header, README
+#   make man             the manual pages, in build/man/
 #   make help            the other targets and the variables
 
 PREFIX ?= /usr/local
@@ -11,6 +12,10 @@ libdir ?= $(PREFIX)/lib
 includedir ?= $(PREFIX)/include
 pkgconfigdir ?= $(libdir)/pkgconfig
 cmakedir ?= $(libdir)/cmake/rill
+datadir ?= $(PREFIX)/share
+mandir ?= $(datadir)/man
+bashdir ?= $(datadir)/bash-completion/completions
+zshdir ?= $(datadir)/zsh/site-functions
 
 ifeq ($(origin CC),default)
 CC := $(CROSS)gcc
@@ -103,7 +108,7 @@ amalgamation := $(B)/amalgamation
 
 .PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
     all lib examples test fuzz-programs coverage run-tests test-programs check layers symbols format-check header \
-    readme format bench demo install uninstall amalgamation deps clean help
+    readme format bench demo install uninstall amalgamation man deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -113,10 +118,10 @@ examples: $(examples)
 
 help:
 	@echo 'Targets:   all lib examples test check format bench demo install uninstall'
-	@echo '           amalgamation deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
+	@echo '           amalgamation man deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
 	@echo 'Variables: WITHOUT="lz4 zstd"  CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
 	@echo '           TESTS="unit api proof system examples readme packaging"  RUNNER="valgrind -q"'
-	@echo '           PREFIX DESTDIR libdir includedir  INPUT (demo)  ARGS (bench)'
+	@echo '           PREFIX DESTDIR libdir includedir mandir  INPUT (demo)  ARGS (bench)'
 
 # ---- Objects: rebuilt when the flags change, too ---------------------------
 
@@ -302,7 +307,7 @@ deps:
 
 # ---- Rules ------------------------------------------------------------------
 
-check: layers symbols format-check header amalgamation readme
+check: layers symbols format-check header amalgamation readme $(manual)/rill.7
 	@echo 'check: passed'
 
 layers:
@@ -328,6 +333,27 @@ header:
 readme: lib
 	@$(test_env) tests/readme.sh || [ $$? = 77 ]
 
+# ---- Manual pages ------------------------------------------------------------
+
+# A page per function, made from the header; what rill(1) says about commands, rill knows.
+# For another machine that takes a RUNNER; without one there is no rill.1.
+manual := $(B)/man
+rill_program := $(filter $(B)/examples/rill,$(examples))
+rill_runs := $(if $(CROSS),$(if $(RUNNER),$(rill_program)),$(rill_program))
+
+man: $(manual)/rill.7 $(if $(rill_runs),$(manual)/rill.1)
+
+$(manual)/rill.7: include/rill.h lib/rill.7.in lib/man.awk
+	@mkdir -p $(@D)
+	@rm -f $(@D)/*.3
+	@awk -v out=$(@D) -v version=$(version) -f lib/man.awk include/rill.h lib/rill.7.in
+
+$(manual)/rill.1: examples/rill/rill.1.in $(rill_program)
+	@mkdir -p $(@D)
+	@$(RUNNER) $(rill_program) help --manual >$@.commands
+	@sed -e '/^@commands@$$/{r $@.commands' -e 'd}' -e 's/@version@/$(version)/' $< >$@
+	@rm $@.commands
+
 # ---- Packages ---------------------------------------------------------------
 
 amalgamation: $(amalgamation)/rill.c $(amalgamation)/rill.h
@@ -340,14 +366,13 @@ $(amalgamation)/rill.h: include/rill.h
 	@mkdir -p $(@D)
 	@cp $< $@
 
-rill_program := $(filter $(B)/examples/rill,$(examples))
 fill = sed -e 's|@codec_libs@|$(codecs:%= -l%)|g' -e 's|@codec_targets@|$(subst $() ,,$(codecs:%=;%))|g' \
     -e 's|@version@|$(version)|g' -e 's|@soname@|$(soname)|g' -e 's|@prefix@|$(PREFIX)|g' \
     -e 's|@libdir@|$(libdir)|g' -e 's|@includedir@|$(includedir)|g' \
     -e "s|@lib_from_cmake@|$$(realpath -ms --relative-to='$(cmakedir)' '$(libdir)')|g" \
     -e "s|@include_from_cmake@|$$(realpath -ms --relative-to='$(cmakedir)' '$(includedir)')|g"
 
-install: lib $(rill_program)
+install: lib man $(rill_program)
 	install -d '$(DESTDIR)$(includedir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' \
 	    '$(DESTDIR)$(cmakedir)'
 	install -m 644 include/rill.h '$(DESTDIR)$(includedir)/rill.h'
@@ -358,16 +383,25 @@ install: lib $(rill_program)
 	$(fill) lib/rill.pc.in >'$(DESTDIR)$(pkgconfigdir)/rill.pc'
 	$(fill) lib/rill-config.cmake.in >'$(DESTDIR)$(cmakedir)/rill-config.cmake'
 	$(fill) lib/rill-config-version.cmake.in >'$(DESTDIR)$(cmakedir)/rill-config-version.cmake'
-	$(if $(rill_program),install -d '$(DESTDIR)$(bindir)')
-	$(if $(rill_program),install -m 755 $(rill_program) '$(DESTDIR)$(bindir)/rill')
+	install -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(bashdir)' '$(DESTDIR)$(zshdir)' \
+	    $(patsubst %,'$(DESTDIR)$(mandir)/man%',1 3 7)
+	install -m 755 $(rill_program) '$(DESTDIR)$(bindir)/rill'
+	install -m 644 examples/rill/completion/rill.bash '$(DESTDIR)$(bashdir)/rill'
+	install -m 644 examples/rill/completion/_rill '$(DESTDIR)$(zshdir)/_rill'
+	install -m 644 $(manual)/*.3 '$(DESTDIR)$(mandir)/man3'
+	install -m 644 $(manual)/rill.7 '$(DESTDIR)$(mandir)/man7/rill.7'
+	$(if $(rill_runs),install -m 644 $(manual)/rill.1 '$(DESTDIR)$(mandir)/man1/rill.1')
 
 uninstall:
 	rm -f '$(DESTDIR)$(includedir)/rill.h' '$(DESTDIR)$(libdir)/librill.a' \
 	    '$(DESTDIR)$(libdir)/librill.so' '$(DESTDIR)$(libdir)/$(soname)' \
 	    '$(DESTDIR)$(libdir)/librill.so.$(version)' '$(DESTDIR)$(pkgconfigdir)/rill.pc' \
 	    '$(DESTDIR)$(cmakedir)/rill-config.cmake' \
-	    '$(DESTDIR)$(cmakedir)/rill-config-version.cmake' \
-	    $(if $(rill_program),'$(DESTDIR)$(bindir)/rill')
+	    '$(DESTDIR)$(cmakedir)/rill-config-version.cmake' '$(DESTDIR)$(bindir)/rill' \
+	    '$(DESTDIR)$(bashdir)/rill' '$(DESTDIR)$(zshdir)/_rill' \
+	    '$(DESTDIR)$(mandir)/man1/rill.1' '$(DESTDIR)$(mandir)/man7/rill.7'
+	sed -n 's/^RILL_API .*[ *]\(rill_[a-z_]*\)(.*/\1/p' include/rill.h | \
+	    while read -r name; do rm -f "$(DESTDIR)$(mandir)/man3/$$name.3"; done
 	-rmdir '$(DESTDIR)$(cmakedir)' 2>/dev/null
 
 clean:

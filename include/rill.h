@@ -415,6 +415,7 @@ typedef struct rill_topic_info {
     uint64_t record_span;   /* log end less log start, of all partitions together */
 } rill_topic_info;
 
+/* Tells how a topic is configured, and what it holds. RILL_ERR_NOT_FOUND. */
 RILL_API int rill_topic_describe(rill *store, const char *topic, rill_topic_info *info);
 
 /* Calls visit for every topic in order of name, until it returns nonzero, which
@@ -433,6 +434,9 @@ typedef struct rill_partition_info {
     uint64_t segment_bytes; /* disk space that the segments hold */
 } rill_partition_info;
 
+/* Tells where a partition begins and ends, and what it takes on disk.
+ * Errors: RILL_ERR_NOT_FOUND no such topic or partition; those of recovering it, if
+ *         nobody has used it since it crashed. */
 RILL_API int rill_partition_describe(rill *store, const char *topic, int32_t partition,
                                      rill_partition_info *info);
 
@@ -993,7 +997,8 @@ typedef struct rill_workers_info {
     uint64_t failed_count;  /* calls of work that failed */
 } rill_workers_info;
 
-/* Threads: any, also the workers. */
+/* Tells how far the workers are.
+ * Threads: any, also the workers. */
 RILL_API int rill_workers_describe(rill_workers *workers, rill_workers_info *info);
 
 /* Waits, timeout_ms at most, for what is in flight, commits what is finished, and
@@ -1028,7 +1033,8 @@ typedef struct rill_group_info {
     int32_t assignor;      /* enum rill_assignor that was elected last */
 } rill_group_info;
 
-/* Errors: RILL_ERR_NOT_FOUND the group never committed and has no member. */
+/* Tells how a group is, members in all processes included.
+ * Errors: RILL_ERR_NOT_FOUND the group never committed and has no member. */
 RILL_API int rill_group_describe(rill *store, const char *group, rill_group_info *info);
 
 /* Calls visit for every group in order of name, until it returns nonzero, which
@@ -1195,13 +1201,15 @@ typedef struct rill_trace_options {
     void *arg;
 } rill_trace_options;
 
-/* A tracer: its interceptor gives each record that is sent a span of its own, in the
+/* Opens a tracer: its interceptor gives each record that is sent a span of its own, in the
  * trace of the record's own header, else of the application's current context, else
  * in a new one. The header is replaced, or added as the last one.
  * Lifetime: until rill_trace_close; producers that use it are closed first.
  * Errors:   RILL_ERR_INVALID an option; RILL_ERR_NO_MEMORY. Since 0.2. */
 RILL_API int rill_trace_open(rill *store, const rill_trace_options *options, rill_trace **trace);
+/* Fills in the tracer's interceptor, for the options of a producer. Since 0.2. */
 RILL_API void rill_trace_interceptor(rill_trace *trace, rill_producer_interceptor *interceptor);
+/* Closes a tracer. Since 0.2. */
 RILL_API void rill_trace_close(rill_trace *trace);
 
 /* An audit counts records per topic, partition and window of time (of their
@@ -1223,9 +1231,11 @@ typedef struct rill_audit_window {
     rill_offset last;  /* and the largest */
 } rill_audit_window;
 
-/* Lifetime: until rill_audit_close; producers and consumers that use it are closed
+/* Opens an audit, which counts nothing yet.
+ * Lifetime: until rill_audit_close; producers and consumers that use it are closed
  *           first. Threads: an audit may serve any number of them. Since 0.2. */
 RILL_API int rill_audit_open(rill *store, const rill_audit_options *options, rill_audit **audit);
+/* Closes an audit. Since 0.2. */
 RILL_API void rill_audit_close(rill_audit *audit);
 
 /* Counts what is acknowledged. */
@@ -1342,11 +1352,11 @@ typedef struct rill_stats {
     uint64_t bytes_uncompressed; /* bytes_appended, had nothing been compressed */
 } rill_stats;
 
-/* Of this process, since it opened the store. */
+/* Tells what this process counted since it opened the store. */
 RILL_API int rill_stats_get(rill *store, rill_stats *stats);
 
-/* Of all processes together, those included that hang or are gone, since the first
- * came into the store that others have not left since. */
+/* Tells what all processes counted together, those included that hang or are gone, since
+ * the first came into the store that others have not left since. */
 RILL_API int rill_stats_total(rill *store, rill_stats *stats);
 
 /* The same and more as text for Prometheus (format 0.0.4): counters, offsets of

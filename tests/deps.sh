@@ -39,6 +39,8 @@ if [ "${1:-}" = ci ]; then
     want_tool valgrind valgrind
     want_tool cmake cmake
     want_tool python3 python3
+    want_tool groff groff
+    want_tool zsh zsh
     want_tool aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
     want_tool qemu-aarch64 qemu-user
     want_header sys/sdt.h systemtap-sdt-dev

@@ -101,7 +101,13 @@ static void offer_value(const struct option *option, const char *before, const c
     }
     for (const struct choice *c = option->choices; c != NULL && c->name != NULL; c++)
         offer(before, c->name, last, NULL);
-    if (option->argument != NULL) offer_placeholder(option->argument, before, last, words, count);
+    if (option->argument != NULL) {
+        char placeholder[32]; /* TOPIC of TOPIC[:PARTITION] */
+
+        snprintf(placeholder, sizeof placeholder, "%.*s",
+                 (int)strspn(option->argument, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-"), option->argument);
+        offer_placeholder(placeholder, before, last, words, count);
+    }
 }
 
 static void offer_options(const struct option *options, const char *last)
