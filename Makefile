@@ -105,6 +105,7 @@ examples := $(example_files) $(example_folder_programs)
 bench_src := $(sort $(wildcard bench/*.c))
 bench_program := $(if $(bench_src),$(B)/bench/bench)
 amalgamation := $(B)/amalgamation
+manual := $(B)/man
 
 .PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
     all lib examples test fuzz-programs coverage run-tests test-programs check layers symbols format-check header \
@@ -337,7 +338,6 @@ readme: lib
 
 # A page per function, made from the header; what rill(1) says about commands, rill knows.
 # For another machine that takes a RUNNER; without one there is no rill.1.
-manual := $(B)/man
 rill_program := $(filter $(B)/examples/rill,$(examples))
 rill_runs := $(if $(CROSS),$(if $(RUNNER),$(rill_program)),$(rill_program))
 

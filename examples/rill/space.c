@@ -1,0 +1,122 @@
+/*
+ * space.c - rill delete-records: room on the disk.
+ */
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool json, yes;
+static struct texts partition_texts;
+static const char *before_text;
+static int64_t before_time;
+
+static const struct option delete_options[] = {
+    {"before", 0, OPTION_TEXT, &before_text, "OFFSET",
+     "all before this offset, or latest: all there are", 0, 0, 0},
+    {"before-time", 0, OPTION_TIME, &before_time, "TIME",
+     "all before the first record that is not older", 0, 0, 0},
+    {"partition", 'p', OPTION_TEXTS, &partition_texts, "N",
+     "of this partition, or N-M; may be given several times; without it, of all", 0, 0, 0},
+    {"yes", 'y', OPTION_FLAG, &yes, 0, "do not ask", 0, 0, 0},
+    {"json", 0, OPTION_FLAG, &json, 0, "an array of objects", 0, 0, 0},
+    {0},
+};
+
+/* The offset before which a partition's records go. */
+static int goal_of(rill *store, const char *topic, int32_t partition, rill_offset *before)
+{
+    rill_partition_info info;
+    int64_t number;
+    int rc;
+
+    if (before_text != NULL && strcmp(before_text, "latest") == 0) {
+        *before = RILL_OFFSET_LATEST;
+    } else if (before_text != NULL) {
+        read_number(before_text, &number);
+        *before = number;
+    } else {
+        rc = rill_partition_offset_for_time(store, topic, partition, before_time, before);
+        if (rc != 0) return fail_rill(rc);
+        if (*before != RILL_OFFSET_NONE) return DONE;
+        /* All are older; those that come meanwhile need not be. */
+        rc = rill_partition_describe(store, topic, partition, &info);
+        if (rc != 0) return fail_rill(rc);
+        *before = info.log_end;
+    }
+    return DONE;
+}
+
+static int delete_records(rill *store, const char *topic, int32_t partition)
+{
+    rill_partition_info info;
+    rill_offset before, log_start;
+    int rc = rill_partition_describe(store, topic, partition, &info);
+    int status = rc != 0 ? fail_rill(rc) : goal_of(store, topic, partition, &before);
+
+    if (status != DONE) return status;
+    rc = rill_partition_delete_records(store, topic, partition, before, &log_start);
+    if (rc != 0) return fail_rill(rc);
+    if (json) {
+        json_open(NULL, '{');
+        json_number("partition", partition);
+        json_offset("log_start_before", info.log_start);
+        json_offset("log_start", log_start);
+        json_number("deleted", log_start - info.log_start);
+        json_close();
+        return DONE;
+    }
+    table_cell("%s", topic);
+    table_cell("%d", partition);
+    table_cell("%s", count_text(log_start - info.log_start));
+    table_cell("%s", offset_text(log_start));
+    return DONE;
+}
+
+static int run_delete(char **arguments, size_t count)
+{
+    rill_topic_info topic;
+    int64_t number;
+    rill *store;
+    int status, rc;
+
+    (void)count;
+    if ((before_text != NULL) == given(&before_time))
+        return usage("before what? one of --before and --before-time is expected");
+    if (before_text != NULL && strcmp(before_text, "latest") != 0 &&
+        (!read_number(before_text, &number) || number < 0))
+        return usage("--before=%s: an offset, or latest, is expected", before_text);
+    status = store_open(0, &store);
+    if (status != DONE) return status;
+    rc = rill_topic_describe(store, arguments[0], &topic);
+    if (rc != 0) return store_close(store, fail_rill(rc));
+    status = partitions_check(&partition_texts, &topic);
+    if (status == DONE && !yes &&
+        !confirmed("delete records of topic %s before %s", topic.name,
+                   before_text != NULL ? before_text : time_text(before_time)))
+        status = fail(FAILED, "the records stay");
+    put_hold(true);
+    if (json) json_open(NULL, '[');
+    else table_begin("TOPIC PARTITION> DELETED> START>");
+    for (uint32_t p = 0; p < topic.options.partition_count && status == DONE; p++)
+        if (partitions_have(&partition_texts, p))
+            status = delete_records(store, arguments[0], (int32_t)p);
+    if (json) json_close();
+    else table_end();
+    put_hold(false);
+    free(partition_texts.items);
+    return store_close(store, status);
+}
+
+const struct command space_commands[] = {
+    {"delete-records", "TOPIC", "delete a topic's oldest records",
+     "The log start moves; it never moves back. Disk space comes free by whole segments. Groups "
+     "that "
+     "have not read so far go on at the log start, or where their reset policy says.",
+     delete_options,
+     "rill delete-records orders --before-time=-30d\n"
+     "rill delete-records orders --partition=0 --before=100000\n"
+     "rill delete-records orders --before=latest --yes",
+     run_delete},
+    {0},
+};
