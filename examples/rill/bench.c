@@ -14,7 +14,7 @@
 
 static bool json, keep;
 static int64_t records = 1000000, value_bytes = 100, partitions = 1, acks, batch_bytes,
-               appends = 10000, segment_bytes;
+               appends = 10000, segment_bytes, compression;
 
 static const struct choice acks_choices[] = {{"none", RILL_ACKS_NONE},
                                              {"written", RILL_ACKS_WRITTEN},
@@ -34,6 +34,8 @@ static const struct option bench_options[] = {
      65536, 1 << 30, 0},
     {"appends", 0, OPTION_NUMBER, &appends, "N",
      "records to append one by one, for five seconds at most; 10,000", 0, 10000000, 0},
+    {"compression", 'z', OPTION_CHOICE, &compression, "CODEC", "none, lz4 or zstd; none", 0, 0,
+     compressions},
     {"keep", 0, OPTION_FLAG, &keep, 0, "do not delete the topic", 0, 0, 0},
     {"json", 0, OPTION_FLAG, &json, 0, "an object", 0, 0, 0},
     {0},
@@ -220,7 +222,8 @@ static int bench(rill *store, const char *topic)
     rill_producer_options options = {.size = sizeof options,
                                      .topic = topic,
                                      .acks = (int32_t)acks,
-                                     .batch_bytes = (uint32_t)batch_bytes};
+                                     .batch_bytes = (uint32_t)batch_bytes,
+                                     .compression = (uint32_t)compression};
     struct figures figures = {0};
     rill_producer *producer;
     int rc = rill_topic_create(store, topic, &topic_options), status;

@@ -1,5 +1,5 @@
 /*
- * check.c - rill verify: what is wrong with a store.
+ * check.c - rill verify and rill dump: what is wrong with a store, and what is in its files.
  */
 #include "tool.h"
 
@@ -158,6 +158,98 @@ static int run_verify(char **arguments, size_t count)
     return report.error_count > 0 || report.warning_count > 0 ? DAMAGED : DONE;
 }
 
+/* ---- dump ------------------------------------------------------------------------ */
+
+static bool records, dump_json;
+
+static const struct option dump_options[] = {
+    {"records", 'r', OPTION_FLAG, &records, 0, "also the records in the batches", 0, 0, 0},
+    {"json", 'J', OPTION_FLAG, &dump_json, 0, "an object per item, each in a line", 0, 0, 0},
+    {0},
+};
+
+static void item_json(const char *file, const rill_item *item)
+{
+    static const char *const kinds[] = {"?",     "store", "segment", "batch", "record",
+                                        "index", "entry", "words",   "mark",  "bytes"};
+    bool known = item->kind > 0 && item->kind < (int32_t)(sizeof kinds / sizeof *kinds);
+
+    json_open(NULL, '{');
+    json_text("file", file);
+    json_text("kind", known ? kinds[item->kind] : "?");
+    json_bool("sound", item->sound != 0);
+    json_number("position", item->position);
+    json_number("size", item->size);
+    json_offset("first_offset", item->first);
+    json_offset("end_offset", item->end);
+    json_unsigned("count", item->count);
+    json_unsigned("attributes", item->attributes);
+    json_number("leader_epoch", item->leader_epoch);
+    json_number("timestamp_ms", item->timestamp_ms);
+    json_unsigned("checksum", item->checksum);
+    if (item->record != NULL) {
+        json_bytes("key", item->record->key);
+        json_bytes("value", item->record->value);
+    }
+    json_text("text", item->text);
+    json_close();
+}
+
+static void put_content(const rill_record *record)
+{
+    put(": ");
+    if (record->key.data != NULL) {
+        put_escaped(record->key);
+        put(" = ");
+    }
+    if (record->value.data != NULL) put_escaped(record->value);
+    else put("\\N");
+}
+
+struct dumping {
+    const char *file;
+    bool unsound;
+};
+
+static int show_item(void *arg, const rill_item *item)
+{
+    struct dumping *dumping = arg;
+
+    dumping->unsound |= item->sound == 0;
+    if (item->kind == RILL_ITEM_RECORD && !records) return 0;
+    if (dump_json) {
+        item_json(dumping->file, item);
+    } else {
+        putf("%s%12" PRId64 "%s  %s%s", colour(DIM), item->position, colour(PLAIN),
+             item->kind == RILL_ITEM_RECORD || item->kind == RILL_ITEM_ENTRY ? "  " : "",
+             item->sound != 0 ? "" : colour(RED));
+        put_escaped((rill_bytes){item->text, strlen(item->text)});
+        put(item->sound != 0 ? "" : colour(PLAIN));
+        if (item->record != NULL) put_content(item->record);
+        put("\n");
+    }
+    /* A file may be large, and who reads this may have gone. */
+    return put_ok() && stopped == 0 ? 0 : PROGRESS_STOPPED;
+}
+
+static int run_dump(char **arguments, size_t count)
+{
+    bool unsound = false;
+
+    signals_catch();
+    for (size_t i = 0; i < count; i++) {
+        struct dumping dumping = {.file = arguments[i]};
+        int rc;
+
+        if (count > 1 && !dump_json) putf("%s%s%s\n", colour(BOLD), arguments[i], colour(PLAIN));
+        rc = rill_dump(arguments[i], show_item, &dumping);
+        if (rc == PROGRESS_STOPPED) return stopped_status(DONE);
+        if (rc != 0) return fail_rill(rc);
+        unsound |= dumping.unsound;
+    }
+    return unsound ? DAMAGED : DONE;
+}
+
 const struct command check_commands[] = {
     {"verify", "", "look through the whole store for damage",
      "Reads every batch, record, index, and page of the catalogue. It changes nothing, and "
@@ -166,5 +258,13 @@ const struct command check_commands[] = {
      "that "
      "which guards it. The exit status is 4 if there are any.",
      verify_options, "rill verify\nrill verify --from-disk --json | jq .errors", run_verify},
+    {"dump", "FILE...", "what is in a store's files, item by item",
+     "Segments (*.log), indexes, control files and STORE, also damaged ones. Nothing is changed, "
+     "and "
+     "nothing believed that does not verify. The exit status is 4 if something does not.",
+     dump_options,
+     "rill dump /var/lib/app/log/STORE\n"
+     "rill dump /var/lib/app/log/*/0/*.log --records | less -S",
+     run_dump},
     {0},
 };

@@ -86,46 +86,6 @@ struct reading {
     bool uncommitted; /* something was written and is not committed */
 };
 
-/* N, or N-M. */
-static bool read_range(const char *text, unsigned *first, unsigned *last)
-{
-    int size = 0;
-
-    if (sscanf(text, "%5u%n", first, &size) != 1 || strspn(text, "0123456789-") != strlen(text))
-        return false;
-    *last = *first;
-    if (text[size] == 0) return true;
-    text += size;
-    return sscanf(text, "-%5u%n", last, &size) == 1 && text[size] == 0 && *first <= *last;
-}
-
-static bool partition_wanted(uint32_t partition)
-{
-    unsigned first = 0, last = 0;
-
-    for (size_t i = 0; i < partition_texts.count; i++) {
-        read_range(partition_texts.items[i], &first, &last);
-        if (partition >= first && partition <= last) return true;
-    }
-    return partition_texts.count == 0;
-}
-
-static int check_partitions(const rill_topic_info *topic)
-{
-    unsigned first, last;
-
-    for (size_t i = 0; i < partition_texts.count; i++) {
-        const char *text = partition_texts.items[i];
-
-        if (!read_range(text, &first, &last))
-            return usage("--partition=%s: a number, or two as in 0-3, is expected", text);
-        if (last >= topic->options.partition_count)
-            return fail(NOT_FOUND, "topic %s has partitions 0 to %u, not %s", topic->name,
-                        topic->options.partition_count - 1, text);
-    }
-    return DONE;
-}
-
 static int offset_at(rill *store, const char *topic, int32_t partition, int64_t ms,
                      rill_offset otherwise, rill_offset *offset)
 {
@@ -183,9 +143,10 @@ static int plan(struct reading *reading, char **topics, size_t count)
             return usage("%s: expressions are for --group; a name is expected", topics[i]);
         rc = rill_topic_describe(reading->store, topics[i], &topic);
         if (rc != 0) return fail_rill(rc);
-        status = check_partitions(&topic);
+        status = partitions_check(&partition_texts, &topic);
         for (uint32_t p = 0; p < topic.options.partition_count && status == DONE; p++)
-            if (partition_wanted(p)) status = plan_partition(reading, topics[i], (int32_t)p);
+            if (partitions_have(&partition_texts, p))
+                status = plan_partition(reading, topics[i], (int32_t)p);
         if (status != DONE) return status;
     }
     reading->parts_left = reading->part_count;

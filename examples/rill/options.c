@@ -125,13 +125,13 @@ static int refused(const struct option *option, const char *value, const char *w
                            : durations ? duration_text(option->most)
                                        : count_text(option->most);
 
-        if (option->most == INT64_MAX) snprintf(range, sizeof range, ", at least %s", least);
+        if (option->most == INT64_MAX) snprintf(range, sizeof range, " of at least %s", least);
         else snprintf(range, sizeof range, " from %s to %s", least, most);
     }
     if (option->choices != NULL) {
         size_t size = option->kind == OPTION_CHOICE || option->kind == OPTION_CHOICES
                           ? 0
-                          : (size_t)snprintf(words, sizeof words, ", or ");
+                          : (size_t)snprintf(words, sizeof words, ", ");
         choices_text(option->choices, words + size, sizeof words - size);
     }
     return usage("--%s=%s: %s%s%s is expected", option->name, value, wanted, range, words);
@@ -178,8 +178,11 @@ static int read_value(const struct option *option, const char *value)
     case OPTION_CHOICES: return read_choices(option, value);
     default: break;
     }
-    if (option->choices != NULL && choice_find(option->choices, value, strlen(value), number))
+    if (option->choices != NULL && choice_find(option->choices, value, strlen(value), &read)) {
+        if (option->kind == OPTION_RATIO) *(double *)option->value = (double)read;
+        else *number = read;
         return DONE;
+    }
     switch (option->kind) {
     case OPTION_NUMBER:
         if (!read_number(value, &read) || !in_range(option, read))
@@ -187,16 +190,19 @@ static int read_value(const struct option *option, const char *value)
         break;
     case OPTION_SIZE:
         if (!read_size(value, &read) || !in_range(option, read))
-            return refused(option, value, "a size, such as 512, 64KiB or 1GiB,");
+            return refused(option, value, "a size (512, 64KiB, 1GiB)");
         break;
     case OPTION_DURATION:
         if (!read_duration(value, &read) || !in_range(option, read))
-            return refused(option, value, "a duration, such as 500ms, 10s, 5m, 2h or 7d,");
+            return refused(option, value, "a duration (500ms, 10s, 5m, 2h, 7d)");
         break;
+    case OPTION_RATIO:
+        if (!read_ratio(value, option->value))
+            return refused(option, value, "a part of 1 (0.5, 50%)");
+        return DONE;
     case OPTION_TIME:
         if (!read_time(value, &read))
-            return refused(option, value,
-                           "a time, such as 2026-03-01T10:00:00, -1h (ago), @1767225600 or now,");
+            return refused(option, value, "a time (2026-03-01T10:00:00, -1h, @1767225600, now)");
         break;
     default: return refused(option, value, "");
     }

@@ -98,6 +98,11 @@ bool put_flush(void)
     return failure == 0;
 }
 
+bool put_ok(void)
+{
+    return failure == 0;
+}
+
 void put_hold(bool hold)
 {
     holding = hold;

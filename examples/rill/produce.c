@@ -26,7 +26,8 @@ static const char *key_separator_text, *field_separator_text, *time_format, *nul
     *delimiter_text;
 static rill_bytes key_separator, field_separator; /* without escapes; size 0: none */
 static struct texts header_texts;
-static int64_t key_field, time_field, acks, partition, rate, batch_bytes, linger_ms;
+static int64_t key_field, time_field, acks, partition, rate, batch_bytes, linger_ms, compression,
+    level;
 static bool json, create, escape, zero, whole, skip_bad;
 
 static const struct choice acks_choices[] = {{"none", RILL_ACKS_NONE},
@@ -49,6 +50,10 @@ static const struct option produce_options[] = {
     {"acks", 'a', OPTION_CHOICE, &acks, "WHAT",
      "none, written (survives kill -9) or durable (survives a power cut); written", 0, 0,
      acks_choices},
+    {"compression", 'z', OPTION_CHOICE, &compression, "CODEC",
+     "none, lz4 or zstd, if the topic leaves it to producers; none", 0, 0, compressions},
+    {"level", 0, OPTION_NUMBER, &level, "N", "of that codec: the higher, the smaller and slower",
+     -131072, 22, 0},
     {"time-field", 0, OPTION_NUMBER, &time_field, "N",
      "a record's time is in its field N: seconds or milliseconds since 1970, or a date", 1, 10000,
      0},
@@ -455,7 +460,9 @@ static int produce(rill *store, char **arguments, size_t count, char delimiter,
                                      .acks = (int32_t)acks,
                                      .linger_ms = (uint32_t)linger_ms,
                                      .batch_bytes = (uint32_t)batch_bytes,
-                                     .delivery = delivered};
+                                     .delivery = delivered,
+                                     .compression = (uint32_t)compression,
+                                     .compression_level = (int32_t)level};
     rill_producer *producer;
     struct outcome outcome = {0};
     struct reader reader = {0};

@@ -95,6 +95,7 @@ static int run_delete(char **arguments, size_t count)
         !confirmed("delete records of topic %s before %s", topic.name,
                    before_text != NULL ? before_text : time_text(before_time)))
         status = fail(FAILED, "the records stay");
+    if (status != DONE) return store_close(store, status);
     put_hold(true);
     if (json) json_open(NULL, '[');
     else table_begin("TOPIC PARTITION> DELETED> START>");

@@ -31,15 +31,22 @@ int fail_rill(int rc)
     return fail(status_of(rc), "%s", detail[0] != 0 ? detail : rill_strerror(rc));
 }
 
+int store_name(const char **dir)
+{
+    *dir = store_dir != NULL ? store_dir : getenv("RILL_STORE");
+    if (*dir == NULL || (*dir)[0] == 0)
+        return usage("which store? name its directory with --store=DIR or in RILL_STORE");
+    return DONE;
+}
+
 int store_open(uint32_t flags, rill **store)
 {
     rill_options options = {
         .size = sizeof options, .flags = flags, .open_timeout_ms = (uint32_t)wait_ms};
-    const char *dir = store_dir != NULL ? store_dir : getenv("RILL_STORE");
-    int rc;
+    const char *dir;
+    int status = store_name(&dir), rc;
 
-    if (dir == NULL || dir[0] == 0)
-        return usage("which store? name its directory with --store=DIR or in RILL_STORE");
+    if (status != DONE) return status;
     rc = rill_open(dir, &options, store);
     return rc == 0 ? DONE : fail_rill(rc);
 }

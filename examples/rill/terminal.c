@@ -164,6 +164,12 @@ void progress(const char *what, uint64_t done, uint64_t total, bool bytes)
     shown = true;
 }
 
+int show_progress(void *arg, const rill_progress *state)
+{
+    progress(arg, state->done, state->total, true);
+    return stopped != 0 ? PROGRESS_STOPPED : 0;
+}
+
 void progress_clear(void)
 {
     if (shown) fputs("\r\033[K", stderr);

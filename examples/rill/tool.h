@@ -14,7 +14,7 @@
  *     store.c      opening the store; errors of the library as exit statuses
  *
  * and a file per family of commands: topics.c, produce.c, consume.c, groups.c,
- * explain.c, stat.c, top.c, bench.c and so on. Of the library these use nothing
+ * explain.c, stat.c, top.c, space.c, copies.c, check.c, bench.c. Of the library these use nothing
  * but <rill.h>.
  *
  * A command is a row of a table: its name, arguments, options, help and function.
@@ -74,6 +74,7 @@ enum option_kind {
     OPTION_NUMBER,   /* int64_t */
     OPTION_SIZE,     /* int64_t, in bytes */
     OPTION_DURATION, /* int64_t, in ms */
+    OPTION_RATIO,    /* double, above 0 and up to 1; 0.5 or 50% */
     OPTION_TIME,     /* int64_t, in ms since the epoch */
     OPTION_CHOICE,   /* int64_t: one of choices */
     OPTION_CHOICES   /* int64_t: some of choices, or'ed */
@@ -113,8 +114,9 @@ struct command {
 
 /* Tables end with an empty row. */
 extern const struct command topic_commands[], produce_commands[], consume_commands[],
-    group_commands[], explain_commands[], stat_commands[], top_commands[], bench_commands[],
-    tool_commands[];
+    group_commands[], explain_commands[], stat_commands[], top_commands[], space_commands[],
+    copy_commands[], check_commands[], bench_commands[], tool_commands[];
+extern const struct choice compressions[];
 extern const struct command *const command_tables[]; /* in order of help; ends with NULL */
 extern const struct option common_options[];         /* of every command */
 
@@ -156,9 +158,14 @@ int complete(char **words, size_t count);
 bool read_number(const char *text, int64_t *number);
 bool read_size(const char *text, int64_t *bytes);              /* 64MiB, 1.5G, 100kB, 512 */
 bool read_duration(const char *text, int64_t *ms);             /* 500ms, 10s, 1h30m, 7d */
+bool read_ratio(const char *text, double *ratio);              /* 0.5, 50% */
 bool read_time(const char *text, int64_t *ms);                 /* see TIMES in rill(1) */
 bool read_position(const char *text, rill_position *position); /* TOPIC[:PARTITION[:OFFSET]];
                                                                   topic is allocated */
+
+/* Values of --partition: N or N-M. None: all partitions. */
+int partitions_check(const struct texts *texts, const rill_topic_info *topic);
+bool partitions_have(const struct texts *texts, uint32_t partition);
 
 /* Texts for people. They stay until some calls later. */
 const char *size_text(uint64_t bytes);
@@ -183,6 +190,7 @@ void putf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void put_bytes(const void *data, size_t size);
 void put_repeated(char c, size_t count);
 bool put_flush(void); /* false: something has failed */
+bool put_ok(void);    /* nothing has failed so far */
 /* Keeps everything back until the next hold(false); so a document is written whole or,
  * after put_drop, not at all. */
 void put_hold(bool hold);
@@ -250,11 +258,16 @@ void sleep_ms(int64_t ms);
  * not with --quiet. total 0: not known. */
 void progress(const char *what, uint64_t done, uint64_t total, bool bytes);
 void progress_clear(void);
+/* The same for the library's calls; arg is what it says. Ends them when stopped. */
+int show_progress(void *arg, const rill_progress *progress);
+#define PROGRESS_STOPPED 1 /* what these calls return then */
 
 /* ---- The store (store.c) --------------------------------------------------- */
 
 /* Opens the store that --store or RILL_STORE names, with RILL_OPEN_* flags. */
 int store_open(uint32_t flags, rill **store);
+/* Its directory, without opening it. */
+int store_name(const char **dir);
 /* Returns status, or that of closing if status is DONE. */
 int store_close(rill *store, int status);
 

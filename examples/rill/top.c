@@ -259,8 +259,9 @@ static const char *left_text(const struct group_row *group)
 
 static void draw_head(const struct view *view)
 {
-    const char *dir = store_dir != NULL ? store_dir : getenv("RILL_STORE");
+    const char *dir;
 
+    store_name(&dir);
     add("%srill top%s  %s  %s, %s, %s, %s  %s", colour(BOLD), colour(PLAIN), dir,
         counted((int64_t)view->topic_count, "topic"),
         counted((int64_t)view->partitions, "partition"),

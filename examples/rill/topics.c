@@ -7,18 +7,153 @@
 #include <string.h>
 
 static bool json, if_missing, if_there, internal, yes;
-static int64_t partitions, segment_ms, segment_bytes, max_message_bytes, index_interval_bytes;
+static int64_t partitions, segment_ms, segment_bytes, max_message_bytes, index_interval_bytes,
+    cleanup, timestamps, compression, segment_jitter_ms, retention_ms, retention_bytes,
+    delete_retention_ms, min_compaction_lag_ms;
+static double dirty_ratio;
+
+/* ---- The options of a topic ---------------------------------------------------- */
+
+/* "default" is 0 for the library, and takes an altered option back. */
+static const struct choice defaults[] = {{"default", 0}, {0}};
+static const struct choice forever[] = {{"forever", 0}, {"default", 0}, {0}};
+static const struct choice unlimited[] = {{"unlimited", 0}, {"default", 0}, {0}};
+static const struct choice cleanups[] = {{"delete", RILL_CLEANUP_DELETE},
+                                         {"compact", RILL_CLEANUP_COMPACT},
+                                         {"consumed", RILL_CLEANUP_CONSUMED},
+                                         {"default", 0},
+                                         {0}};
+static const struct choice clocks[] = {
+    {"create", RILL_TIMESTAMP_CREATE}, {"append", RILL_TIMESTAMP_APPEND}, {"default", 0}, {0}};
+const struct choice compressions[] = {{"none", RILL_COMPRESSION_NONE},
+                                      {"lz4", RILL_COMPRESSION_LZ4},
+                                      {"zstd", RILL_COMPRESSION_ZSTD},
+                                      {"default", RILL_COMPRESSION_DEFAULT},
+                                      {0}};
+
+/* What a topic is made with and can be altered to. */
+#define ALTERABLE                                                                                \
+    {"retention",                                                                                \
+     0,                                                                                          \
+     OPTION_DURATION,                                                                            \
+     &retention_ms,                                                                              \
+     "TIME",                                                                                     \
+     "delete segments whose newest record is older; forever",                                    \
+     1,                                                                                          \
+     INT64_MAX,                                                                                  \
+     forever},                                                                                   \
+        {"retention-bytes",                                                                      \
+         0,                                                                                      \
+         OPTION_SIZE,                                                                            \
+         &retention_bytes,                                                                       \
+         "SIZE",                                                                                 \
+         "delete a partition's oldest segments above this size; unlimited",                      \
+         1,                                                                                      \
+         INT64_MAX,                                                                              \
+         unlimited},                                                                             \
+        {"cleanup",                                                                              \
+         0,                                                                                      \
+         OPTION_CHOICES,                                                                         \
+         &cleanup,                                                                               \
+         "HOW",                                                                                  \
+         "delete (by retention), compact (the last record of a key stays), consumed (what all "  \
+         "groups have read goes), or several with commas; delete",                               \
+         0,                                                                                      \
+         0,                                                                                      \
+         cleanups},                                                                              \
+        {"compression",                                                                          \
+         0,                                                                                      \
+         OPTION_CHOICE,                                                                          \
+         &compression,                                                                           \
+         "CODEC",                                                                                \
+         "none, lz4 or zstd, whatever producers ask for; default: what they ask for",            \
+         0,                                                                                      \
+         0,                                                                                      \
+         compressions},                                                                          \
+        {"timestamps",                                                                           \
+         0,                                                                                      \
+         OPTION_CHOICE,                                                                          \
+         &timestamps,                                                                            \
+         "WHOSE",                                                                                \
+         "create (the producer's) or append (when it was appended); create",                     \
+         0,                                                                                      \
+         0,                                                                                      \
+         clocks},                                                                                \
+        {"segment-bytes", 0,       OPTION_SIZE,                                                  \
+         &segment_bytes,  "SIZE",  "size of a segment file; 64MiB",                              \
+         65536,           1 << 30, defaults},                                                    \
+        {"segment-time",                                                                         \
+         0,                                                                                      \
+         OPTION_DURATION,                                                                        \
+         &segment_ms,                                                                            \
+         "TIME",                                                                                 \
+         "begin a new segment when one is this old; 7d",                                         \
+         1,                                                                                      \
+         UINT32_MAX,                                                                             \
+         defaults},                                                                              \
+        {"segment-jitter",                                                                       \
+         0,                                                                                      \
+         OPTION_DURATION,                                                                        \
+         &segment_jitter_ms,                                                                     \
+         "TIME",                                                                                 \
+         "begin it up to so much earlier, so that not all do at once; 0",                        \
+         0,                                                                                      \
+         UINT32_MAX,                                                                             \
+         defaults},                                                                              \
+        {"max-message", 0,                                                                       \
+         OPTION_SIZE,   &max_message_bytes,                                                      \
+         "SIZE",        "largest batch of records; 1MiB",                                        \
+         1024,          1 << 30,                                                                 \
+         defaults},                                                                              \
+        {"delete-retention",                                                                     \
+         0,                                                                                      \
+         OPTION_DURATION,                                                                        \
+         &delete_retention_ms,                                                                   \
+         "TIME",                                                                                 \
+         "a tombstone stays so long after it was first compacted; 1d",                           \
+         1,                                                                                      \
+         INT64_MAX,                                                                              \
+         defaults},                                                                              \
+        {"compaction-lag",                                                                       \
+         0,                                                                                      \
+         OPTION_DURATION,                                                                        \
+         &min_compaction_lag_ms,                                                                 \
+         "TIME",                                                                                 \
+         "younger records are not compacted; 0",                                                 \
+         0,                                                                                      \
+         INT64_MAX,                                                                              \
+         defaults},                                                                              \
+    {                                                                                            \
+        "dirty-ratio", 0, OPTION_RATIO, &dirty_ratio, "PART",                                    \
+            "compact when so much of a partition never was; 0.5", 0, 0, defaults                 \
+    }
+
+static rill_topic_options topic_options(void)
+{
+    return (rill_topic_options){
+        .size = sizeof(rill_topic_options),
+        .partition_count = (uint32_t)partitions,
+        .segment_ms = (uint32_t)segment_ms,
+        .segment_bytes = (uint64_t)segment_bytes,
+        .max_message_bytes = (uint32_t)max_message_bytes,
+        .index_interval_bytes = (uint32_t)index_interval_bytes,
+        .cleanup_policy = (uint32_t)cleanup,
+        .timestamp_type = (uint32_t)timestamps,
+        .compression = (uint32_t)compression,
+        .segment_jitter_ms = (uint32_t)segment_jitter_ms,
+        .retention_ms = (uint64_t)retention_ms,
+        .retention_bytes = (uint64_t)retention_bytes,
+        .delete_retention_ms = (uint64_t)delete_retention_ms,
+        .min_compaction_lag_ms = (uint64_t)min_compaction_lag_ms,
+        .min_cleanable_dirty_ratio = dirty_ratio,
+    };
+}
 
 /* ---- create ------------------------------------------------------------------- */
 
 static const struct option create_options[] = {
     {"partitions", 'p', OPTION_NUMBER, &partitions, "N", "how many partitions; 1", 1, 10000, 0},
-    {"segment-bytes", 0, OPTION_SIZE, &segment_bytes, "SIZE", "size of a segment file; 64MiB",
-     65536, 1 << 30, 0},
-    {"segment-time", 0, OPTION_DURATION, &segment_ms, "TIME",
-     "begin a new segment when one is this old; 7d", 1, UINT32_MAX, 0},
-    {"max-message", 0, OPTION_SIZE, &max_message_bytes, "SIZE", "largest batch of records; 1MiB",
-     1024, 1 << 30, 0},
+    ALTERABLE,
     {"index-interval", 0, OPTION_SIZE, &index_interval_bytes, "SIZE",
      "an index entry for every so many bytes; 4KiB", 256, 1 << 30, 0},
     {"if-missing", 0, OPTION_FLAG, &if_missing, 0, "do nothing, successfully, if it is there", 0,
@@ -28,12 +163,7 @@ static const struct option create_options[] = {
 
 static int run_create(char **arguments, size_t count)
 {
-    rill_topic_options options = {.size = sizeof options,
-                                  .partition_count = (uint32_t)partitions,
-                                  .segment_ms = (uint32_t)segment_ms,
-                                  .segment_bytes = (uint64_t)segment_bytes,
-                                  .max_message_bytes = (uint32_t)max_message_bytes,
-                                  .index_interval_bytes = (uint32_t)index_interval_bytes};
+    const rill_topic_options options = topic_options();
     rill *store;
     int status = store_open(RILL_OPEN_CREATE, &store);
 
@@ -146,22 +276,68 @@ static void id_text(const uint8_t id[16], char text[33])
     for (int i = 0; i < 16; i++) snprintf(text + 2 * i, 3, "%02x", id[i]);
 }
 
+/* The names of those of choices that are in value, with commas between them. */
+static const char *choices_in(const struct choice *choices, uint32_t value, char text[64])
+{
+    size_t used = 0;
+
+    text[0] = 0;
+    for (; choices->name != NULL; choices++)
+        if (choices->value != 0 && (value & (uint32_t)choices->value) != 0)
+            used += (size_t)snprintf(text + used, 64 - used, "%s%s", used > 0 ? "," : "",
+                                     choices->name);
+    return text;
+}
+
+static const char *choice_of(const struct choice *choices, uint32_t value)
+{
+    for (; choices->name != NULL; choices++)
+        if ((uint32_t)choices->value == value) return choices->name;
+    return "?";
+}
+
 static void describe_options_json(const rill_topic_options *options)
 {
+    char names[64];
+
     json_open("options", '{');
     json_unsigned("partition_count", options->partition_count);
     json_unsigned("segment_bytes", options->segment_bytes);
     json_unsigned("segment_ms", options->segment_ms);
+    json_unsigned("segment_jitter_ms", options->segment_jitter_ms);
     json_unsigned("max_message_bytes", options->max_message_bytes);
     json_unsigned("index_interval_bytes", options->index_interval_bytes);
+    json_text("cleanup_policy", choices_in(cleanups, options->cleanup_policy, names));
+    json_text("timestamp_type", choice_of(clocks, options->timestamp_type));
+    json_text("compression", choice_of(compressions, options->compression));
+    json_unsigned("retention_ms", options->retention_ms);
+    json_unsigned("retention_bytes", options->retention_bytes);
+    json_unsigned("delete_retention_ms", options->delete_retention_ms);
+    json_unsigned("min_compaction_lag_ms", options->min_compaction_lag_ms);
+    json_real("min_cleanable_dirty_ratio", options->min_cleanable_dirty_ratio);
     json_close();
 }
 
 static void describe_options_text(const rill_topic_options *options)
 {
+    char names[64];
+
     putf("  segments of %s, for %s; batches up to %s; an index entry per %s\n",
          size_text(options->segment_bytes), duration_text(options->segment_ms),
          size_text(options->max_message_bytes), size_text(options->index_interval_bytes));
+    putf("  cleanup %s; retention %s, %s per partition\n",
+         choices_in(cleanups, options->cleanup_policy, names),
+         options->retention_ms != 0 ? duration_text((int64_t)options->retention_ms) : "forever",
+         options->retention_bytes != 0 ? size_text(options->retention_bytes) : "unlimited");
+    if (options->cleanup_policy & RILL_CLEANUP_COMPACT)
+        putf("  compaction when %.0f%% are dirty, after %s; tombstones stay %s\n",
+             options->min_cleanable_dirty_ratio * 100,
+             duration_text((int64_t)options->min_compaction_lag_ms),
+             duration_text((int64_t)options->delete_retention_ms));
+    putf("  compression %s; timestamps %s\n",
+         options->compression != 0 ? choice_of(compressions, options->compression)
+                                   : "as the producer asks",
+         options->timestamp_type == RILL_TIMESTAMP_APPEND ? "of the append" : "of the producer");
 }
 
 static int describe_partition(rill *store, const rill_topic_info *topic, uint32_t partition)

@@ -100,6 +100,18 @@ bool read_duration(const char *text, int64_t *ms)
     return true;
 }
 
+bool read_ratio(const char *text, double *ratio)
+{
+    double value;
+
+    if (!read_decimal(&text, &value)) return false;
+    if (strcmp(text, "%") == 0) value /= 100;
+    else if (*text != 0) return false;
+    if (value <= 0 || value > 1) return false;
+    *ratio = value;
+    return true;
+}
+
 /* .5 or nothing, as ms; *text moves behind it. */
 static bool read_fraction(const char **text, int64_t *ms)
 {
@@ -216,6 +228,46 @@ bool read_position(const char *text, rill_position *position)
     memcpy(topic, text, size);
     position->topic = topic;
     return true;
+}
+
+/* N, or N-M. */
+static bool read_range(const char *text, unsigned *first, unsigned *last)
+{
+    int size = 0;
+
+    if (sscanf(text, "%5u%n", first, &size) != 1 || strspn(text, "0123456789-") != strlen(text))
+        return false;
+    *last = *first;
+    if (text[size] == 0) return true;
+    text += size;
+    return sscanf(text, "-%5u%n", last, &size) == 1 && text[size] == 0 && *first <= *last;
+}
+
+bool partitions_have(const struct texts *texts, uint32_t partition)
+{
+    unsigned first = 0, last = 0;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        read_range(texts->items[i], &first, &last);
+        if (partition >= first && partition <= last) return true;
+    }
+    return texts->count == 0;
+}
+
+int partitions_check(const struct texts *texts, const rill_topic_info *topic)
+{
+    unsigned first, last;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        const char *text = texts->items[i];
+
+        if (!read_range(text, &first, &last))
+            return usage("--partition=%s: a number, or two as in 0-3, is expected", text);
+        if (last >= topic->options.partition_count)
+            return fail(NOT_FOUND, "topic %s has partitions 0 to %u, not %s", topic->name,
+                        topic->options.partition_count - 1, text);
+    }
+    return DONE;
 }
 
 /* ---- Out ------------------------------------------------------------------- */
