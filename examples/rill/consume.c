@@ -240,7 +240,9 @@ static int commit(struct reading *reading)
 {
     int rc;
 
-    if (group == NULL || no_commit || !reading->uncommitted) return DONE;
+    /* A commit is of all that polls have handed out, so there is none when some of it was
+     * lost on its way out. It comes again, and some of what was written since the last one. */
+    if (group == NULL || no_commit || !reading->uncommitted || !put_ok()) return DONE;
     rc = rill_consumer_commit(reading->consumer, NULL, 0);
     reading->committed_ns = steady_ns();
     reading->uncommitted = false;
@@ -339,12 +341,11 @@ static int consume(rill *store, char **topics, size_t count, struct reading *rea
         status = plan(reading, topics, count);
     }
     if (status == DONE) {
-        status = read_all(reading);
-        if (put_flush()) {
-            int last = commit(reading);
+        int last;
 
-            if (status == DONE) status = last;
-        }
+        status = read_all(reading);
+        last = commit(reading);
+        if (status == DONE) status = last;
     }
     signals_wake(NULL);
     rc = rill_consumer_close(reading->consumer, 5000);

@@ -270,10 +270,10 @@ struct place {
 };
 
 struct outcome {
-    uint64_t sent, bytes, skipped;
+    uint64_t read, sent, bytes, skipped;
     uint64_t appended, lost;
-    int lost_status;
-    struct place *places; /* by partition */
+    uint64_t lost_first, lost_last; /* of the input's records, from 1 */
+    struct place *places;           /* by partition */
     uint32_t place_count;
 };
 
@@ -281,10 +281,12 @@ static void delivered(void *arg, const rill_delivery *delivery)
 {
     struct outcome *outcome = arg;
     struct place *place;
+    uint64_t number = (uintptr_t)delivery->opaque;
 
     if (delivery->status != 0) {
-        outcome->lost++;
-        outcome->lost_status = delivery->status;
+        if (outcome->lost++ == 0) outcome->lost_first = number;
+        if (number < outcome->lost_first) outcome->lost_first = number;
+        if (number > outcome->lost_last) outcome->lost_last = number;
         return;
     }
     outcome->appended++;
@@ -308,6 +310,10 @@ static void tell(const struct outcome *outcome, double seconds)
     json_unsigned("records", outcome->appended);
     json_unsigned("bytes", outcome->bytes);
     json_unsigned("not_appended", outcome->sent - outcome->appended);
+    if (outcome->lost > 0) {
+        json_unsigned("first_not_appended", outcome->lost_first);
+        json_unsigned("last_not_appended", outcome->lost_last);
+    }
     json_unsigned("skipped", outcome->skipped);
     json_real("seconds", seconds);
     json_open("partitions", '[');
@@ -342,12 +348,13 @@ static void keep_rate(uint64_t count, int64_t began_ns)
     }
 }
 
-static int send_one(rill_producer *producer, const rill_record *record, struct outcome *outcome)
+static int send_one(rill_producer *producer, const rill_record *record, uint64_t number,
+                    struct outcome *outcome)
 {
     int rc;
 
     /* Waits as long as it takes, but not for one who wants to stop. */
-    do rc = rill_producer_send(producer, record, NULL, 500);
+    do rc = rill_producer_send(producer, record, (void *)(uintptr_t)number, 500);
     while (rc == RILL_ERR_TIMEOUT && stopped == 0);
     if (rc == 0) {
         outcome->sent++;
@@ -374,7 +381,8 @@ static int produce_file(rill_producer *producer, struct reader *reader, char del
         record.headers = headers;
         record.header_count = header_texts.count;
         record.partition = given(&partition) ? (int32_t)partition : RILL_PARTITION_ANY;
-        if (wrong == NULL) rc = send_one(producer, &record, outcome);
+        outcome->read++;
+        if (wrong == NULL) rc = send_one(producer, &record, outcome->read, outcome);
         if (wrong != NULL || rc == RILL_ERR_TOO_BIG) {
             if (wrong == NULL) wrong = rill_errmsg();
             if (!skip_bad)
@@ -491,9 +499,10 @@ static int produce(rill *store, char **arguments, size_t count, char delimiter,
     if (rc != 0 && status == DONE) status = fail_rill(rc);
     rc = rill_producer_close(producer, 1000);
     if (rc != 0 && status == DONE) status = fail_rill(rc);
-    if (outcome.appended < outcome.sent && acks != RILL_ACKS_NONE)
-        note("%s records were appended, %s were not", count_text((int64_t)outcome.appended),
-             count_text((int64_t)(outcome.sent - outcome.appended)));
+    if (outcome.lost > 0)
+        note("%s were appended, %s were not, in the input between %s and %s",
+             counted((int64_t)outcome.appended, "record"), count_text((int64_t)outcome.lost),
+             count_text((int64_t)outcome.lost_first), count_text((int64_t)outcome.lost_last));
     tell(&outcome, (double)(steady_ns() - began_ns) / 1e9);
     free(outcome.places);
     free(reader.data);
@@ -536,7 +545,8 @@ const struct command produce_commands[] = {
     {"produce", "TOPIC [FILE...]", "append the lines of files to a topic",
      "Each line of the files, or of standard input, becomes the value of a record. At the end of "
      "the input, and at Ctrl-C, all that was read is appended before the command ends. What was "
-     "appended stays, also if the command fails later.",
+     "appended stays, also if the command fails later; it then says which records of the input, "
+     "counted from 1, were not appended.",
      produce_options,
      "seq 1000 | rill produce numbers --create\n"
      "# key:value\n"

@@ -262,12 +262,11 @@ static void draw_head(const struct view *view)
     const char *dir;
 
     store_name(&dir);
-    add("%srill top%s  %s  %s, %s, %s, %s  %s", colour(BOLD), colour(PLAIN), dir,
-        counted((int64_t)view->topic_count, "topic"),
+    /* The store comes last: its name may be long. */
+    add("%srill top%s  %s  %s, %s, %s, %s  %s", colour(BOLD), colour(PLAIN),
+        time_text(now_ms()) + 11, counted((int64_t)view->topic_count, "topic"),
         counted((int64_t)view->partitions, "partition"),
-        counted((int64_t)view->records, "record"), size_text(view->bytes),
-        time_text(now_ms()) + 11);
-    if (paused) add("  %spaused%s", colour(YELLOW), colour(PLAIN));
+        counted((int64_t)view->records, "record"), size_text(view->bytes), dir);
     end_row();
     if (view->rated)
         add("appended %s/s, %s/s   polled %s/s   commits %s/s   syncs %s/s   wake-ups %s/s",
@@ -374,9 +373,9 @@ static void draw(const struct view *view)
     if (row == rows) row--; /* what a low screen has no room for gives way */
     if (view->problem[0] != 0) add("%s%s%s", colour(RED), view->problem, colour(PLAIN));
     else
-        add("%sq quit  s sorted by %s  p pause  + - every %s  j k scroll  Tab %s%s", colour(DIM),
-            order_names[order], duration_text(interval_ms), on_groups ? "topics" : "groups",
-            colour(PLAIN));
+        add("%sq quit  s sorted by %s  p %s  + - every %s  j k scroll  Tab %s%s", colour(DIM),
+            order_names[order], paused ? "paused" : "pause", duration_text(interval_ms),
+            on_groups ? "topics" : "groups", colour(PLAIN));
     end_row();
     put_flush();
 }
@@ -429,17 +428,18 @@ static int run_live(struct view *view)
         if (!paused && ++looks == frames) break;
         /* A store with very many partitions is not looked at all the time. */
         due_ns = steady_ns() + interval_ms * 1000000;
-        if (looks < 3 && due_ns > view->at_ns + 300000000) due_ns = view->at_ns + 300000000;
+        if (!paused && looks < 2 && due_ns > view->at_ns + 300000000)
+            due_ns = view->at_ns + 300000000;
         if (due_ns < view->at_ns + 4 * view->took_ns) due_ns = view->at_ns + 4 * view->took_ns;
-        while (stopped == 0 && steady_ns() < due_ns) {
+        do { /* at least once, whatever the clock says: the keys are read here */
             int64_t left = (due_ns - steady_ns()) / 1000000 + 1;
-            int key = key_wait(left < 200 ? left : 200);
+            int key = key_wait(left < 1 ? 0 : left < 200 ? left : 200);
 
             if (suspend) suspend_now();
             if (key != 0 && !handle(key)) return DONE;
             if (key != 0 || resized) draw(view);
             if (!put_flush()) return OUTPUT_CLOSED;
-        }
+        } while (stopped == 0 && steady_ns() < due_ns);
     }
     return DONE;
 }
