@@ -129,11 +129,13 @@ static void offer_commands(const char *family, const char *last)
     for (size_t t = 0; command_tables[t] != NULL; t++) {
         for (const struct command *c = command_tables[t]; c->name != NULL; c++) {
             static char name[32];
-            const char *rest = c->name + skip;
-            size_t size = strcspn(rest, " ");
+            const char *rest;
+            size_t size;
 
             if (family != NULL && (!begins(c->name, family) || c->name[skip - 1] != ' '))
                 continue;
+            rest = c->name + skip;
+            size = strcspn(rest, " ");
             if (strlen(previous) == size && strncmp(previous, rest, size) == 0) continue;
             snprintf(name, sizeof name, "%.*s", (int)size, rest);
             previous = name;

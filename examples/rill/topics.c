@@ -1,5 +1,5 @@
 /*
- * topics.c - rill topic ...: making, looking at and deleting topics.
+ * topics.c - rill topic ...: making, looking at, altering and deleting topics.
  */
 #include "tool.h"
 
@@ -422,6 +422,75 @@ static int run_describe(char **arguments, size_t count)
     return store_close(store, worst);
 }
 
+/* ---- alter -------------------------------------------------------------------------- */
+
+static const struct option alter_options[] = {
+    ALTERABLE,
+    {0},
+};
+
+/* Which options of the library the given ones are. */
+static uint32_t given_fields(void)
+{
+    const struct {
+        const void *value;
+        uint32_t field;
+    } fields[] = {
+        {&retention_ms, RILL_TOPIC_RETENTION_MS},
+        {&retention_bytes, RILL_TOPIC_RETENTION_BYTES},
+        {&cleanup, RILL_TOPIC_CLEANUP_POLICY},
+        {&compression, RILL_TOPIC_COMPRESSION},
+        {&timestamps, RILL_TOPIC_TIMESTAMP_TYPE},
+        {&segment_bytes, RILL_TOPIC_SEGMENT_BYTES},
+        {&segment_ms, RILL_TOPIC_SEGMENT_MS},
+        {&segment_jitter_ms, RILL_TOPIC_SEGMENT_JITTER_MS},
+        {&max_message_bytes, RILL_TOPIC_MAX_MESSAGE_BYTES},
+        {&delete_retention_ms, RILL_TOPIC_DELETE_RETENTION_MS},
+        {&min_compaction_lag_ms, RILL_TOPIC_MIN_COMPACTION_LAG_MS},
+        {&dirty_ratio, RILL_TOPIC_MIN_CLEANABLE_DIRTY_RATIO},
+    };
+    uint32_t all = 0;
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (given(fields[i].value)) all |= fields[i].field;
+    return all;
+}
+
+static int run_alter(char **arguments, size_t count)
+{
+    const rill_topic_options options = topic_options();
+    const uint32_t fields = given_fields();
+    rill *store;
+    int status;
+
+    if (fields == 0) return usage("what is to be altered? at least one option is expected");
+    status = store_open(0, &store);
+    if (status != DONE) return status;
+    for (size_t i = 0; i < count && status == DONE; i++) {
+        int rc = rill_topic_alter(store, arguments[i], fields, &options);
+
+        if (rc != 0) status = fail_rill(rc);
+    }
+    return store_close(store, status);
+}
+
+/* ---- add-partitions ------------------------------------------------------------------- */
+
+static int run_add_partitions(char **arguments, size_t count)
+{
+    int64_t total;
+    rill *store;
+    int status, rc;
+
+    (void)count;
+    if (!read_number(arguments[1], &total) || total < 1 || total > 10000)
+        return usage("%s: the new number of partitions, up to 10,000, is expected", arguments[1]);
+    status = store_open(0, &store);
+    if (status != DONE) return status;
+    rc = rill_topic_add_partitions(store, arguments[0], (uint32_t)total);
+    return store_close(store, rc != 0 ? fail_rill(rc) : DONE);
+}
+
 /* ---- delete ------------------------------------------------------------------------- */
 
 static const struct option delete_options[] = {
@@ -473,6 +542,18 @@ const struct command topic_commands[] = {
      "before DURABLE survives a power cut.",
      describe_options, "rill topic describe orders\nrill topic describe orders --json",
      run_describe},
+    {"topic alter", "TOPIC...", "change the options of topics",
+     "Who uses the topic, in any process, follows at its next call. What is not named stays; the "
+     "value "
+     "default takes an option back. Segments that are there keep their size.",
+     alter_options,
+     "rill topic alter orders --retention=30d --cleanup=compact,delete\n"
+     "rill topic alter orders --retention=default",
+     run_alter},
+    {"topic add-partitions", "TOPIC N", "give a topic more partitions: N in all",
+     "Records that are there stay where they are, so a key may have its older records in another "
+     "partition than its newer ones. Partitions cannot be taken away.",
+     NULL, "rill topic add-partitions orders 8", run_add_partitions},
     {"topic delete", "TOPIC...", "delete topics with their records and committed offsets",
      "On a terminal it asks first. Others that use the topic get an error from their next call.",
      delete_options, "rill topic delete orders --yes", run_delete},

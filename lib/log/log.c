@@ -438,7 +438,7 @@ void rill__log_forget_before(struct log *log, int64_t base)
     rill__mutex_lock(&log->lock);
     while (gone < log->base_count && log->bases[gone] < base) gone++;
     log->base_count -= gone;
-    memmove(log->bases, log->bases + gone, log->base_count * sizeof *log->bases);
+    if (gone > 0) memmove(log->bases, log->bases + gone, log->base_count * sizeof *log->bases);
     rill__mutex_unlock(&log->lock);
     drop_idle_before(log, base);
 }

@@ -128,6 +128,24 @@ has 'compaction when 20% are dirty, after 1h; tombstones stay 2d'
 ok topic describe full --json
 json 'd[0]["options"]["cleanup_policy"] == "delete,compact" and d[0]["options"]["min_cleanable_dirty_ratio"] == 0.2'
 json 'd[0]["options"]["retention_ms"] == 7 * 86400000 and d[0]["options"]["timestamp_type"] == "append"'
+ok topic alter full --retention=30d --cleanup=delete --segment-bytes=2MiB --dirty-ratio=default
+ok topic describe full --json
+json 'd[0]["options"]["retention_ms"] == 30 * 86400000 and d[0]["options"]["cleanup_policy"] == "delete"'
+json 'd[0]["options"]["segment_bytes"] == 2 << 20 and d[0]["options"]["min_cleanable_dirty_ratio"] == 0.5'
+json 'd[0]["options"]["min_compaction_lag_ms"] == 3600000 and d[0]["options"]["retention_bytes"] == 1 << 30'
+ok topic alter full orders --retention=forever --retention-bytes=unlimited
+ok topic describe full
+has 'retention forever, unlimited'
+bad 2 'at least one option' topic alter full
+bad 2 'has no option --partitions' topic alter full --partitions=2
+bad 3 'nothing' topic alter nothing --retention=1d
+ok topic add-partitions full 3
+ok topic describe full --json
+json 'len(d[0]["partitions"]) == 3'
+bad 2 'full' topic add-partitions full 2
+bad 2 'up to 10,000' topic add-partitions full many
+bad 2 'N is missing' topic add-partitions full
+bad 3 'nothing' topic add-partitions nothing 3
 bad 2 'delete, compact, consumed or default is expected' topic create x --cleanup=delete,some
 bad 2 'a part of 1' topic create x --dirty-ratio=1.5
 bad 2 'forever or default is expected' topic create x --retention=0
