@@ -27,7 +27,7 @@ static int maintain_log(struct topic *topic, int32_t partition, struct log *log,
     int rc = rill__log_maintain(log, next_ms);
 
     if (rc == RILL_ERR_NOT_FOUND) atomic_store(&topic->gone, true);
-    if (atomic_load(&topic->gone)) rill__log_release_files(log);
+    if (atomic_load(&topic->gone)) rill__log_shed(log);
     rill__partition_leave(topic, partition);
     return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
 }

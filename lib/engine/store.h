@@ -142,6 +142,7 @@ struct store {
     struct mutex directories_lock; /* with TOPICS_BYTE: one changes topics' directories */
     _Atomic uint32_t unused_logs;  /* open, and nobody uses them */
     _Atomic uint32_t idle_segments;
+    _Atomic uint32_t kept_files;
     struct counters *counters; /* this process' own, shared; set before anything counts */
 };
 

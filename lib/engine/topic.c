@@ -375,6 +375,8 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
     struct topic *topic = partition->topic;
     struct store *store = topic->store;
     struct file dir = FILE_NONE;
+    char name[TOPIC_DIRECTORY_SIZE];
+    char path[DIR_PATH_MAX];
     struct log_config config = {
         .heap = &store->heap,
         .partition = partition->number,
@@ -388,6 +390,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .recovered = clamp_committed,
         .recovered_arg = partition,
         .idle_segments = &store->idle_segments,
+        .kept_files = &store->kept_files,
         .mapped_bytes = &store->counters->mapped_bytes,
         .syncs = &store->counters->syncs,
         .rolls = &store->counters->segments_rolled,
@@ -406,7 +409,13 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
     if (rc == RILL_ERR_NOT_FOUND)
         rc = rill__fail_prefix(RILL_ERR_CORRUPT, "topic %s is in the catalogue, but",
                                topic->info.name);
-    if (rc == 0) rc = rill__log_open(&config, &dir, timeout_ms, log);
+    if (rc == 0) { /* neither is a link */
+        rill__file_close(&dir);
+        rill__topic_directory(topic->info.id, name);
+        snprintf(path, sizeof path, "%s/%d", name, (int)partition->number);
+        rill__dir_below(&store->dir, path, &dir);
+        rc = rill__log_open(&config, &dir, timeout_ms, log);
+    }
     rill__file_close(&dir);
     return rc;
 }

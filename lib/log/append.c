@@ -139,6 +139,7 @@ static int take_writer(struct log *log, int64_t base)
     struct segment *fresh = NULL;
     int rc;
 
+    rill__log_use(log);
     if (log->writer != NULL && log->writer->base == base) return 0;
     rc = rill__log_pin(log, base, true, &fresh);
     if (rc != 0) return rc;
@@ -163,20 +164,6 @@ static int active_segment(struct log *log, struct tail_copy *tail, size_t size)
                           "%s: a batch of %zu bytes in a segment of %" PRIu64 " bytes",
                           log->dir.name, size, room);
     return rill__log_roll(log, tail);
-}
-
-static int writer_file(struct log *log, int64_t base)
-{
-    char name[SEGMENT_NAME_SIZE];
-    int rc;
-
-    if (log->writer_file_base == base) return 0;
-    rill__file_close(&log->writer_file);
-    log->writer_file_base = -1;
-    rill__segment_name(base, "log", name);
-    rc = rill__file_open(&log->dir, name, FILE_WRITE, &log->writer_file);
-    if (rc == 0) log->writer_file_base = base;
-    return rc;
 }
 
 uint16_t rill__log_attributes(const struct log *log)
@@ -249,6 +236,29 @@ static int zero_file(const struct file *file, uint64_t position, size_t size)
     return rc;
 }
 
+/* Stamped, to its place, by write calls. */
+static int write_batch(struct log *log, const struct tail_copy *tail, const struct batch *batch)
+{
+    struct file file = FILE_NONE;
+    int rc = rill__log_take_file(log, &log->writer_file, tail->base, &file);
+
+    if (rc != 0) return rc;
+    stamp(log, tail, batch, batch->data);
+    rc = rill__file_write(&file, batch->data, batch->size, tail->position);
+    if (rc != 0) {
+        /* A whole batch may stand there: it must not be found later. */
+        struct saved_message message;
+        rill__message_save(&message);
+        if (zero_file(&file, tail->position, batch->size) != 0) {
+            rill__log_poison(log, rc);
+            rc = RILL_ERR_POISONED; /* it may be found later: the outcome is open */
+        }
+        rill__message_restore(&message);
+    }
+    rill__log_put_file(&log->writer_file, &file);
+    return rc;
+}
+
 int rill__log_append(struct log *log, struct batch *batch, bool through_file, int64_t deadline_ns,
                      int64_t *base_offset)
 {
@@ -280,21 +290,8 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
     atomic_signal_fence(memory_order_seq_cst);
     tell_time(&tail, batch);
     if (through_file) {
-        rc = writer_file(log, tail.base);
+        rc = write_batch(log, &tail, batch);
         if (rc != 0) goto out;
-        stamp(log, &tail, batch, batch->data);
-        rc = rill__file_write(&log->writer_file, batch->data, batch->size, tail.position);
-        if (rc != 0) {
-            /* A whole batch may stand there: it must not be found later. */
-            struct saved_message message;
-            rill__message_save(&message);
-            if (zero_file(&log->writer_file, tail.position, batch->size) != 0) {
-                rill__log_poison(log, rc);
-                rc = RILL_ERR_POISONED; /* it may be found later: the outcome is open */
-            }
-            rill__message_restore(&message);
-            goto out;
-        }
     } else {
         at = log->writer->map.data + tail.position;
         memcpy(at, batch->data, batch->size);

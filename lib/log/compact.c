@@ -647,18 +647,12 @@ static int all_passes(struct compaction *c)
 
 static int lock(struct compaction *c)
 {
-    int rc = rill__file_open(&c->log->dir, "control", FILE_WRITE, &c->lock_file);
-
-    if (rc == 0) rc = rill__fork_close_on(c->lock_file.fd);
-    if (rc != 0) return rc;
-    return rill__file_lock(&c->lock_file, CONTROL_LOCK_COMPACT, FILE_LOCK_EXCLUSIVE, 0);
+    return rill__log_lock_file(c->log, CONTROL_LOCK_COMPACT, 0, &c->lock_file);
 }
 
 static void unlock(struct compaction *c)
 {
-    if (c->lock_file.fd < 0) return;
-    rill__fork_forget(c->lock_file.fd);
-    rill__file_close(&c->lock_file);
+    rill__log_unlock_file(&c->lock_file);
 }
 
 /* Leftovers go, whoever they are of. */

@@ -20,11 +20,18 @@ struct known {
     struct producers table;
 };
 
+/* A descriptor of a segment's file, for the next time. */
+struct kept_file {
+    int fd; /* -1: none */
+    int64_t base;
+};
+#define KEPT_NONE ((struct kept_file){-1, -1})
+
 struct log {
     struct log_config config;
     int32_t process_id; /* asking for it is a system call */
-    struct file dir;
-    struct file control_file;
+    struct file dir;    /* in the library never an open one */
+    char *path;         /* = dir.below */
     struct map control_map;
     struct control *control; /* = control_map.data */
 
@@ -37,12 +44,11 @@ struct log {
     uint32_t holders;         /* those who hold all segments */
     uint32_t layout_seen;     /* control->layout, when the above were looked at last */
 
-    struct segment *writer;  /* active segment, writable; under append_lock */
-    struct file writer_file; /* the same, for write calls; under append_lock */
-    int64_t writer_file_base;
-
-    struct file sync_file; /* the segment last synced; under sync_lock */
-    int64_t sync_file_base;
+    struct segment *writer;       /* active segment, writable; under append_lock */
+    struct kept_file writer_file; /* the same, for write calls; under append_lock */
+    struct kept_file sync_file;   /* the segment last synced; under sync_lock */
+    _Atomic bool used;            /* since maintenance looked last; relaxed */
+    int64_t used_ms;              /* tick: when it saw that last; 0: nothing is kept; its own */
 
     _Atomic int64_t start_seen; /* log_start, when segments were forgotten last; relaxed */
 
@@ -68,6 +74,7 @@ int rill__log_list_bases(struct log *log, int64_t **bases, size_t *count);
 /* Maps of read-only segments are for those only who have them: who pins one from now
  * on opens the file that now has the name. */
 void rill__log_forget_maps(struct log *log);
+void rill__log_forget_bases(struct log *log); /* they are read again when needed */
 /* Forgets the segments before base, which are gone, and closes those that nobody
  * here has pinned: what has no name any more takes room until then. */
 void rill__log_forget_before(struct log *log, int64_t base);
@@ -88,6 +95,24 @@ void rill__log_say(struct log *log, int level, const char *format, ...)
 int rill__log_poison(struct log *log, int code);
 /* Wakes the consumers that armed themselves. */
 void rill__log_wake(struct log *log);
+
+/* ---- kept.c ---- */
+
+static inline void rill__log_use(struct log *log)
+{
+    if (!atomic_load_explicit(&log->used, memory_order_relaxed))
+        atomic_store_explicit(&log->used, true, memory_order_relaxed);
+}
+int rill__log_open_control(struct log *log, struct file *file);
+/* Locks the byte of the control file, as rill__file_lock does. */
+int rill__log_lock_file(struct log *log, uint64_t byte, int timeout_ms, struct file *lock);
+void rill__log_unlock_file(struct file *lock); /* FILE_NONE does nothing */
+/* The file of segment base, the kept one if it is that; and giving it back. */
+int rill__log_take_file(struct log *log, struct kept_file *kept, int64_t base, struct file *file);
+void rill__log_put_file(const struct kept_file *kept, struct file *file);
+/* Lets go if nothing was used for a while; for maintenance. */
+void rill__log_rest(struct log *log);
+void rill__log_close_kept(struct log *log); /* the last */
 
 /* ---- append.c ---- */
 
@@ -167,8 +192,8 @@ int rill__log_know_first_open(struct log *log, int64_t end, int64_t *first_open)
 /* ---- recover.c ---- */
 
 /* Brings files and control block of a log that no process uses into a state
- * to go on from. Under the exclusive file lock on the control file. */
-int rill__log_recover(struct log *log);
+ * to go on from. Under the exclusive file lock on the control file, which is given. */
+int rill__log_recover(struct log *log, const struct file *control_file);
 /* After the holder of append_lock died; the lock is held. */
 int rill__log_repair(struct log *log);
 

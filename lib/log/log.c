@@ -54,55 +54,65 @@ int rill__log_create(const struct file *dir)
     return rill__log_make_control(dir, &mark);
 }
 
+/* A directory that is not open: its path becomes ours. */
+static int take_dir(struct log *log, struct file *dir)
+{
+    size_t size = dir->below == NULL ? 0 : strlen(dir->below) + 1;
+
+    log->dir = *dir;
+    *dir = FILE_NONE;
+    if (size == 0) return 0;
+    log->path = rill__alloc(log->config.heap, size);
+    if (log->path == NULL) return RILL_ERR_NO_MEMORY;
+    memcpy(log->path, log->dir.below, size);
+    log->dir.below = log->path;
+    return 0;
+}
+
+/* Through a descriptor of its own: a map keeps what is locked through its file. */
+static int map_control(struct log *log)
+{
+    struct file file = FILE_NONE;
+    int rc = rill__log_open_control(log, &file);
+
+    if (rc == 0) rc = rill__map(&file, CONTROL_SIZE, true, &log->control_map);
+    rill__file_close(&file);
+    if (rc != 0) return rc;
+    log->control = (struct control *)(void *)log->control_map.data;
+    atomic_fetch_add(log->config.mapped_bytes, CONTROL_SIZE);
+    return 0;
+}
+
+static bool is_recovered(const struct log *log)
+{
+    return atomic_load_explicit(&log->control->incarnation, memory_order_acquire) ==
+           log->config.incarnation;
+}
+
 int rill__log_open(const struct log_config *config, struct file *dir, int timeout_ms,
                    struct log **out)
 {
     struct log *log = rill__alloc(config->heap, sizeof *log);
-    bool locked = false;
+    struct file lock = FILE_NONE;
     int rc;
 
     if (log == NULL) return RILL_ERR_NO_MEMORY;
     log->config = *config;
     log->process_id = rill__process_id();
-    log->dir = *dir;
-    *dir = FILE_NONE;
-    log->control_file = FILE_NONE;
-    log->writer_file = FILE_NONE;
-    log->sync_file = FILE_NONE;
-    log->writer_file_base = -1;
-    log->sync_file_base = -1;
+    log->writer_file = KEPT_NONE;
+    log->sync_file = KEPT_NONE;
     atomic_init(&log->populated_base, -1);
     rill__mutex_init(&log->lock);
     rill__mutex_init(&log->known.lock);
-    rc = rill__file_open(&log->dir, "control", FILE_WRITE, &log->control_file);
-    if (rc != 0) {
-        if (rc == RILL_ERR_NOT_FOUND)
-            rc = rill__fail(RILL_ERR_CORRUPT, "%s: the control file is missing", log->dir.name);
-        goto out;
+    rc = take_dir(log, dir);
+    if (rc == 0) rc = map_control(log);
+    if (rc == 0 && !is_recovered(log)) {
+        rc = rill__log_lock_file(log, CONTROL_LOCK_RECOVERY, timeout_ms, &lock);
+        if (rc == 0 && !is_recovered(log)) rc = rill__log_recover(log, &lock);
+        rill__log_unlock_file(&lock);
     }
-    rc = rill__map(&log->control_file, CONTROL_SIZE, true, &log->control_map);
-    if (rc != 0) goto out;
-    log->control = (struct control *)(void *)log->control_map.data;
-    atomic_fetch_add(config->mapped_bytes, CONTROL_SIZE);
-    if (atomic_load_explicit(&log->control->incarnation, memory_order_acquire) !=
-        config->incarnation) {
-        rc = rill__file_lock(&log->control_file, CONTROL_LOCK_RECOVERY, FILE_LOCK_EXCLUSIVE,
-                             timeout_ms);
-        if (rc != 0) goto out;
-        locked = true;
-        if (atomic_load_explicit(&log->control->incarnation, memory_order_acquire) !=
-            config->incarnation)
-            rc = rill__log_recover(log);
-        if (rc != 0) goto out;
-    }
-    *out = log;
-    log = NULL;
-out:
-    if (locked) {
-        struct log *l = log != NULL ? log : *out;
-        rill__file_lock(&l->control_file, CONTROL_LOCK_RECOVERY, FILE_LOCK_NONE, 0);
-    }
-    rill__log_close(log);
+    if (rc == 0) *out = log;
+    else rill__log_close(log);
     return rc;
 }
 
@@ -137,14 +147,13 @@ void rill__log_close(struct log *log)
     }
     if (log->control != NULL) atomic_fetch_sub(log->config.mapped_bytes, CONTROL_SIZE);
     rill__unmap(&log->control_map);
-    rill__file_close(&log->control_file);
-    rill__file_close(&log->writer_file);
-    rill__file_close(&log->sync_file);
+    rill__log_close_kept(log);
     rill__file_close(&log->dir);
     rill__producers_deinit(&log->known.table);
     rill__mutex_deinit(&log->known.lock);
     rill__mutex_deinit(&log->lock);
     rill__free(heap, log->bases);
+    rill__free(heap, log->path);
     rill__free(heap, log);
 }
 
@@ -171,35 +180,6 @@ void rill__log_mark_deleted_at(const struct file *dir, struct wake_slot *wake_sl
     }
     rill__unmap(&map);
     rill__file_close(&file);
-}
-
-/* Nothing that a lock guards will be used again, so nothing is to be repaired. */
-static bool take_lock(struct shared_mutex *lock)
-{
-    int rc = rill__shared_mutex_trylock(lock);
-
-    if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(lock);
-    return rc >= 0; /* whoever has it needs it; there is another time */
-}
-
-void rill__log_release_files(struct log *log)
-{
-    struct control *c = log->control;
-
-    if (take_lock(&c->append_lock)) {
-        struct segment *writer = log->writer;
-        log->writer = NULL;
-        rill__file_close(&log->writer_file);
-        log->writer_file_base = -1;
-        rill__shared_mutex_unlock(&c->append_lock);
-        rill__log_unpin(log, writer);
-    }
-    if (take_lock(&c->sync_lock)) {
-        rill__file_close(&log->sync_file);
-        log->sync_file_base = -1;
-        rill__shared_mutex_unlock(&c->sync_lock);
-    }
-    rill__log_drop_idle(log);
 }
 
 bool rill__log_is_clean(const struct log *log)
@@ -431,6 +411,16 @@ int rill__log_base_after(struct log *log, int64_t base, int64_t *next)
 
 static void drop_idle_before(struct log *log, int64_t base);
 
+void rill__log_forget_bases(struct log *log)
+{
+    rill__mutex_lock(&log->lock);
+    rill__free(log->config.heap, log->bases);
+    log->bases = NULL;
+    log->base_count = 0;
+    log->base_room = 0;
+    rill__mutex_unlock(&log->lock);
+}
+
 void rill__log_forget_before(struct log *log, int64_t base)
 {
     size_t gone = 0;
@@ -569,6 +559,7 @@ int rill__log_pin(struct log *log, int64_t base, bool writable, struct segment *
     struct segment *s;
     int rc = 0;
 
+    rill__log_use(log);
     rill__mutex_lock(&log->lock);
     publish_pins(log, base);
     follow_layout(log);

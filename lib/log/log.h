@@ -55,6 +55,7 @@ struct log_config {
     int (*recovered)(void *arg, int64_t log_end);
     void *recovered_arg;
     _Atomic uint32_t *idle_segments; /* of all logs of the store, see log.c; relaxed */
+    _Atomic uint32_t *kept_files;    /* the same, see kept.c */
     _Atomic uint64_t *mapped_bytes;  /* statistics, relaxed */
     _Atomic uint64_t *syncs;
     _Atomic uint64_t *rolls;
@@ -67,7 +68,8 @@ struct log;
 /* Makes the files of an empty partition in the empty directory dir; durable
  * when the caller has synced dir's parent. */
 int rill__log_create(const struct file *dir);
-/* Opens, after recovery if this incarnation has not yet used it. Takes dir. */
+/* Opens, after recovery if this incarnation has not yet used it. Takes dir, which
+ * may be one that is not open (rill__dir_below): its path is copied. */
 int rill__log_open(const struct log_config *config, struct file *dir, int timeout_ms,
                    struct log **log);
 /* Takes over what may change in a configuration; each value by itself: who reads
@@ -75,12 +77,12 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
 void rill__log_configure(struct log *log, const struct log_config *config);
 /* No cursor may be open. */
 void rill__log_close(struct log *log);
+/* Lets go of descriptors, maps and memory that are kept for the next use. */
+void rill__log_shed(struct log *log);
 /* Tells every process that the topic is gone. */
 void rill__log_mark_deleted(struct log *log);
 /* The same for who has it not open; what recovery is doing meanwhile is lost on it. */
 void rill__log_mark_deleted_at(const struct file *dir, struct wake_slot *wake_slots);
-/* Of a log that is deleted: lets go of what it keeps for the next append and sync. */
-void rill__log_release_files(struct log *log);
 /* All of it is durable, and the mark says so. */
 bool rill__log_is_clean(const struct log *log);
 

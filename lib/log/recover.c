@@ -445,11 +445,11 @@ static int sync_recovered(struct log *log, const struct mark *mark, const struct
 }
 
 /* After a failed sync the page cache shows bytes that are not on disk. */
-static void drop_caches(struct log *log)
+static void drop_caches(struct log *log, const struct file *control_file)
 {
     char name[SEGMENT_NAME_SIZE];
 
-    rill__file_drop_cache(&log->control_file);
+    rill__file_drop_cache(control_file);
     for (size_t i = 0; i < log->base_count; i++) {
         struct file file = FILE_NONE;
         rill__segment_name(log->bases[i], "log", name);
@@ -465,7 +465,7 @@ static void distrust_cache(struct control *c, int rc)
     c->magic = CONTROL_MAGIC;
 }
 
-int rill__log_recover(struct log *log)
+int rill__log_recover(struct log *log, const struct file *control_file)
 {
     struct control *c = log->control;
     struct mark mark;
@@ -483,8 +483,8 @@ int rill__log_recover(struct log *log)
     if (rc == 0) rc = rill__log_refresh(log);
     if (rc == 0) rc = rill__dir_list(&log->dir, remove_leftover, log);
     if (rc != 0) return rc;
-    if (c->magic == CONTROL_MAGIC && atomic_load(&c->poison) != 0) drop_caches(log);
-    rc = rill__mark_read(&log->control_file, &mark);
+    if (c->magic == CONTROL_MAGIC && atomic_load(&c->poison) != 0) drop_caches(log, control_file);
+    rc = rill__mark_read(control_file, &mark);
     if (rc != 0) return rc;
     same_boot = tail_from_control(log, &mark, &scan.tail);
     if (same_boot) {
@@ -522,7 +522,7 @@ int rill__log_recover(struct log *log)
         mark.position = scan.tail.position;
         mark.index_count = scan.tail.index_count;
     }
-    rc = rill__mark_write(&log->control_file, &mark);
+    rc = rill__mark_write(control_file, &mark);
     if (rc != 0) distrust_cache(c, rc);
     if (rc == 0 && !same_boot && log->config.recovered != NULL)
         rc = log->config.recovered(log->config.recovered_arg, scan.tail.end_offset);

@@ -204,15 +204,24 @@ static int write_zeros(const struct log_config *config, const struct file *file,
     return rc;
 }
 
+int rill__segment_is_prepared(const struct file *dir, uint64_t size, bool *prepared)
+{
+    struct file_facts facts;
+    int rc = rill__file_look(dir, "next.log", &facts);
+
+    *prepared = facts.links > 0 && facts.size == size;
+    return rc;
+}
+
 int rill__segment_prepare(const struct log_config *config, const struct file *dir, uint64_t size)
 {
     struct file log = FILE_NONE;
     struct file index = FILE_NONE;
-    struct file_facts there;
+    bool prepared;
     int rc;
 
-    rc = rill__file_look(dir, "next.log", &there);
-    if (rc != 0 || (there.links > 0 && there.size == size)) return rc;
+    rc = rill__segment_is_prepared(dir, size, &prepared);
+    if (rc != 0 || prepared) return rc;
     rc = create_allocated(dir, "prepare-index.tmp", rill__index_bytes(config, size), &index);
     if (rc != 0) goto out;
     rc = create_allocated(dir, "prepare-log.tmp", size, &log);

@@ -75,6 +75,7 @@ int rill__segment_remove(const struct file *dir, int64_t base);
  * there already with that size. One at a time: the caller holds the control
  * file's prepare lock. */
 int rill__segment_prepare(const struct log_config *config, const struct file *dir, uint64_t size);
+int rill__segment_is_prepared(const struct file *dir, uint64_t size, bool *prepared);
 
 /* ---- Its index -------------------------------------------------------- */
 

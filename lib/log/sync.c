@@ -100,20 +100,15 @@ int rill__mark_write(const struct file *control_file, const struct mark *mark)
 
 static int sync_segment(struct log *log, int64_t base)
 {
-    char name[SEGMENT_NAME_SIZE];
-    int rc = 0;
+    struct file file = FILE_NONE;
+    int rc = rill__log_take_file(log, &log->sync_file, base, &file);
 
-    if (log->sync_file_base != base) {
-        rill__file_close(&log->sync_file);
-        log->sync_file_base = -1;
-        rill__segment_name(base, "log", name);
-        rc = rill__file_open(&log->dir, name, FILE_WRITE, &log->sync_file);
-        if (rc != 0) return rc;
-        log->sync_file_base = base;
-    }
+    if (rc != 0) return rc;
     atomic_fetch_add_explicit(log->config.syncs, 1, memory_order_relaxed);
-    rc = rill__file_sync(&log->sync_file);
-    return rc == 0 ? 0 : rill__log_poison(log, rc);
+    rc = rill__file_sync(&file);
+    if (rc != 0) rill__log_poison(log, rc);
+    rill__log_put_file(&log->sync_file, &file);
+    return rc;
 }
 
 /* The segments that hold [durable_end, tail). What fails before a sync was tried
@@ -140,7 +135,9 @@ static int sync_segments(struct log *log, const struct tail_copy *tail)
     return rc;
 }
 
-static int write_mark(struct log *log, const struct tail_copy *tail, int64_t log_start)
+/* What fails in the end leaves open what is on disk: then nobody goes on. */
+static int write_mark(struct log *log, const struct file *control_file,
+                      const struct tail_copy *tail, int64_t log_start)
 {
     struct control *c = log->control;
     struct file index = FILE_NONE;
@@ -159,8 +156,8 @@ static int write_mark(struct log *log, const struct tail_copy *tail, int64_t log
     if (rill__file_open(&log->dir, name, FILE_WRITE, &index) != 0 || rill__file_sync(&index) != 0)
         mark.index_count = 0; /* a hint; it will be rebuilt */
     rill__file_close(&index);
-    rc = rill__mark_write(&log->control_file, &mark);
-    if (rc != 0) return rc;
+    rc = rill__mark_write(control_file, &mark);
+    if (rc != 0) return rill__log_poison(log, rc);
     atomic_store(&c->mark_sequence, mark.sequence);
     atomic_store(&c->mark_end, mark.durable_end);
     atomic_store(&c->mark_ms, rill__monotonic_ns() / 1000000);
@@ -196,10 +193,13 @@ static int sync_all(struct log *log, bool force_mark)
     if (rc != 0 || tail.base < 0) return rc;
     if (atomic_load(&c->mark_end) < tail.end_offset &&
         (force_mark || now_ms - atomic_load(&c->mark_ms) >= log->config.sync_interval_ms)) {
-        rc = write_mark(log, &tail, atomic_load(&c->log_start));
-        if (rc != 0) return rill__log_poison(log, rc);
+        struct file control_file = FILE_NONE;
+        rc = rill__log_open_control(log, &control_file);
+        if (rc != 0) return force_mark ? rc : 0; /* it may come later */
+        rc = write_mark(log, &control_file, &tail, atomic_load(&c->log_start));
+        rill__file_close(&control_file);
     }
-    return 0;
+    return rc;
 }
 
 static void announce_durable(struct log *log)
@@ -242,13 +242,13 @@ static int sync_once(struct log *log, bool force_mark)
  * gone. Nothing shows the new start, and nothing goes, before they are on disk. */
 static int move_start(struct log *log, int64_t start)
 {
+    struct file control_file = FILE_NONE;
     struct tail_copy tail;
     int rc = sync_to_tail(log, &tail);
 
-    for (int i = 0; i < 2 && rc == 0; i++) {
-        rc = write_mark(log, &tail, start);
-        if (rc != 0) return rill__log_poison(log, rc);
-    }
+    if (rc == 0) rc = rill__log_open_control(log, &control_file);
+    for (int i = 0; i < 2 && rc == 0; i++) rc = write_mark(log, &control_file, &tail, start);
+    rill__file_close(&control_file);
     if (rc == 0) atomic_store(&log->control->log_start, start);
     return rc;
 }
@@ -280,29 +280,31 @@ int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns)
     return rc;
 }
 
-static bool marks_are_in(struct log *log, int64_t base)
+static bool marks_are_in(const struct file *control_file, int64_t base)
 {
     uint8_t copies[MARK_B_AT - MARK_A_AT + MARK_SIZE];
     struct mark a;
     struct mark b;
 
-    return rill__file_read(&log->control_file, copies, sizeof copies, MARK_A_AT) == 0 &&
+    return rill__file_read(control_file, copies, sizeof copies, MARK_A_AT) == 0 &&
            read_mark_copy(copies, &a) && a.segment == base &&
            read_mark_copy(copies + (MARK_B_AT - MARK_A_AT), &b) && b.segment == base;
 }
 
 int rill__log_settle(struct log *log, struct tail_copy *tail, int64_t deadline_ns)
 {
+    struct file control_file = FILE_NONE;
     int rc = rill__log_lock_sync(log, deadline_ns);
 
     if (rc != 0) return rc;
     rc = rill__log_settle_layout(log);
     if (rc == 0) rc = sync_to_tail(log, tail);
+    if (rc == 0) rc = rill__log_open_control(log, &control_file);
     for (int i = 0; i < 2 && rc == 0 && tail->base >= 0; i++) {
-        if (marks_are_in(log, tail->base)) break;
-        rc = write_mark(log, tail, atomic_load(&log->control->log_start));
-        if (rc != 0) rill__log_poison(log, rc);
+        if (marks_are_in(&control_file, tail->base)) break;
+        rc = write_mark(log, &control_file, tail, atomic_load(&log->control->log_start));
     }
+    rill__file_close(&control_file);
     rill__log_unlock_sync(log);
     return rc;
 }
@@ -350,15 +352,20 @@ static int prepare_next(struct log *log)
 {
     struct control *c = log->control;
     uint32_t position = atomic_load_explicit(&c->tail_position, memory_order_relaxed);
+    uint64_t size = atomic_load_explicit(&log->config.segment_bytes, memory_order_relaxed);
+    struct file lock = FILE_NONE;
+    bool prepared;
     int rc;
 
     if (atomic_load(&c->active_base) < 0 ||
         position < atomic_load_explicit(&c->active_size, memory_order_relaxed) / 2)
         return 0;
-    rc = rill__file_lock(&log->control_file, CONTROL_LOCK_PREPARE, FILE_LOCK_EXCLUSIVE, 0);
+    rc = rill__segment_is_prepared(&log->dir, size, &prepared);
+    if (rc != 0 || prepared) return rc;
+    rc = rill__log_lock_file(log, CONTROL_LOCK_PREPARE, 0, &lock);
     if (rc != 0) return rc == RILL_ERR_BUSY ? 0 : rc; /* another process is at it */
-    rc = rill__segment_prepare(&log->config, &log->dir, atomic_load(&log->config.segment_bytes));
-    rill__file_lock(&log->control_file, CONTROL_LOCK_PREPARE, FILE_LOCK_NONE, 0);
+    rc = rill__segment_prepare(&log->config, &log->dir, size);
+    rill__log_unlock_file(&lock);
     return rc;
 }
 
@@ -404,7 +411,7 @@ int rill__log_maintain(struct log *log, uint32_t *next_ms)
     struct control *c = log->control;
     int rc = rill__log_state(log);
 
-    if (rc == RILL_ERR_NOT_FOUND) rill__log_drop_idle(log);
+    if (rc == RILL_ERR_NOT_FOUND) rill__log_shed(log);
     if (rc != 0) return rc;
     if (atomic_load(&c->mark_end) < rill__log_end(log)) {
         int64_t since = rill__monotonic_ns() / 1000000 - atomic_load(&c->mark_ms);
@@ -418,6 +425,7 @@ int rill__log_maintain(struct log *log, uint32_t *next_ms)
     }
     rc = follow_start(log);
     if (rc == 0) rc = prepare_next(log);
-    if (rc != 0) return rc;
-    return roll_by_age(log, next_ms);
+    if (rc == 0) rc = roll_by_age(log, next_ms);
+    rill__log_rest(log);
+    return rc;
 }

@@ -18,7 +18,8 @@ int rill__dir_list(const struct file *dir, int (*visit)(void *arg, const char *n
     int fd;
 
     do {
-        fd = SYS(openat)(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = SYS(openat)(dir->fd, dir->below == NULL ? "." : dir->below,
+                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
     stream = fd < 0 ? NULL : fdopendir(fd);
     if (stream == NULL) {

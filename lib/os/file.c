@@ -11,7 +11,7 @@
 #include <time.h>
 
 /* "dir/name", keeping the end where it does not fit. */
-static void name_file(struct file *file, const struct file *dir, const char *name)
+void rill__file_name(struct file *file, const struct file *dir, const char *name)
 {
     const char *parts[] = {name, dir == NULL ? "" : "/", dir == NULL ? "" : dir->name};
     char text[sizeof file->name] = "";
@@ -27,13 +27,28 @@ static void name_file(struct file *file, const struct file *dir, const char *nam
     }
     if (cut) memcpy(text + at, "...", 3);
     memcpy(file->name, text + at, sizeof text - at);
+    file->fd = -1;
+    file->below = NULL;
+}
+
+#define PLACE_SIZE 384 /* of a path below a directory, and a name */
+
+/* What to call a file of dir from the descriptor dir->fd on. */
+static const char *path_to(const struct file *dir, const char *name, char room[PLACE_SIZE])
+{
+    if (dir->below == NULL) return name;
+    snprintf(room, PLACE_SIZE, "%s/%s", dir->below, name);
+    return room;
 }
 
 static int open_dir(const struct file *parent, const char *name, struct file *dir)
 {
-    name_file(dir, parent, name);
+    char room[PLACE_SIZE];
+
+    rill__file_name(dir, parent, name);
     do {
-        dir->fd = SYS(openat)(parent == NULL ? AT_FDCWD : parent->fd, name,
+        dir->fd = SYS(openat)(parent == NULL ? AT_FDCWD : parent->fd,
+                              parent == NULL ? name : path_to(parent, name, room),
                               O_RDONLY | O_DIRECTORY | O_CLOEXEC | (parent ? O_NOFOLLOW : 0));
     } while (dir->fd < 0 && errno == EINTR);
     return dir->fd < 0 ? rill__fail_os(errno, "%s: cannot open the directory", dir->name) : 0;
@@ -63,6 +78,13 @@ int rill__dir_open_parent(const char *path, struct file *dir)
     return open_dir(NULL, name, dir);
 }
 
+void rill__dir_below(const struct file *parent, const char *path, struct file *dir)
+{
+    rill__file_name(dir, parent, path);
+    dir->fd = parent->fd;
+    dir->below = path;
+}
+
 int rill__dir_make(const char *path)
 {
     if (SYS(mkdirat)(AT_FDCWD, path, 0700) == 0 || errno == EEXIST) return 0;
@@ -71,14 +93,25 @@ int rill__dir_make(const char *path)
 
 int rill__dir_make_at(const struct file *parent, const char *name)
 {
-    if (SYS(mkdirat)(parent->fd, name, 0700) == 0 || errno == EEXIST) return 0;
+    char room[PLACE_SIZE];
+
+    if (SYS(mkdirat)(parent->fd, path_to(parent, name, room), 0700) == 0 || errno == EEXIST)
+        return 0;
     return rill__fail_os(errno, "%s/%s: cannot make the directory", parent->name, name);
 }
 
 int rill__dir_sync(const struct file *dir)
 {
+    struct file opened = FILE_NONE;
     int rc;
 
+    if (dir->below != NULL) {
+        rc = rill__dir_open_at(dir, ".", &opened);
+        memcpy(opened.name, dir->name, sizeof opened.name);
+        if (rc == 0) rc = rill__dir_sync(&opened);
+        rill__file_close(&opened);
+        return rc;
+    }
     do {
         rc = SYS(fsync)(dir->fd);
     } while (rc != 0 && errno == EINTR);
@@ -87,20 +120,25 @@ int rill__dir_sync(const struct file *dir)
 
 int rill__dir_remove_at(const struct file *parent, const char *name)
 {
-    if (SYS(unlinkat)(parent->fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return 0;
+    char room[PLACE_SIZE];
+
+    if (SYS(unlinkat)(parent->fd, path_to(parent, name, room), AT_REMOVEDIR) == 0 ||
+        errno == ENOENT)
+        return 0;
     return rill__fail_os(errno, "%s/%s: cannot remove the directory", parent->name, name);
 }
 
 int rill__file_open(const struct file *dir, const char *name, int flags, struct file *file)
 {
     int how = O_CLOEXEC | O_NOFOLLOW | ((flags & FILE_WRITE) != 0 ? O_RDWR : O_RDONLY);
+    char room[PLACE_SIZE];
     struct stat st;
 
     if ((flags & FILE_CREATE) != 0) how |= O_CREAT;
     if ((flags & FILE_EXCLUSIVE) != 0) how |= O_EXCL;
-    name_file(file, dir, name);
+    rill__file_name(file, dir, name);
     do {
-        file->fd = SYS(openat)(dir->fd, name, how | O_NONBLOCK, 0600);
+        file->fd = SYS(openat)(dir->fd, path_to(dir, name, room), how | O_NONBLOCK, 0600);
     } while (file->fd < 0 && errno == EINTR);
     if (file->fd < 0) {
         int e = errno;
@@ -124,8 +162,9 @@ void rill__file_close(struct file *file)
 {
     int e = errno;
 
-    if (file->fd >= 0) SYS(close)(file->fd);
+    if (file->fd >= 0 && file->below == NULL) SYS(close)(file->fd);
     file->fd = -1;
+    file->below = NULL;
     errno = e;
 }
 
@@ -240,22 +279,31 @@ void rill__file_drop_cache(const struct file *file)
 
 int rill__file_rename(const struct file *dir, const char *from, const char *to)
 {
-    if (SYS(renameat)(dir->fd, from, dir->fd, to) == 0) return 0;
+    char rooms[2][PLACE_SIZE];
+
+    if (SYS(renameat)(dir->fd, path_to(dir, from, rooms[0]), dir->fd,
+                      path_to(dir, to, rooms[1])) == 0)
+        return 0;
     return rill__fail_os(errno, "%s: cannot rename %s to %s", dir->name, from, to);
 }
 
 int rill__file_remove(const struct file *dir, const char *name)
 {
-    if (SYS(unlinkat)(dir->fd, name, 0) == 0 || errno == ENOENT) return 0;
+    char room[PLACE_SIZE];
+
+    if (SYS(unlinkat)(dir->fd, path_to(dir, name, room), 0) == 0 || errno == ENOENT) return 0;
     return rill__fail_os(errno, "%s/%s: cannot remove", dir->name, name);
 }
 
 int rill__file_link(const struct file *from_dir, const char *from, const struct file *to_dir,
                     const char *to)
 {
+    char rooms[2][PLACE_SIZE];
     int e;
 
-    if (SYS(linkat)(from_dir->fd, from, to_dir->fd, to, 0) == 0) return 0;
+    if (SYS(linkat)(from_dir->fd, path_to(from_dir, from, rooms[0]), to_dir->fd,
+                    path_to(to_dir, to, rooms[1]), 0) == 0)
+        return 0;
     e = errno;
     if (e == EXDEV || e == EPERM || e == EMLINK || e == EOPNOTSUPP || e == ENOSYS)
         return rill__fail(RILL_ERR_UNSUPPORTED, "%s/%s cannot have a second name in %s: %s",
@@ -277,9 +325,10 @@ int rill__file_resize(const struct file *file, uint64_t size)
 
 int rill__file_exists(const struct file *dir, const char *name, bool *exists)
 {
+    char room[PLACE_SIZE];
     struct stat st;
 
-    if (SYS(fstatat)(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (SYS(fstatat)(dir->fd, path_to(dir, name, room), &st, AT_SYMLINK_NOFOLLOW) == 0) {
         *exists = true;
         return 0;
     }
@@ -289,10 +338,11 @@ int rill__file_exists(const struct file *dir, const char *name, bool *exists)
 
 int rill__file_look(const struct file *dir, const char *name, struct file_facts *facts)
 {
+    char room[PLACE_SIZE];
     struct stat st;
 
     *facts = (struct file_facts){0, 0};
-    if (SYS(fstatat)(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (SYS(fstatat)(dir->fd, path_to(dir, name, room), &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? 0 : rill__fail_os(errno, "%s/%s", dir->name, name);
     facts->size = (uint64_t)st.st_size;
     facts->links = (uint64_t)st.st_nlink;

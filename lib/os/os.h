@@ -20,9 +20,10 @@
  * nothing. */
 struct file {
     int fd;
-    char name[112]; /* the tail of the path, for messages */
+    const char *below; /* see rill__dir_below; else NULL */
+    char name[112];    /* the tail of the path, for messages */
 };
-#define FILE_NONE ((struct file){-1, ""})
+#define FILE_NONE ((struct file){-1, NULL, ""})
 
 /* A directory is a struct file too; names below are relative to it and hold no
  * "..". Nothing follows a symbolic link in the last component. */
@@ -31,6 +32,11 @@ int rill__dir_open(const char *path, struct file *dir); /* NOT_FOUND, PERMISSION
 int rill__dir_open_at(const struct file *parent, const char *name, struct file *dir);
 /* The directory that path names an entry of. */
 int rill__dir_open_parent(const char *path, struct file *dir);
+/* A directory that is not open: its path from parent, which is and stays so. Takes no
+ * descriptor; closing it does nothing. path, shorter than DIR_PATH_MAX, stays the
+ * caller's. A link in the middle of the path is followed: look at it once by opening. */
+#define DIR_PATH_MAX 64
+void rill__dir_below(const struct file *parent, const char *path, struct file *dir);
 /* mkdir with mode 0700; EXISTS is not an error. Not durable before a
  * rill__dir_sync of the parent. */
 int rill__dir_make(const char *path);
@@ -51,6 +57,8 @@ enum file_flags {
     FILE_CREATE = 2,   /* with mode 0600 if missing */
     FILE_EXCLUSIVE = 4 /* with FILE_CREATE: EXISTS if there */
 };
+/* Makes file one that is not open, with the name for messages that a file of dir has. */
+void rill__file_name(struct file *file, const struct file *dir, const char *name);
 /* Regular files only, O_CLOEXEC and O_NOFOLLOW; else RILL_ERR_CORRUPT. */
 int rill__file_open(const struct file *dir, const char *name, int flags, struct file *file);
 void rill__file_close(struct file *file); /* keeps errno; leaves FILE_NONE */

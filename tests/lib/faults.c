@@ -32,18 +32,22 @@ static bool fails(enum fault_call call, const char *name, uint64_t at, uint64_t 
     return true;
 }
 
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
 static bool fails_on_fd(enum fault_call call, int fd, uint64_t at, uint64_t size)
 {
     char link[40];
     char path[1024];
-    const char *name;
     ssize_t n;
 
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     n = readlink(link, path, sizeof path - 1);
     path[n < 0 ? 0 : n] = '\0';
-    name = strrchr(path, '/');
-    return fails(call, name == NULL ? path : name + 1, at, size);
+    return fails(call, last_part(path), at, size);
 }
 
 static int fault_openat(int dir, const char *name, int flags, ...)
@@ -54,7 +58,7 @@ static int fault_openat(int dir, const char *name, int flags, ...)
     va_start(args, flags);
     mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(args, int) : 0;
     va_end(args);
-    return fails(FAULT_OPENAT, name, 0, 0) ? -1 : real.openat(dir, name, flags, mode);
+    return fails(FAULT_OPENAT, last_part(name), 0, 0) ? -1 : real.openat(dir, name, flags, mode);
 }
 
 static int fault_fstat(int fd, struct stat *st)
@@ -104,18 +108,18 @@ static int fault_fsync(int fd)
 
 static int fault_renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
-    if (fails(FAULT_RENAMEAT, to, 0, 0)) return -1;
+    if (fails(FAULT_RENAMEAT, last_part(to), 0, 0)) return -1;
     return real.renameat(from_dir, from, to_dir, to);
 }
 
 static int fault_unlinkat(int dir, const char *name, int flags)
 {
-    return fails(FAULT_UNLINKAT, name, 0, 0) ? -1 : real.unlinkat(dir, name, flags);
+    return fails(FAULT_UNLINKAT, last_part(name), 0, 0) ? -1 : real.unlinkat(dir, name, flags);
 }
 
 static int fault_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
 {
-    if (fails(FAULT_LINKAT, to, 0, 0)) return -1;
+    if (fails(FAULT_LINKAT, last_part(to), 0, 0)) return -1;
     return real.linkat(from_dir, from, to_dir, to, flags);
 }
 

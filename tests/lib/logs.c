@@ -57,6 +57,7 @@ void test_log_init(struct test_log *t)
                                     .recovered = recovered,
                                     .recovered_arg = t,
                                     .idle_segments = &t->idle_segments,
+                                    .kept_files = &t->kept_files,
                                     .mapped_bytes = &t->mapped_bytes,
                                     .syncs = &t->syncs,
                                     .rolls = &t->rolls,
@@ -85,6 +86,8 @@ void test_log_deinit(struct test_log *t)
     test_log_close(t);
     test_directory_remove();
     assert_int_equal(atomic_load(&t->mapped_bytes), 0);
+    assert_int_equal(atomic_load(&t->idle_segments), 0);
+    assert_int_equal(atomic_load(&t->kept_files), 0);
     assert_int_equal(atomic_load(&t->heap.bytes), 0);
 }
 

@@ -13,6 +13,7 @@ struct test_log {
     struct heap heap;
     struct wake_slot wake_slots[WAKE_SLOTS];
     _Atomic uint32_t idle_segments;
+    _Atomic uint32_t kept_files;
     _Atomic uint64_t mapped_bytes;
     _Atomic uint64_t syncs;
     _Atomic uint64_t rolls;

@@ -505,6 +505,33 @@ static int boot_id_fd(void)
     return fd;
 }
 
+/* The node of the directory that a path from dir leads to, and the name there. */
+static int directory_of(int dir, const char *path, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    char parent[800];
+    int node;
+    int fd;
+
+    *name = slash == NULL ? path : slash + 1;
+    if (slash == NULL) return find_node(dir);
+    assert_true((size_t)(slash - path) < sizeof parent);
+    memcpy(parent, path, (size_t)(slash - path));
+    parent[slash - path] = '\0';
+    fd = real_open(dir, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    node = fd < 0 ? -1 : find_node(fd);
+    if (fd >= 0) close(fd);
+    return node;
+}
+
+static void note_made(int dir, const char *path, int fd)
+{
+    const char *name;
+    int directory = directory_of(dir, path, &name);
+
+    if (directory >= 0) note(MADE, directory, name, NULL, add_node(fd));
+}
+
 static int sim_openat(int dir, const char *name, int flags, ...)
 {
     bool make = (flags & O_CREAT) != 0;
@@ -515,10 +542,7 @@ static int sim_openat(int dir, const char *name, int flags, ...)
     if (strcmp(name, "/proc/sys/kernel/random/boot_id") == 0) return boot_id_fd();
     if (make && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) counts = event();
     fd = real_open(dir, name, flags, 0600);
-    if (counts && fd >= 0) {
-        int directory = find_node(dir);
-        if (directory >= 0) note(MADE, directory, name, NULL, add_node(fd));
-    }
+    if (counts && fd >= 0) note_made(dir, name, fd);
     return fd;
 }
 
@@ -526,14 +550,12 @@ static int sim_mkdirat(int dir, const char *name, mode_t mode)
 {
     bool counts = event();
     int rc = (int)syscall(SYS_mkdirat, dir, name, mode);
-    int directory;
     int fd;
 
     if (!counts || rc != 0) return rc;
-    directory = find_node(dir);
     fd = real_open(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     assert_true(fd >= 0);
-    if (directory >= 0) note(MADE, directory, name, NULL, add_node(fd));
+    note_made(dir, name, fd);
     close(fd);
     return 0;
 }
@@ -553,7 +575,11 @@ static int sim_renameat(int from_dir, const char *from, int to_dir, const char *
     int node = counts ? node_of_name(from_dir, from) : -1;
     int rc = (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
 
-    if (rc == 0 && node >= 0) note(RENAMED, find_node(from_dir), from, to, node);
+    if (rc == 0 && node >= 0) {
+        int directory = directory_of(from_dir, from, &from);
+        note(RENAMED, directory, from, strrchr(to, '/') == NULL ? to : strrchr(to, '/') + 1,
+             node);
+    }
     return rc;
 }
 
@@ -563,7 +589,10 @@ static int sim_linkat(int from_dir, const char *from, int to_dir, const char *to
     int node = counts ? node_of_name(from_dir, from) : -1;
     int rc = (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
 
-    if (rc == 0 && node >= 0) note(MADE, find_node(to_dir), to, NULL, node);
+    if (rc == 0 && node >= 0) {
+        int directory = directory_of(to_dir, to, &to);
+        note(MADE, directory, to, NULL, node);
+    }
     return rc;
 }
 
@@ -573,7 +602,10 @@ static int sim_unlinkat(int dir, const char *name, int flags)
     int node = counts ? node_of_name(dir, name) : -1;
     int rc = (int)syscall(SYS_unlinkat, dir, name, flags);
 
-    if (rc == 0 && node >= 0) note(REMOVED, find_node(dir), name, NULL, node);
+    if (rc == 0 && node >= 0) {
+        int directory = directory_of(dir, name, &name);
+        note(REMOVED, directory, name, NULL, node);
+    }
     return rc;
 }
 

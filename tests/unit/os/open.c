@@ -333,6 +333,82 @@ static void a_dropped_cache_is_read_again(void **state)
     rill__file_close(&file);
 }
 
+/* ---- By a path ---- */
+
+static int see_name(void *arg, const char *name)
+{
+    snprintf(arg, 40, "%s", name);
+    return 0;
+}
+
+static void a_directory_need_not_be_open(void **state)
+{
+    struct file below;
+    struct file file;
+    struct file opened;
+    struct file_facts facts;
+    char seen[40] = "";
+    int next = next_descriptor();
+    bool exists;
+
+    (void)state;
+    OK(rill__dir_make_at(&dir, "a"));
+    rill__dir_below(&dir, "a", &below);
+    OK(rill__dir_make_at(&below, "b"));
+    rill__dir_below(&dir, "a/b", &below);
+    assert_non_null(strstr(below.name, "/a/b"));
+    assert_int_equal(next_descriptor(), next); /* it takes none */
+    OK(rill__file_open(&below, "f", FILE_WRITE | FILE_CREATE, &file));
+    assert_non_null(strstr(file.name, "/a/b/f"));
+    assert_null(file.below);
+    OK(rill__file_write(&file, "12345", 5, 0));
+    rill__file_close(&file);
+    assert_int_equal(access(test_path("a/b/f"), F_OK), 0);
+    OK(rill__file_look(&below, "f", &facts));
+    assert_int_equal(facts.size, 5);
+    assert_int_equal(facts.links, 1);
+    OK(rill__file_link(&below, "f", &dir, "other"));
+    OK(rill__file_link(&dir, "other", &below, "third"));
+    OK(rill__file_look(&below, "f", &facts));
+    assert_int_equal(facts.links, 3);
+    OK(rill__file_remove(&below, "third"));
+    OK(rill__file_rename(&below, "f", "g"));
+    OK(rill__file_exists(&below, "f", &exists));
+    assert_false(exists);
+    OK(rill__dir_list(&below, see_name, seen));
+    assert_string_equal(seen, "g");
+    OK(rill__dir_sync(&below));
+    OK(rill__dir_open_at(&below, ".", &opened));
+    OK(rill__file_exists(&opened, "g", &exists));
+    assert_true(exists);
+    rill__file_close(&opened);
+    OK(rill__file_remove(&below, "g"));
+    rill__dir_below(&dir, "a", &below);
+    OK(rill__dir_remove_at(&below, "b"));
+    assert_int_equal(next_descriptor(), next);
+    rill__file_close(&below); /* is none: dir stays open */
+    assert_int_equal(below.fd, -1);
+    OK(rill__file_exists(&dir, "a", &exists));
+    assert_true(exists);
+    rill__dir_below(&dir, "none", &below);
+    FAILS(RILL_ERR_NOT_FOUND, rill__dir_sync(&below));
+    FAILS(RILL_ERR_NOT_FOUND, rill__dir_list(&below, see_name, seen));
+    FAILS(RILL_ERR_NOT_FOUND, rill__file_open(&below, "f", FILE_READ, &file));
+}
+
+static void a_look_at_what_is_not_there_gives_zeros(void **state)
+{
+    struct file_facts facts = {1, 1};
+
+    (void)state;
+    OK(rill__file_look(&dir, "none", &facts));
+    assert_int_equal(facts.size, 0);
+    assert_int_equal(facts.links, 0);
+    rill__sys.fstatat = refuse_fstatat;
+    FAILS(RILL_ERR_IO, rill__file_look(&dir, "none", &facts));
+    rill__sys.fstatat = fstatat;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -352,6 +428,8 @@ int main(void)
         TEST(a_read_that_fails_says_where),
         TEST(reserving_changes_neither_size_nor_bytes),
         TEST(a_dropped_cache_is_read_again),
+        TEST(a_directory_need_not_be_open),
+        TEST(a_look_at_what_is_not_there_gives_zeros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
