@@ -65,13 +65,14 @@ static int zero_range(struct log *log, int64_t base, uint64_t from, uint64_t to,
     return rc;
 }
 
-/* Removes the segments in (after, end) or, with end -1, all after `after`. */
-static int remove_bases(struct log *log, int64_t after, int64_t end, bool *removed)
+/* Of these segments, removes those in (after, end) or, with end -1, all after `after`. */
+static int remove_some(struct log *log, const int64_t *bases, size_t count, int64_t after,
+                       int64_t end, bool *removed)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < log->base_count && rc == 0; i++) {
-        int64_t base = log->bases[i];
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        int64_t base = bases[i];
         if (base <= after || (end >= 0 && base >= end)) continue;
         rill__log_say(log, RILL_LOG_WARNING,
                       "%s: segment %" PRId64 " was not part of the log; removed", log->dir.name,
@@ -80,6 +81,12 @@ static int remove_bases(struct log *log, int64_t after, int64_t end, bool *remov
         *removed = true;
     }
     return rc;
+}
+
+/* While nobody else uses the log. */
+static int remove_bases(struct log *log, int64_t after, int64_t end, bool *removed)
+{
+    return remove_some(log, log->bases, log->base_count, after, end, removed);
 }
 
 /* ---- After the holder of the append lock died ---- */
@@ -91,6 +98,8 @@ int rill__log_repair(struct log *log)
     struct tail_copy tail;
     bool dirty = false;
     bool removed = false;
+    int64_t *bases;
+    size_t base_count;
     int rc;
 
     rill__control_tail(c, &tail);
@@ -101,8 +110,9 @@ int rill__log_repair(struct log *log)
     atomic_store(&c->log_end, tail.end_offset);
     atomic_store(&c->first_open, tail.first_open);
     rill__log_drop_idle(log);
-    rc = rill__log_refresh(log);
-    if (rc == 0) rc = remove_bases(log, tail.base, -1, &removed);
+    rc = rill__log_list_bases(log, &bases, &base_count);
+    if (rc == 0) rc = remove_some(log, bases, base_count, tail.base, -1, &removed);
+    rill__free(log->config.heap, bases);
     if (rc == 0 && removed) rc = rill__log_refresh(log);
     if (rc == 0 && tail.base >= 0) rc = zero_range(log, tail.base, tail.position, intent, &dirty);
     if (rc != 0) return rc;
@@ -478,6 +488,7 @@ int rill__log_recover(struct log *log, const struct file *control_file)
     bool dirty = false;
     int rc;
 
+    log->layout_seen = atomic_load(&c->layout); /* what is found here is the latest */
     rc = rill__file_exists(&log->dir, CLEAN_INDEX, &compacting);
     if (rc == 0 && compacting) rc = rill__log_tidy(log);
     if (rc == 0) rc = rill__log_refresh(log);
