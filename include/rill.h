@@ -1329,6 +1329,103 @@ RILL_API int rill_snapshot(rill *store, const char *dir, const rill_copy_options
 RILL_API int rill_restore(const char *snapshot, const char *dir,
                           const rill_copy_options *options);
 
+/* Takes all of data, in order; nonzero stops the call, which returns it. */
+typedef int (*rill_write_fn)(void *arg, const void *data, size_t size);
+/* Gives the next bytes, at most size of them; *got 0: there are no more. Nonzero stops
+ * the call, which returns it. */
+typedef int (*rill_read_fn)(void *arg, void *data, size_t size, size_t *got);
+
+/* A part of a partition. */
+typedef struct rill_export_range {
+    int32_t partition;
+    int32_t reserved; /* zero */
+    rill_offset from; /* first record; RILL_OFFSET_EARLIEST = the log start */
+    rill_offset to;   /* the one behind the last; RILL_OFFSET_LATEST = the log end */
+} rill_export_range;
+
+typedef struct rill_export_options {
+    size_t size;    /* sizeof(rill_export_options) */
+    uint32_t flags; /* zero */
+    uint32_t reserved;
+    const rill_export_range *ranges; /* each partition once; NULL = all of all */
+    size_t range_count;
+    rill_progress_fn progress; /* NULL = nobody is told; done: bytes of the stream */
+    void *progress_arg;
+    rill_read_fn resume; /* gives the stream that was written so far; NULL = none was */
+    /* Told before anything is written how much of that is good: the rest of the file
+     * must be cut off. Nonzero stops the call, which returns it. */
+    int (*keep)(void *arg, uint64_t size);
+    void *resume_arg; /* for both */
+} rill_export_options;
+
+/* Writes a topic as a stream of bytes: its configuration and its records with all
+ * that belongs to them: partition, offset, key, value, headers, timestamp. Every
+ * frame of it has a checksum. The stream depends on no machine and on no version of
+ * the store's format; it is specified in engine/stream.h.
+ *
+ * What is exported is what is there when the call begins, and durable then: it is
+ * synced first. Records that go meanwhile (retention, compaction) may be in it or not.
+ *
+ * With resume, an export goes on that was cut short at any byte, or that was finished:
+ * then what has come since is added. The call reads the old stream from its beginning
+ * to its end and verifies it, says through keep how much of it stands, and writes what
+ * comes behind. An empty one is begun. The ranges must name the partitions that are in
+ * it (NULL: those); from does not count.
+ *
+ * options may be NULL.
+ * Lifetime: write and keep get borrowed bytes.
+ * Errors:   RILL_ERR_NOT_FOUND no such topic or partition; RILL_ERR_RANGE from or to is
+ *           beyond the log end, or from beyond to; RILL_ERR_INVALID ranges; of resume:
+ *           another topic, or partitions that do not fit; RILL_ERR_CORRUPT a record; or
+ *           the old stream, not only at its end: the message has the byte;
+ *           RILL_ERR_FORMAT the old stream is of another version; RILL_ERR_TIMEOUT,
+ *           RILL_ERR_POISONED from the sync; what a callback returned.
+ * Since 0.2. */
+RILL_API int rill_export(rill *store, const char *topic, const rill_export_options *options,
+                         rill_write_fn write, void *arg);
+
+typedef struct rill_import_options {
+    size_t size;               /* sizeof(rill_import_options) */
+    uint32_t flags;            /* zero */
+    uint32_t compression;      /* RILL_COMPRESSION_*, as of a producer; 0 = what the topic says */
+    rill_progress_fn progress; /* NULL = nobody is told; done: bytes of the stream */
+    void *progress_arg;
+    uint64_t *imported; /* gets, also on an error, how many records this call has
+                           appended; NULL = not wanted */
+} rill_import_options;
+
+/* Reads a stream that rill_export has written, and appends its records to the topic
+ * (NULL: the one it is from), which is made, with the configuration of the exported
+ * one, if it is missing. Each record goes to the partition it is from.
+ *
+ * Offsets: a partition in which there never was a record gets the records at the
+ * offsets that they are from, log start and gaps included, as long as nobody else
+ * appends to it. In any other partition they get the next ones.
+ *
+ * An import that was interrupted, by an error, a kill or a power cut, is done again by
+ * calling it again with the same stream, from its beginning: what is in the topic
+ * already is passed by, so that every record is stored once. So is a stream that was
+ * made longer by resuming its export: then the rest is added. How far an import has
+ * come is committed, for every stream, under a group "__import.<id of the stream>"; what
+ * is behind that place in the partition is compared. Others may append meanwhile; but
+ * while a record of theirs is equal in key, value, headers and timestamp to the next one
+ * of the stream, it may be taken for it. Two calls with one stream at once would both
+ * append. When the group is deleted, by rill_group_delete or because it was idle for
+ * offsets_retention_ms, an import begins anew, and appends all of the stream.
+ *
+ * Timestamps are kept, unless the topic has that of the append.
+ *
+ * options may be NULL.
+ * Durable:  on return, all of it, and also what an error has left imported.
+ * Errors:   RILL_ERR_CORRUPT the stream is damaged or was cut short; what is whole
+ *           before that is imported; RILL_ERR_FORMAT; RILL_ERR_INVALID the topic has too
+ *           few partitions, or refuses a record; RILL_ERR_TOO_BIG a record is larger than
+ *           the topic's max_message_bytes; RILL_ERR_NO_SPACE; RILL_ERR_TIMEOUT; what a
+ *           callback returned.
+ * Since 0.2. */
+RILL_API int rill_import(rill *store, const char *topic, const rill_import_options *options,
+                         rill_read_fn read, void *arg);
+
 /* ---- Observing -------------------------------------------------------- */
 
 /* What is counted, and how much there is now. */

@@ -1,5 +1,5 @@
 /*
- * api/copies.c - the public functions that copy stores.
+ * api/copies.c - the public functions that copy stores and topics.
  */
 #include "api/api.h"
 
@@ -16,4 +16,20 @@ int rill_restore(const char *snapshot, const char *dir, const rill_copy_options 
     if (snapshot == NULL || snapshot[0] == '\0') return rill__missing("rill_restore", "snapshot");
     if (dir == NULL || dir[0] == '\0') return rill__missing("rill_restore", "dir");
     return rill__restore(snapshot, dir, options);
+}
+
+int rill_export(rill *store, const char *topic, const rill_export_options *options,
+                rill_write_fn write, void *arg)
+{
+    int rc = rill__store_check("rill_export", store, "topic", topic);
+
+    if (rc == 0 && write == NULL) rc = rill__missing("rill_export", "write");
+    return rc != 0 ? rc : rill__export(store, topic, options, write, arg);
+}
+
+int rill_import(rill *store, const char *topic, const rill_import_options *options,
+                rill_read_fn read, void *arg)
+{
+    int rc = rill__store_check("rill_import", store, "read", (const void *)(uintptr_t)read);
+    return rc != 0 ? rc : rill__import(store, topic, options, read, arg);
 }

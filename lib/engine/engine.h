@@ -78,6 +78,10 @@ int rill__group_offsets_delete(struct store *store, const char *group,
 
 int rill__snapshot(struct store *store, const char *dir, const rill_copy_options *options);
 int rill__restore(const char *snapshot, const char *dir, const rill_copy_options *options);
+int rill__export(rill *handle, const char *topic, const rill_export_options *options,
+                 rill_write_fn write, void *arg);
+int rill__import(rill *handle, const char *topic, const rill_import_options *options,
+                 rill_read_fn read, void *arg);
 
 int rill__producer_open(rill *handle, const rill_producer_options *options,
                         rill_producer **producer);

@@ -108,6 +108,15 @@ static const struct option_row copy_rows[] = {
     ROW(rill_copy_options, reserved, 0, 0, 0),
 };
 
+static const struct option_row export_rows[] = {
+    ROW(rill_export_options, flags, 0, 0, 0),
+    ROW(rill_export_options, reserved, 0, 0, 0),
+};
+static const struct option_row import_rows[] = {
+    ROW(rill_import_options, flags, 0, 0, 0),
+    ROW(rill_import_options, compression, 0, RILL_COMPRESSION_ZSTD, 0),
+};
+
 static const struct {
     const char *name;
     size_t size;
@@ -128,6 +137,8 @@ static const struct {
     [OPTIONS_TRACE] = {"rill_trace_options", sizeof(rill_trace_options), NULL, 0},
     [OPTIONS_AUDIT] = SET(rill_audit_options, audit_rows),
     [OPTIONS_COPY] = SET(rill_copy_options, copy_rows),
+    [OPTIONS_EXPORT] = SET(rill_export_options, export_rows),
+    [OPTIONS_IMPORT] = SET(rill_import_options, import_rows),
 #undef SET
 };
 
@@ -205,4 +216,41 @@ int rill__allocator_check(const rill_allocator *allocator)
         (allocator->alloc == NULL) == (allocator->release == NULL))
         return 0;
     return rill__fail(RILL_ERR_INVALID, "an allocator needs alloc, resize and release");
+}
+
+int rill__options_each(enum option_set set, const void *options,
+                       int (*visit)(void *arg, const char *name, uint64_t value), void *arg)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < sets[set].row_count && rc == 0; i++) {
+        const struct option_row *row = &sets[set].rows[i];
+        const uint8_t *at = (const uint8_t *)options + row->at;
+        uint64_t value = 0;
+        uint32_t narrow;
+
+        if (row->width == 8) {
+            memcpy(&value, at, 8);
+        } else {
+            memcpy(&narrow, at, 4);
+            value = narrow;
+        }
+        rc = visit(arg, row->name, value);
+    }
+    return rc;
+}
+
+bool rill__option_set(enum option_set set, void *options, const char *name, uint64_t value)
+{
+    for (size_t i = 0; i < sets[set].row_count; i++) {
+        const struct option_row *row = &sets[set].rows[i];
+        uint8_t *at = (uint8_t *)options + row->at;
+        uint32_t narrow = (uint32_t)value;
+
+        if (strcmp(row->name, name) != 0) continue;
+        if (row->width == 8) memcpy(at, &value, 8);
+        else memcpy(at, &narrow, 4);
+        return row->width == 8 || value <= UINT32_MAX;
+    }
+    return false;
 }

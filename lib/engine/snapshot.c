@@ -95,22 +95,25 @@ static int copy_partition(struct snapshot *s, struct topic *topic, const struct 
 
     snprintf(name, sizeof name, "%d", (int)number);
     snprintf(s->what, sizeof s->what, "%s-%d", topic->info.name, (int)number);
-    if (rc == 0) rc = rill__dir_make_at(topic_dir, name);
+    if (rc != 0) return rc;
+    rc = rill__dir_make_at(topic_dir, name);
     if (rc == 0) rc = rill__dir_open_at(topic_dir, name, &dir);
     if (rc == 0 && s->site.on.copy_on_write) rc = rill__dir_set_nocow(&dir);
     if (rc == 0) rc = rill__log_copy(log, &dir, &copy, rill__deadline(timeout_ms));
     rill__file_close(&dir);
+    rill__partition_release(topic, number);
     if (!copy.link) s->link = false; /* nor for the next ones */
     return rc;
 }
 
-/* The topic of the store that the copied catalogue means: not another one that has
- * its name by now. */
+/* The topic of the store that the copied catalogue means, with a reference: not another
+ * one that has its name by now. */
 static int find_topic(struct snapshot *s, const struct meta_topic *info, struct topic **topic)
 {
     int rc = rill__topic_find(s->store, info->name, topic);
 
     if (rc != 0 || memcmp((*topic)->info.id, info->id, sizeof info->id) == 0) return rc;
+    rill__topic_release(*topic);
     return rill__fail(RILL_ERR_NOT_FOUND, "topic %s was deleted", info->name);
 }
 
@@ -121,14 +124,16 @@ static int copy_topic(struct snapshot *s, const struct meta_topic *info)
     char name[TOPIC_DIRECTORY_SIZE];
     int rc = find_topic(s, info, &topic);
 
+    if (rc != 0) return rc;
     rill__topic_directory(info->id, name);
-    if (rc == 0) rc = rill__dir_make_at(&s->site.dir, name);
+    rc = rill__dir_make_at(&s->site.dir, name);
     if (rc == 0) rc = rill__dir_open_at(&s->site.dir, name, &dir);
     if (rc == 0 && s->site.on.copy_on_write) rc = rill__dir_set_nocow(&dir);
     for (uint32_t p = 0; p < info->partition_count && rc == 0; p++)
         rc = copy_partition(s, topic, &dir, (int32_t)p);
     if (rc == 0) rc = rill__dir_sync(&dir);
     rill__file_close(&dir);
+    rill__topic_release(topic);
     return rc;
 }
 
@@ -192,10 +197,12 @@ static void add_up(struct snapshot *s, const struct meta_topic *info)
     uint32_t count;
 
     if (!is_wanted(s, info->name) || find_topic(s, info, &topic) != 0) return;
-    for (uint32_t p = 0; p < info->partition_count; p++)
-        if (rill__partition_log(topic, (int32_t)p, 0, &log) == 0 &&
-            rill__log_segments(log, &count, &bytes) == 0)
-            s->progress.total += bytes;
+    for (uint32_t p = 0; p < info->partition_count; p++) {
+        if (rill__partition_log(topic, (int32_t)p, 0, &log) != 0) continue;
+        if (rill__log_segments(log, &count, &bytes) == 0) s->progress.total += bytes;
+        rill__partition_release(topic, (int32_t)p);
+    }
+    rill__topic_release(topic);
 }
 
 static int look_at_topics(struct snapshot *s)

@@ -275,11 +275,19 @@ enum option_set {
     OPTIONS_TRACE,
     OPTIONS_AUDIT,
     OPTIONS_CHECK,
-    OPTIONS_COPY
+    OPTIONS_COPY,
+    OPTIONS_EXPORT,
+    OPTIONS_IMPORT
 };
 /* Copies the caller's struct (may be NULL) over defaults into out, which has
  * its full size. RILL_ERR_INVALID names the option, its value and its range. */
 int rill__options_take(enum option_set set, const void *given, void *out);
+/* Calls visit for each option of a struct that was taken, with its value, of a fraction
+ * its bits; until it returns nonzero, which is returned. */
+int rill__options_each(enum option_set set, const void *options,
+                       int (*visit)(void *arg, const char *name, uint64_t value), void *arg);
+/* Sets the option of that name, unchecked; false if there is none, or it is too small. */
+bool rill__option_set(enum option_set set, void *options, const char *name, uint64_t value);
 /* RILL_ERR_INVALID if it is only half there. */
 int rill__allocator_check(const rill_allocator *allocator);
 

@@ -212,7 +212,7 @@ static void commit_batch(struct log *log, struct tail_copy *tail, const struct b
     if (tail->created_ms == 0) tail->created_ms = rill__now_ms();
     if (batch->max_time > tail->max_time) tail->max_time = batch->max_time;
     tail->position += (uint32_t)batch->size;
-    tail->end_offset += batch->record_count;
+    tail->end_offset += batch->span;
     opens = tail->first_open < atomic_load_explicit(&c->first_open, memory_order_relaxed);
     rill__control_set_tail(c, tail); /* the commit point */
     if (opens) atomic_store(&c->first_open, tail->first_open);
@@ -306,6 +306,24 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
     return 0;
 out:
     rill__log_unlock(log);
+    return rc;
+}
+
+int rill__log_skip(struct log *log, int64_t to, int64_t deadline_ns)
+{
+    _Alignas(8) uint8_t data[BATCH_HEADER_SIZE];
+    int64_t end = rill__log_end(log);
+    int rc = 0;
+
+    while (rc == 0 && end < to) {
+        uint32_t span = to - end < INT32_MAX ? (uint32_t)(to - end) : INT32_MAX;
+        struct batch batch;
+        int64_t offset;
+        rill__batch_init(&batch, data, sizeof data);
+        rill__batch_gap(&batch, span);
+        rc = rill__log_append(log, &batch, true, deadline_ns, &offset);
+        end = rill__log_end(log);
+    }
     return rc;
 }
 

@@ -145,7 +145,7 @@ static void put_header(uint8_t *data, const struct batch *batch, uint16_t attrib
 {
     memset(data, 0, BATCH_COUNT_AT);
     rill__put32(data + BATCH_COUNT_AT, batch->record_count);
-    rill__put32(data + BATCH_LAST_DELTA_AT, batch->record_count - 1);
+    rill__put32(data + BATCH_LAST_DELTA_AT, batch->span - 1);
     rill__put64(data + BATCH_BASE_TIME_AT, (uint64_t)batch->base_time);
     rill__put64(data + BATCH_MAX_TIME_AT, (uint64_t)batch->max_time);
     rill__put64(data + BATCH_PRODUCER_AT, (uint64_t)batch->producer_id);
@@ -162,7 +162,19 @@ static void finish(struct batch *batch)
 
 void rill__batch_seal(struct batch *batch)
 {
+    batch->span = batch->record_count;
     put_header(batch->data, batch, batch->attributes);
+    finish(batch);
+}
+
+void rill__batch_gap(struct batch *batch, uint32_t span)
+{
+    batch->size = BATCH_HEADER_SIZE;
+    batch->span = span;
+    batch->base_time = 0;
+    batch->max_time = INT64_MIN; /* older than anything */
+    batch->attributes = BATCH_SPARSE;
+    put_header(batch->data, batch, BATCH_SPARSE);
     finish(batch);
 }
 
@@ -201,6 +213,7 @@ int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int 
     rc = pack_records(batch->data, batch->size, codec, code, level, data, room, &size);
     if (rc != 0 || size == 0) return rc;
     *packed = *batch;
+    packed->span = batch->record_count;
     packed->data = data;
     packed->capacity = capacity;
     packed->size = size;

@@ -20,6 +20,7 @@ struct batch {
     size_t capacity;
     size_t size; /* bytes used, header included; 0: no record yet */
     uint32_t record_count;
+    uint32_t span; /* offsets it takes, set when it is sealed: as many as records, or a gap */
     int64_t base_time;
     int64_t max_time;
     uint64_t content;       /* checksum of the content, set by rill__batch_seal */
@@ -46,6 +47,9 @@ bool rill__batch_add(struct batch *batch, const rill_record *record, int64_t now
                      uint8_t **value_at);
 /* Writes the header but for what append assigns, and the content checksum. */
 void rill__batch_seal(struct batch *batch);
+/* One without records in their place, for the next `span` offsets, 1 to 2^31, into
+ * the batch's BATCH_HEADER_SIZE bytes of data; sealed. */
+void rill__batch_gap(struct batch *batch, uint32_t span);
 /* The same, compressed into packed, whose data and capacity (batch->size is
  * enough) the caller has set: that is then the batch to append. packed->size is 0
  * if it would not become smaller, or has more than BATCH_RAW_MAX of records; then

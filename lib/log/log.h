@@ -127,6 +127,10 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
  * there is nothing to end. Not an error: nothing was appended. */
 #define LOG_DUPLICATE 2
 
+/* Moves the log end up to `to`, if it is below: the offsets before it get no records.
+ * Others that append at the same time may move it further. */
+int rill__log_skip(struct log *log, int64_t to, int64_t deadline_ns);
+
 /* In place: room for a batch of `size` bytes in the segment. The append lock
  * is held, by this thread, until commit or abandon. */
 int rill__log_reserve(struct log *log, size_t size, int64_t deadline_ns, uint8_t **room);
