@@ -207,14 +207,14 @@ static int describe_group(rill *store, const char *name)
         putf("%sgroup %s%s: %s, generation %d, %u members", colour(BOLD), info.name,
              colour(PLAIN), group_state_text(info.state), info.generation, info.member_count);
         putf(info.member_count > 0 ? ", assignor %s\n" : "\n", assignor_text(info.assignor));
-        table_begin("__MEMBER PROCESS> POLLED> PARTITIONS> ASSIGNED");
+        if (info.member_count > 0) table_begin("__MEMBER PROCESS> POLLED> PARTITIONS> ASSIGNED");
     }
-    rc = rill_group_members(store, name, member_one, NULL);
+    rc = info.member_count > 0 ? rill_group_members(store, name, member_one, NULL) : 0;
     if (json) {
         json_close();
         json_open("offsets", '[');
     } else {
-        table_end();
+        if (info.member_count > 0) table_end();
         table_begin("__TOPIC PARTITION> COMMITTED> END> LAG> WHEN");
     }
     if (rc == 0) rc = rill_group_offsets(store, name, offset_one, NULL);

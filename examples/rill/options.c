@@ -11,7 +11,7 @@
 #include <string.h>
 
 const char *store_dir;
-bool quiet;
+bool quiet, verbose;
 int64_t wait_ms = 10000;
 static bool help_wanted; /* main.c looks for --help before it reads options */
 
@@ -22,6 +22,8 @@ const struct option common_options[] = {
     {"wait", 0, OPTION_DURATION, &wait_ms, "TIME",
      "wait so long for other processes when opening the store; 10s", 1, INT32_MAX, 0},
     {"quiet", 'q', OPTION_FLAG, &quiet, 0, "no notes and no progress on standard error", 0, 0, 0},
+    {"verbose", 'v', OPTION_FLAG, &verbose, 0,
+     "also print what the library says when all is well; its warnings come anyway", 0, 0, 0},
     {"color", 0, OPTION_CHOICE, &colour_when, "WHEN",
      "colours: auto (on terminals, without NO_COLOR), always, never", 0, 0, colour_choices},
     {"help", 'h', OPTION_FLAG, &help_wanted, 0, "this text", 0, 0, 0},

@@ -1,5 +1,5 @@
 /*
- * space.c - rill delete-records: room on the disk.
+ * space.c - rill delete-records and rill maintain: room on the disk.
  */
 #include "tool.h"
 
@@ -109,6 +109,42 @@ static int run_delete(char **arguments, size_t count)
     return store_close(store, status);
 }
 
+/* ---- maintain -------------------------------------------------------------------- */
+
+static int64_t for_ms, check_ms;
+
+static const struct option maintain_options[] = {
+    {"for", 0, OPTION_DURATION, &for_ms, "TIME", "end after so long; without it, at Ctrl-C", 1,
+     INT64_MAX / 1000000, 0},
+    {"check", 0, OPTION_DURATION, &check_ms, "TIME",
+     "look so often for records to delete or to compact; 5m", 1, INT32_MAX, 0},
+    {0},
+};
+
+static int run_maintain(char **arguments, size_t count)
+{
+    rill_options options = {.retention_check_interval_ms = (uint64_t)check_ms};
+    int64_t end_ns = for_ms != 0 ? steady_ns() + for_ms * 1000000 : INT64_MAX;
+    rill *store;
+    int status = store_open_with(&options, 0, &store);
+
+    (void)arguments, (void)count;
+    if (status != DONE) return status;
+    signals_catch();
+    while (stopped == 0 && status == DONE && steady_ns() < end_ns) {
+        uint32_t next_ms = 0;
+        int rc = rill_maintain(store, &next_ms);
+        int64_t left_ms = (end_ns - steady_ns()) / 1000000;
+
+        /* One partition that cannot be synced is no reason to leave the others alone. */
+        if (rc != 0) note("%s", rill_errmsg());
+        if (rc == RILL_ERR_BUG) status = FAILED;
+        if (next_ms > 1000) next_ms = 1000;
+        sleep_ms(left_ms < (int64_t)next_ms ? left_ms : (int64_t)next_ms);
+    }
+    return stopped_status(store_close(store, status));
+}
+
 const struct command space_commands[] = {
     {"delete-records", "TOPIC", "delete a topic's oldest records",
      "The log start moves; it never moves back. Disk space comes free by whole segments. Groups "
@@ -119,5 +155,11 @@ const struct command space_commands[] = {
      "rill delete-records orders --partition=0 --before=100000\n"
      "rill delete-records orders --before=latest --yes",
      run_delete},
+    {"maintain", "", "do the work in the background that the store's users do not do",
+     "Syncs by interval, prepares segments, deletes by retention, compacts, and lets idle groups "
+     "go. "
+     "Programs that use the store do so themselves if they call rill_maintain or open it with a "
+     "thread; for a store that they do not always use, this can run beside them.",
+     maintain_options, "rill maintain\nrill maintain --for=1m --check=1s", run_maintain},
     {0},
 };

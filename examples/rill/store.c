@@ -39,16 +39,41 @@ int store_name(const char **dir)
     return DONE;
 }
 
-int store_open(uint32_t flags, rill **store)
+static volatile bool silent;
+
+void store_silence(void)
 {
-    rill_options options = {
-        .size = sizeof options, .flags = flags, .open_timeout_ms = (uint32_t)wait_ms};
+    silent = true;
+}
+
+/* Threads: any; one call writes the whole line. */
+static void on_log(void *arg, int level, const char *line)
+{
+    int most = verbose ? RILL_LOG_INFO : quiet ? RILL_LOG_ERROR : RILL_LOG_WARNING;
+
+    (void)arg;
+    if (level <= most && !silent) fprintf(stderr, "rill: %s\n", line);
+}
+
+int store_open_with(rill_options *options, uint32_t flags, rill **store)
+{
     const char *dir;
     int status = store_name(&dir), rc;
 
     if (status != DONE) return status;
-    rc = rill_open(dir, &options, store);
+    options->size = sizeof *options;
+    options->flags = flags;
+    options->open_timeout_ms = (uint32_t)wait_ms;
+    options->log = on_log;
+    rc = rill_open(dir, options, store);
     return rc == 0 ? DONE : fail_rill(rc);
+}
+
+int store_open(uint32_t flags, rill **store)
+{
+    rill_options options = {0};
+
+    return store_open_with(&options, flags, store);
 }
 
 int store_close(rill *store, int status)

@@ -122,7 +122,7 @@ extern const struct option common_options[];         /* of every command */
 
 /* The variables of the common options. */
 extern const char *store_dir;
-extern bool quiet;
+extern bool quiet, verbose;
 extern int64_t wait_ms;
 
 const struct command *command_find(const char *name);
@@ -266,6 +266,10 @@ int show_progress(void *arg, const rill_progress *progress);
 
 /* Opens the store that --store or RILL_STORE names, with RILL_OPEN_* flags. */
 int store_open(uint32_t flags, rill **store);
+/* The same with options of the caller's; their flags, log and open_timeout_ms are set here. */
+int store_open_with(rill_options *options, uint32_t flags, rill **store);
+/* From here on nothing that the library says is printed; for a screen that it would spoil. */
+void store_silence(void);
 /* Its directory, without opening it. */
 int store_name(const char **dir);
 /* Returns status, or that of closing if status is DONE. */

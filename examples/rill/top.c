@@ -556,6 +556,7 @@ static int run_top(char **arguments, size_t count)
     if (status != DONE) return status;
     signals_catch();
     if (!json && is_terminal(STDOUT_FILENO) && terminal_open()) {
+        store_silence();
         status = run_live(&view);
         restore();
     } else {

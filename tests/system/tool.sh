@@ -354,6 +354,13 @@ bad 3 'partitions 0 to 0' delete-records lines --before=1 --partition=1
 is 1 delete-records lines --before=1000000
 grep -q 'the log ends at' err || fail "beyond the end"
 
+ok maintain --for=300ms --check=10ms
+bad 2 'a duration' maintain --for=ever
+rc=0
+# shellcheck disable=SC2086
+timeout --preserve-status -s INT 1 ${RILL_RUNNER:-} "$tool" maintain >out 2>err || rc=$?
+[ $rc = 130 ] && [ ! -s err ] || fail "maintain: Ctrl-C ends with $rc"
+
 # ---- Copies, damage --------------------------------------------------------------------
 
 ok snapshot snap --verify
