@@ -87,8 +87,7 @@ int rill__bridge_start(struct store *store)
 
 uint64_t rill__bridge_bit(struct store *store)
 {
-    struct bridge *b = atomic_load(&store->bridge);
-    return b == NULL ? 0 : UINT64_C(1) << b->slot;
+    return UINT64_C(1) << atomic_load(&store->bridge)->slot;
 }
 
 void rill__bridge_kick(struct store *store)

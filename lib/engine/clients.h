@@ -75,7 +75,7 @@ int rill__coordinator_act(struct store *store, const char *name, bool dry, int t
 /* Lets the thread behind the consumers' descriptors look again. Any thread,
  * signal handlers too. */
 void rill__bridge_kick(struct store *store);
-/* Bit of the wake slot that it sleeps on; 0 if there is none. */
+/* Bit of the wake slot that it sleeps on, of one that was started. */
 uint64_t rill__bridge_bit(struct store *store);
 
 #endif

@@ -547,8 +547,9 @@ out:
 int rill__consumer_fd(struct rill_consumer *c, int *fd)
 {
     struct member_slot *slot;
-    int rc = 0;
+    int rc = rill__bridge_start(c->store); /* first: who has a descriptor has a bridge */
 
+    if (rc != 0) return rc;
     if (c->event_fd < 0) {
         int made;
         rc = rill__event_open(&made);
@@ -556,8 +557,6 @@ int rill__consumer_fd(struct rill_consumer *c, int *fd)
         rill__mutex_lock(&c->store->clients_lock);
         c->event_fd = made;
         rill__mutex_unlock(&c->store->clients_lock);
-        rc = rill__bridge_start(c->store);
-        if (rc != 0) return rc;
     }
     slot = atomic_load(&c->membership.slot);
     if (slot != NULL) atomic_fetch_or(&slot->wake_mask, rill__bridge_bit(c->store));

@@ -99,7 +99,7 @@ static const char *doing_of(const struct member_slot *slot)
 static void describe_task(const struct group_member *m, int64_t now_ms, char *text, size_t size)
 {
     text[0] = '\0';
-    if (!m->asked && !m->planning) return;
+    if (!m->asked) return;
     snprintf(text, size,
              "; it is asked to %s since %" PRId64 " ms, and is expelled in %" PRId64 " ms if it "
              "does not",
@@ -145,8 +145,7 @@ static void tell_member(struct teller *t, const struct group_member *m)
     polled = t->now_ms - atomic_load_explicit(&slot->polled_ms, memory_order_relaxed);
     doing = t->now_ms - atomic_load_explicit(&slot->doing_ms, memory_order_relaxed);
     describe_task(m, t->now_ms, task, sizeof task);
-    if (m->asked || m->planning || polled > m->max_poll_interval_ms / 2)
-        fact.severity = RILL_LOG_WARNING;
+    if (m->asked || polled > m->max_poll_interval_ms / 2) fact.severity = RILL_LOG_WARNING;
     if (stopped) fact.severity = RILL_LOG_ERROR;
     fact.for_ms = doing;
     tell(t, &fact,

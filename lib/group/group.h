@@ -156,7 +156,7 @@ struct group_member {
     const char *subscription;
     bool away;      /* static, its process or consumer is gone */
     bool asked;     /* to give up something, since asked_ms */
-    bool planning;  /* to make a plan, since asked_ms */
+    bool planning;  /* and it is to make a plan */
     uint32_t round; /* of what it was asked */
     int64_t asked_ms;
     int64_t heard_ms;

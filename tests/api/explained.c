@@ -3,6 +3,7 @@
  * are of: who is away, gone, asked or stopped, what is poisoned, who holds a lock;
  * stopped by the application after each fact, and without memory at each place.
  */
+#include "engine/consumer.h"
 #include "engine/members.h"
 #include "faults.h"
 #include "records.h"
@@ -84,12 +85,14 @@ static void the_application_may_stop_after_each_fact(void **state)
     rill_consumer *a;
     rill_consumer *b;
     rill_subject subjects[3] = {group_g, partition_0};
+    struct holder holder;
 
     test_topic(store, "t", 3);
     a = join_as(store, &options, 3);
     options.client_id = "b";
     b = join_as(store, &options, 0);
     subjects[2].consumer = a;
+    holder_start(&holder, store, "t", 0, 1); /* of a lock, which is a fact too */
     for (int s = 0; s < 3; s++) {
         int all;
         explain(store, subjects[s]);
@@ -102,6 +105,7 @@ static void the_application_may_stop_after_each_fact(void **state)
             assert_int_equal(said.facts, n);
         }
     }
+    holder_stop(&holder);
     OK(rill_consumer_close(a, WAIT_MS));
     OK(rill_consumer_close(b, WAIT_MS));
 }
@@ -235,7 +239,62 @@ static void groups_that_do_not_read_it_are_not_named(void **state)
     assert_null(strstr(said.text, "is read by"));
 }
 
+static void what_is_deleted_or_cannot_be_opened_is_told_as_far_as_it_goes(void **state)
+{
+    rill *store = *state;
+    rill_consumer_options options = options_of("a");
+    rill_position position = {.topic = "t", .offset = 1};
+    struct topic *topic;
+    rill_consumer *a;
+    struct log *log;
+
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 3);
+    a = join_as(store, &options, 1);
+    explain(store, group_g);
+    says("t-0 is read by");
+    says("; 3 records are not committed");
+    OK(rill_consumer_commit(a, &position, 1));
+    explain(store, group_g);
+    says("; 2 records are not committed");
+    OK(rill__topic_find(store->store, "t", &topic));
+    log = atomic_load(&topic->partitions[0].log);
+    atomic_store(&topic->partitions[0].log, NULL); /* as in a process that has not used it */
+    faults_fail(FAULT_OPENAT, "control", 1, EACCES, FAULT_ONCE);
+    explain(store, group_g);
+    says("t-0 is read by");
+    assert_null(strstr(said.text, "are not committed"));
+    faults_clear();
+    atomic_store(&topic->partitions[0].log, log);
+    OK(rill_consumer_close(a, WAIT_MS));
+    rill__log_mark_deleted(log);
+    explain(store, partition_0);
+    says("t-0 is deleted");
+    assert_int_equal(said.errors, 1);
+}
+
 /* ---- Consumers ---- */
+
+static void a_partition_whose_read_failed_says_so(void **state)
+{
+    rill *store = *state;
+    rill_subject subject = {.group = NULL};
+    rill_consumer *a;
+    rill_record record;
+    size_t count;
+
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 1);
+    OK(rill_sync(store, WAIT_MS));
+    test_flip_bit(test_find_file("00.log"), 128 + 70);
+    a = test_consumer(store, "t", 0, 0);
+    FAILS(RILL_ERR_CORRUPT, rill_consumer_poll(a, 0, &record, 1, &count));
+    subject.consumer = a;
+    explain(store, subject);
+    says("t-0: position 0 of 1; its last read failed");
+    assert_int_equal(said.errors, 1);
+    OK(rill_consumer_close(a, 0));
+}
 
 static void a_consumer_of_another_store_is_refused(void **state)
 {
@@ -283,6 +342,16 @@ static void a_consumer_that_waits_is_explained_from_outside(void **state)
         explain(store, subject);
     } while (strstr(said.text, "it waits in a poll") == NULL);
     says("t-1: position 0 of 0; it is at the end, and waits for an append");
+    rill_consumer_wakeup(a);
+    thread_join(thread);
+    OK(rill_consumer_close(a, WAIT_MS));
+    a = test_consumer(store, "t", 0, 0);
+    subject.consumer = a;
+    thread = thread_start(poll_long, a);
+    do {
+        wait_a_little(&patience);
+        explain(store, subject);
+    } while (strstr(said.text, "no member of a group: a call on it is running") == NULL);
     rill_consumer_wakeup(a);
     thread_join(thread);
     OK(rill_consumer_close(a, WAIT_MS));
@@ -473,6 +542,8 @@ int main(void)
         WITH_STORE(who_holds_the_catalogue_is_named),
         WITH_STORE(a_poisoned_partition_says_so),
         WITH_STORE(groups_that_do_not_read_it_are_not_named),
+        WITH_STORE(what_is_deleted_or_cannot_be_opened_is_told_as_far_as_it_goes),
+        WITH_STORE(a_partition_whose_read_failed_says_so),
         WITH_STORE(a_consumer_of_another_store_is_refused),
         WITH_STORE(a_consumer_that_waits_is_explained_from_outside),
         WITH_STORE(without_memory_it_is_said_and_nothing_else_happens),

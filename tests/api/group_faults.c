@@ -5,6 +5,8 @@
  * busy. The call says so, in its own words; when it is over the same works again,
  * the group is nobody's prisoner, and no memory is lost.
  */
+#include "busy.h"
+#include "elsewhere.h"
 #include "engine/consumer.h"
 #include "engine/coordinator.h"
 #include "engine/members.h"
@@ -15,7 +17,7 @@
 
 /* ---- What fails ---- */
 
-enum kind { NOTHING, MEMORY, CATALOGUE, HAPPENING };
+enum kind { NOTHING, MEMORY, CATALOGUE, ROOM, HAPPENING };
 
 static struct {
     enum kind kind;
@@ -60,7 +62,7 @@ static void hook_release(void *arg, void *block)
     free(block);
 }
 
-#define LMDB_CALL(name, parameters, arguments)                                                   \
+#define LMDB_CALL(name, writes, parameters, arguments)                                           \
     int name parameters                                                                          \
     {                                                                                            \
         int(*real) parameters;                                                                   \
@@ -70,24 +72,29 @@ static void hook_release(void *arg, void *block)
         memcpy(&real, &at, sizeof at);                                                           \
         if (!pthread_equal(this_thread, pthread_self())) return real arguments;                  \
         if (fault.depth == 0 && fails(CATALOGUE)) return EIO;                                    \
+        if (fault.depth == 0 && (writes) && fails(ROOM)) return MDB_MAP_FULL;                    \
         fault.depth++;                                                                           \
         code = real arguments;                                                                   \
         fault.depth--;                                                                           \
         return code;                                                                             \
     }
 
-LMDB_CALL(mdb_get, (MDB_txn * txn, MDB_dbi dbi, MDB_val *key, MDB_val *value),
+LMDB_CALL(mdb_get, false, (MDB_txn * txn, MDB_dbi dbi, MDB_val *key, MDB_val *value),
           (txn, dbi, key, value))
-LMDB_CALL(mdb_put, (MDB_txn * txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned flags),
+LMDB_CALL(mdb_put, true,
+          (MDB_txn * txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned flags),
           (txn, dbi, key, value, flags))
-LMDB_CALL(mdb_del, (MDB_txn * txn, MDB_dbi dbi, MDB_val *key, MDB_val *value),
+LMDB_CALL(mdb_del, true, (MDB_txn * txn, MDB_dbi dbi, MDB_val *key, MDB_val *value),
           (txn, dbi, key, value))
-LMDB_CALL(mdb_cursor_open, (MDB_txn * txn, MDB_dbi dbi, MDB_cursor **cursor), (txn, dbi, cursor))
-LMDB_CALL(mdb_cursor_get, (MDB_cursor * cursor, MDB_val *key, MDB_val *value, MDB_cursor_op op),
+LMDB_CALL(mdb_cursor_open, false, (MDB_txn * txn, MDB_dbi dbi, MDB_cursor **cursor),
+          (txn, dbi, cursor))
+LMDB_CALL(mdb_cursor_get, false,
+          (MDB_cursor * cursor, MDB_val *key, MDB_val *value, MDB_cursor_op op),
           (cursor, key, value, op))
-LMDB_CALL(mdb_cursor_put, (MDB_cursor * cursor, MDB_val *key, MDB_val *value, unsigned flags),
+LMDB_CALL(mdb_cursor_put, true,
+          (MDB_cursor * cursor, MDB_val *key, MDB_val *value, unsigned flags),
           (cursor, key, value, flags))
-LMDB_CALL(mdb_cursor_del, (MDB_cursor * cursor, unsigned flags), (cursor, flags))
+LMDB_CALL(mdb_cursor_del, true, (MDB_cursor * cursor, unsigned flags), (cursor, flags))
 
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn)
 {
@@ -105,12 +112,15 @@ int mdb_txn_commit(MDB_txn *txn)
 {
     int (*real)(MDB_txn *);
     void *at = dlsym(RTLD_NEXT, "mdb_txn_commit");
+    int code = 0;
 
     assert_non_null(at);
     memcpy(&real, &at, sizeof at);
-    if (!fails(CATALOGUE)) return real(txn);
+    if (fails(CATALOGUE)) code = EIO;
+    else if (fails(ROOM)) code = MDB_MAP_FULL;
+    if (code == 0) return real(txn);
     mdb_txn_abort(txn);
-    return EIO;
+    return code;
 }
 
 /* ---- The scene ---- */
@@ -119,6 +129,7 @@ static rill *store;
 static rill_consumer *a; /* of group "g", as b is */
 static rill_consumer *b;
 static rill_consumer_options options; /* of a and b */
+static rill_options opened;
 static rill_workers *workers;
 static int callback_answers;
 
@@ -243,40 +254,9 @@ static void expel(void)
     }
 }
 
-/* Another thread keeps the catalogue's lock until let_go. */
-static struct {
-    pthread_t thread;
-    pthread_barrier_t barrier;
-    bool holds;
-} holder;
-
-static void *hold_catalogue(void *arg)
-{
-    struct shared_mutex *lock = &store->store->shared->catalogue_turns.lock;
-
-    (void)arg;
-    thread_ok(rill__shared_mutex_lock(lock, rill__deadline(WAIT_MS)), "lock");
-    pthread_barrier_wait(&holder.barrier);
-    pthread_barrier_wait(&holder.barrier);
-    rill__shared_mutex_unlock(lock);
-    return NULL;
-}
-
 static void keep_busy(void)
 {
-    assert_int_equal(pthread_barrier_init(&holder.barrier, NULL, 2), 0);
-    holder.thread = thread_start(hold_catalogue, NULL);
-    pthread_barrier_wait(&holder.barrier);
-    holder.holds = true;
-}
-
-static void let_go(void)
-{
-    if (!holder.holds) return;
-    pthread_barrier_wait(&holder.barrier);
-    thread_join(holder.thread);
-    pthread_barrier_destroy(&holder.barrier);
-    holder.holds = false;
+    busy_begin(store);
 }
 
 /* ---- What is done ---- */
@@ -309,6 +289,15 @@ static int do_take_place(void)
     return rc;
 }
 
+static int do_descriptor(void)
+{
+    int fd;
+    int rc = rill_consumer_fd(a, &fd);
+
+    if (rc == 0) rc = rill_consumer_subscribe(a, names, 2);
+    return rc == 0 ? poll_all(2) : rc;
+}
+
 static int do_leave(void)
 {
     int rc = rill_consumer_unsubscribe(a);
@@ -325,6 +314,7 @@ static int do_topics(void)
     int rc = rill_topic_create(store, "u2", NULL);
 
     if (rc == RILL_ERR_EXISTS) rc = 0;
+    if (rc == 0) rc = poll_all(3);
     if (rc == 0) rc = rill_topic_delete(store, "u2");
     return rc == 0 ? poll_all(3) : rc;
 }
@@ -552,6 +542,42 @@ static void settle_committed(void)
     a = NULL;
 }
 
+static void reopen(void)
+{
+    OK(rill_close(store));
+    OK(rill_open(test_path("store"), &opened, &store));
+}
+
+static void settle_reopened(void)
+{
+    settle_committed();
+    reopen();
+}
+
+/* The group has a topic that this process has not heard of. */
+static void settle_ignorant(void)
+{
+    static const char *const u[] = {"u"};
+    struct group_topic topics[2];
+
+    OK(rill_topic_create(store, "w", NULL));
+    reopen();
+    a = consumer_open(store, &options);
+    OK(rill_consumer_subscribe(a, u, 1));
+    OK(poll_all(1));
+    topics[0] = elsewhere_topic(store, "u");
+    topics[1] = elsewhere_topic(store, "w");
+    elsewhere_topics(store, "u", topics, 2);
+}
+
+static void settle_beside_dead(void)
+{
+    settle_one();
+    elsewhere_join(store);
+    OK(poll_all(3));
+    b = consumer_open(store, &options);
+}
+
 static void settle_workers(void)
 {
     settle_uncalled();
@@ -582,7 +608,10 @@ static const struct scene {
     {"commit from outside", commit_some, do_commit, USUAL},
     {"assign", settle_auto_by_hand, do_assign, USUAL},
     {"look", settle_both, do_look, USUAL},
-    {"look at offsets", settle_committed, do_look, USUAL},
+    {"look at offsets", settle_reopened, do_look, USUAL},
+    {"see unknown topics", settle_ignorant, do_poll, USUAL},
+    {"join beside the dead", settle_beside_dead, do_join, USUAL},
+    {"descriptor", settle_nobody, do_descriptor, USUAL},
     {"explain", settle_both, do_explain, USUAL},
     {"reset", settle_committed, do_reset, USUAL},
     {"delete offsets", settle_committed, do_delete_offsets, ONCE},
@@ -599,12 +628,11 @@ static const struct scene *scene;
 
 static void begin(int timeout_ms)
 {
-    rill_options opened = {.size = sizeof opened,
-                           .flags = RILL_OPEN_CREATE,
-                           .open_timeout_ms = (uint32_t)timeout_ms,
-                           .offsets_retention_ms = 1,
-                           .allocator = {hook_alloc, hook_resize, hook_release, NULL}};
-
+    opened = (rill_options){.size = sizeof opened,
+                            .flags = RILL_OPEN_CREATE,
+                            .open_timeout_ms = (uint32_t)timeout_ms,
+                            .offsets_retention_ms = 1,
+                            .allocator = {hook_alloc, hook_resize, hook_release, NULL}};
     test_directory();
     this_thread = pthread_self();
     memset(&fault, 0, sizeof fault);
@@ -666,6 +694,7 @@ static bool is_fine(enum kind kind, int rc)
     switch (kind) {
     case MEMORY: return rc == RILL_ERR_NO_MEMORY;
     case CATALOGUE: return rc == RILL_ERR_IO;
+    case ROOM: return false; /* it grows */
     default:
         return rc == RILL_ERR_NOT_FOUND || rc == RILL_ERR_FENCED || rc == RILL_ERR_TIMEOUT ||
                rc == RILL_ERR_STATE || rc == RILL_ERR_NO_OFFSET || rc == RILL_ERR_RANGE;
@@ -687,7 +716,7 @@ static int everywhere(enum kind kind, void (*happen)(void))
         rc = scene->act();
         failed = has_failed();
         fault.kind = NOTHING;
-        let_go();
+        busy_end();
         if (!failed) OK(rc);
         else if (!is_fine(kind, rc))
             fail_msg("%s, failing at %d: %d, %s", scene->name, at, rc, rill_errmsg());
@@ -725,6 +754,12 @@ static void the_catalogue_may_fail_anywhere(void **state)
     in_all_scenes(CATALOGUE, NULL);
 }
 
+static void the_catalogue_may_be_full_anywhere(void **state)
+{
+    (void)state;
+    in_all_scenes(ROOM, NULL);
+}
+
 static void a_topic_may_go_anywhere(void **state)
 {
     (void)state;
@@ -757,7 +792,7 @@ static void the_catalogue_may_be_busy_anywhere(void **state)
     begin(20);
     keep_busy();
     OK(do_expire());
-    let_go();
+    busy_end();
     end();
 }
 
@@ -766,6 +801,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_may_run_out_anywhere),
         cmocka_unit_test(the_catalogue_may_fail_anywhere),
+        cmocka_unit_test(the_catalogue_may_be_full_anywhere),
         cmocka_unit_test(a_topic_may_go_anywhere),
         cmocka_unit_test(a_topic_may_be_replaced_anywhere),
         cmocka_unit_test(the_group_may_go_anywhere),

@@ -313,6 +313,24 @@ static void named_partitions_are_reset_and_no_others(void **state)
     assert_int_equal(committed_offset(store, "g", "u", 0), 3);
 }
 
+static void many_partitions_are_reset_at_once(void **state)
+{
+    rill *store = *state;
+    rill_position all = {"many", RILL_PARTITION_ANY, -1, 0, NULL};
+    rill_group_reset_options reset = {
+        .size = sizeof reset, .to = RILL_RESET_TO_LATEST, .positions = &all, .position_count = 1};
+    int64_t lag;
+
+    test_topic(store, "many", 40);
+    put(store, "many", 33, 0, 3);
+    OK(rill_group_reset(store, "g", &reset));
+    OK(rill_group_lag(store, "g", RILL_READ_WRITTEN, &lag));
+    assert_int_equal(lag, 0);
+    put(store, "many", 39, 0, 2);
+    OK(rill_group_lag(store, "g", RILL_READ_WRITTEN, &lag));
+    assert_int_equal(lag, 2);
+}
+
 static void a_reset_goes_to_a_time(void **state)
 {
     rill *store = *state;
@@ -806,6 +824,7 @@ int main(void)
                                        WITH_STORE(lag_is_summed_up),
                                        WITH_STORE(all_that_is_committed_is_reset),
                                        WITH_STORE(named_partitions_are_reset_and_no_others),
+                                       WITH_STORE(many_partitions_are_reset_at_once),
                                        WITH_STORE(a_reset_goes_to_a_time),
                                        WITH_STORE(positions_go_to_offsets_of_their_own),
                                        WITH_STORE(a_reset_makes_a_group),

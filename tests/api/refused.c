@@ -5,7 +5,7 @@
  */
 #include "base/bytes.h"
 #include "base/checksum.h"
-#include "engine/store.h"
+#include "elsewhere.h"
 #include "os/sys.h"
 #include "records.h"
 #include <errno.h>
@@ -494,6 +494,30 @@ static void places_that_are_not_cannot_be_assigned(void **state)
     OK(rill_consumer_close(consumer, 0));
 }
 
+static void several_places_come_and_go_all_or_none(void **state)
+{
+    rill_position both[2] = {{"t", 0, -1, 0, NULL}, {"t", 9, -1, 0, NULL}};
+    rill_position nameless[2] = {{"t", 1, -1, 0, NULL}, {NULL, 0, -1, 0, NULL}};
+    rill_position back[2] = {{"t", 9, -1, 0, NULL}, {"t", 1, -1, 0, NULL}};
+    rill_consumer *consumer;
+    size_t count;
+
+    test_topic(*state, "t", 2);
+    put(*state, "t", 1, 0, 2);
+    consumer = test_consumer(*state, "t", 1, 0);
+    FAILS(RILL_ERR_NOT_FOUND, rill_consumer_incremental_assign(consumer, both, 2));
+    FAILS(RILL_ERR_STATE, rill_consumer_incremental_unassign(consumer, back, 2));
+    says("position 0: t-9 is not assigned");
+    FAILS(RILL_ERR_STATE, rill_consumer_incremental_unassign(consumer, nameless, 2));
+    says("position 1: no topic-0 is not assigned");
+    OK(rill_consumer_assignment(consumer, NULL, 0, &count));
+    assert_int_equal(count, 1);
+    takes(consumer, 0, 2);
+    FAILS(RILL_ERR_STATE, rill_consumer_commit_async(consumer, NULL, 0, NULL, NULL));
+    says("without a group has nothing to commit to");
+    OK(rill_consumer_close(consumer, RILL_FOREVER));
+}
+
 static void places_that_are_not_cannot_be_committed(void **state)
 {
     rill_position positions[2] = {{NULL, 0, -1, 0, NULL}, {"t", 0, -1, 0, NULL}};
@@ -631,6 +655,100 @@ static void a_group_that_cannot_be_named_is_refused(void **state)
     OK(rill_consumer_close(consumer, 0));
 }
 
+static int nobodys_plan(void *arg, const rill_assignor_member *members, size_t member_count,
+                        const rill_assignor_topic *topics, size_t topic_count)
+{
+    (void)arg, (void)members, (void)member_count, (void)topics, (void)topic_count;
+    return 0;
+}
+
+static void options_of_members_must_fit_together(void **state)
+{
+    rill_consumer_options options = {.size = sizeof options, .group = "g"};
+    rill_consumer *consumer;
+
+    options.assignors = 1u << RILL_ASSIGN_RANGE | 1u << RILL_ASSIGN_OWN;
+    FAILS(RILL_ERR_INVALID, rill_consumer_open(*state, &options, &consumer));
+    options.own_assignor = nobodys_plan;
+    FAILS(RILL_ERR_INVALID, rill_consumer_open(*state, &options, &consumer));
+    says("RILL_ASSIGN_OWN needs own_assignor and own_assignor_name");
+    options.own_assignor_name = "nobody";
+    OK(rill_consumer_open(*state, &options, &consumer));
+    OK(rill_consumer_close(consumer, 0));
+    options.group = NULL;
+    options.group_instance_id = "i";
+    FAILS(RILL_ERR_INVALID, rill_consumer_open(*state, &options, &consumer));
+    says("group_instance_id i, but no group");
+}
+
+static void a_subscription_is_taken_whole_or_not(void **state)
+{
+    const char *const bad[] = {"a b", "t"};
+    const char *const lines[] = {"^t\n"};
+    const char *const twice[] = {"t", "^_", "t"};
+    rill_position parts[4];
+    rill_consumer *consumer = group_consumer(*state, "g", RILL_RESET_EARLIEST);
+    size_t count;
+
+    test_topic(*state, "t", 1);
+    test_topic(*state, "_t", 1);
+    test_topic(*state, "__t", 1); /* internal */
+    FAILS(RILL_ERR_INVALID, rill_consumer_subscribe(consumer, bad, 2));
+    FAILS(RILL_ERR_INVALID, rill_consumer_subscribe(consumer, lines, 1));
+    says("expression number 0 has a newline");
+    OK(rill_consumer_subscribe(consumer, twice, 3));
+    takes_nothing(consumer);
+    OK(rill_consumer_assignment(consumer, parts, 4, &count));
+    assert_int_equal(count, 2);
+    OK(rill_consumer_close(consumer, 0));
+}
+
+static int no_member(void *arg, const rill_group_member *member)
+{
+    (void)arg, (void)member;
+    return 0;
+}
+
+static void a_group_that_is_damaged_is_told_by_whatever_looks_at_it(void **state)
+{
+    rill *store = *state;
+    rill_position position = {.topic = "t"};
+    rill_group_reset_options reset = {.size = sizeof reset, .to = RILL_RESET_TO_LATEST};
+    rill_consumer *consumer = group_consumer(store, "g", 0);
+    rill_group_info info;
+
+    test_topic(store, "t", 1);
+    OK(rill_consumer_commit(consumer, &position, 1));
+    elsewhere_spoil(store, "g");
+    elsewhere_spoil(store, "h");
+    FAILS(RILL_ERR_CORRUPT, rill_group_describe(store, "g", &info));
+    says("group g: ");
+    FAILS(RILL_ERR_CORRUPT, rill_group_members(store, "g", no_member, NULL));
+    FAILS(RILL_ERR_CORRUPT, rill_consumer_commit(consumer, &position, 1));
+    FAILS(RILL_ERR_CORRUPT, rill_group_reset(store, "g", &reset));
+    FAILS(RILL_ERR_CORRUPT, rill_group_delete(store, "g"));
+    atomic_store(&store->store->expire_ms, 0);
+    FAILS(RILL_ERR_CORRUPT, rill_maintain(store, NULL));
+    says("group g: "); /* the first of both */
+    OK(rill__meta_group_delete(store->store->meta, "g", NULL, NULL));
+    OK(rill__meta_group_delete(store->store->meta, "h", NULL, NULL));
+    OK(rill_consumer_commit(consumer, &position, 1));
+    OK(rill_consumer_close(consumer, 0));
+}
+
+static void a_topic_that_is_gone_is_not_measured(void **state)
+{
+    static char text[64 << 10];
+
+    test_topic(*state, "t", 2);
+    put(*state, "t", 1, 0, 2);
+    OK(rill_metrics(*state, text, sizeof text, NULL));
+    assert_non_null(strstr(text, "topic=\"t\",partition=\"1\"} 2"));
+    OK(rill_topic_delete(*state, "t"));
+    OK(rill_metrics(*state, text, sizeof text, NULL));
+    assert_null(strstr(text, "topic=\"t\""));
+}
+
 /* ---- Syncs that fail ---- */
 
 static _Atomic bool syncs_fail;
@@ -739,6 +857,11 @@ int main(void)
         TEST(an_answer_to_the_reset_policy_may_come_from_elsewhere),
         TEST(what_is_deleted_is_not_committed),
         TEST(a_group_that_cannot_be_named_is_refused),
+        TEST(several_places_come_and_go_all_or_none),
+        TEST(options_of_members_must_fit_together),
+        TEST(a_subscription_is_taken_whole_or_not),
+        TEST(a_group_that_is_damaged_is_told_by_whatever_looks_at_it),
+        TEST(a_topic_that_is_gone_is_not_measured),
         TEST(closing_tells_the_first_of_several_failures),
         TEST(the_thread_of_the_store_says_once_what_fails),
     };

@@ -235,6 +235,41 @@ static void the_frontier_is_the_lowest_unfinished(void **state)
     assert_int_equal(rill__work_frontier(part).offset, RECORDS);
 }
 
+/* Two topics whose names are neighbours in memory, and partitions that make up for it:
+ * the hashes are the same, the keys are not. */
+static void partitions_of_one_hash_are_not_of_one_key(void **state)
+{
+    static const char names[] = "tu";
+    struct fixture *f = *state;
+    rill_record one = record_at(f, 1, 0, 'a');
+    rill_record two;
+    struct task *tasks[2];
+
+    one.topic = &names[0];
+    tasks[0] = rill__task_new(&f->queue, &one);
+    rill__work_add(&f->queue, rill__work_part(&f->queue, &one), tasks[0]);
+    two = record_at(f, 0, 0, 'a');
+    two.topic = &names[1];
+    tasks[1] = rill__task_new(&f->queue, &two);
+    rill__work_add(&f->queue, rill__work_part(&f->queue, &two), tasks[1]);
+    assert_int_equal(tasks[0]->hash, tasks[1]->hash);
+    assert_ptr_equal(rill__work_take(&f->queue, 0), tasks[0]);
+    assert_ptr_equal(rill__work_take(&f->queue, 0), tasks[1]);
+    finish(f, tasks[1]);
+    finish(f, tasks[0]);
+}
+
+static void the_buckets_have_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    rill_workers_options options = {.in_flight_max = 1000000};
+    struct work_queue large = {0};
+
+    OK(rill__work_init(&large, &f->heap, &options));
+    assert_int_equal(large.bucket_mask, 65535);
+    rill__work_deinit(&large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +279,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_seeks_back_moves_the_frontier_back, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_frontier_is_the_lowest_unfinished, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(partitions_of_one_hash_are_not_of_one_key, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_buckets_have_a_limit, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
