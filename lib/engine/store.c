@@ -22,7 +22,8 @@
 #include <stdio.h>
 
 #define PRESENCE_BYTE 0
-#define READERS_SIZE (48u << 10) /* more than LMDB's table of readers needs */
+#define FORGOTTEN_NS INT64_C(60000000000) /* a failure after so long is another one */
+#define READERS_SIZE (48u << 10)          /* more than LMDB's table of readers needs */
 
 static struct mutex registry_lock = {PTHREAD_MUTEX_INITIALIZER}; /* guards registry */
 static struct store *registry;
@@ -258,7 +259,8 @@ static void store_free(struct store *store)
 static void *run_maintenance(void *arg)
 {
     struct store *store = arg;
-    int before = 0;
+    int64_t met_ns = INT64_MIN / 2; /* when it failed last, */
+    int before = 0;                 /* and with what */
 
     while (!atomic_load(&store->thread_stop)) {
         uint32_t sequence = atomic_load(&store->thread_word);
@@ -268,9 +270,14 @@ static void *run_maintenance(void *arg)
 
         atomic_store(&store->thread_wakes_ns, INT64_MAX); /* who has work now says so */
         rc = rill__store_maintain(store, &next_ms);
-        /* Nobody sees what this thread returns; said once, not every second. */
-        if (rc != 0 && rc != before) rill__store_say(store, RILL_LOG_ERROR, rill__message());
-        before = rc;
+        /* Nobody sees what this thread returns; what goes on failing is said once, also
+         * if not every round meets it. */
+        if (rc != 0 && (rc != before || rill__monotonic_ns() - met_ns > FORGOTTEN_NS))
+            rill__store_say(store, RILL_LOG_ERROR, rill__message());
+        if (rc != 0) {
+            before = rc;
+            met_ns = rill__monotonic_ns();
+        }
         deadline = rill__deadline((int)next_ms);
         atomic_store(&store->thread_wakes_ns, deadline);
         rill__futex_wait(&store->thread_word, sequence, deadline);

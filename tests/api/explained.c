@@ -179,6 +179,10 @@ static void one_that_is_gone_is_told_as_gone(void **state)
     says("is gone, its process has ended");
     assert_int_equal(said.errors, 1);
     atomic_store(&slot->ticket, store->store->process_ticket);
+    atomic_store(&slot->member, id + 1); /* the place is another's */
+    explain(store, group_g);
+    says("is gone, its process has ended");
+    atomic_store(&slot->member, id);
     atomic_store(&slot->polled_ms, 0); /* since the machine began */
     explain(store, group_g);
     assert_int_equal(said.errors, 0);

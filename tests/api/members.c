@@ -513,6 +513,7 @@ static void a_poll_gives_no_more_than_max_poll_records(void **state)
     options.max_poll_records = 3;
     a = join(store, &options);
     assert_int_equal(take(a, records, 10), 3);
+    assert_int_equal(take(a, records, 2), 2);
     OK(rill_consumer_close(a, WAIT_MS));
 }
 

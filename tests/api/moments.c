@@ -8,6 +8,7 @@
 #include "engine/consumer.h"
 #include "engine/coordinator.h"
 #include "engine/members.h"
+#include "os/sys.h"
 #include "records.h"
 #include <errno.h>
 #include <poll.h>
@@ -294,19 +295,15 @@ static void expel_a(void)
     elsewhere_expel(store, a->membership.id);
 }
 
-static void b_wants_more(void)
+/* So a is asked anew. */
+static void another_comes(void)
 {
-    struct group_topic t = elsewhere_topic(store, "t");
-    struct group_subscription wanted = {.text = "other\nt", .topics = &t, .topic_count = 1};
-    struct group_event event = {
-        .kind = GROUP_SUBSCRIBE, .member = b->membership.id, .subscription = &wanted};
-
-    elsewhere_step(store, &event);
+    elsewhere_join(store);
 }
 
 static void what_is_given_up_too_late_is_no_failure(void **state)
 {
-    static void (*const meanwhile[])(void) = {expel_a, b_wants_more};
+    static void (*const meanwhile[])(void) = {expel_a, another_comes};
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
@@ -369,6 +366,51 @@ static void a_plan_that_comes_too_late_is_no_failure(void **state)
     while (!they_share()) wait_a_little(&patience);
     OK(rill_consumer_close(a, WAIT_MS));
     OK(rill_consumer_close(b, WAIT_MS));
+}
+
+/* ---- Topics that go while they are opened ---- */
+
+static struct sys_calls real;
+static bool replaced;
+
+static int open_late(int dir, const char *name, int flags, ...)
+{
+    if (strcmp(name, "control") == 0) {
+        rill__sys = real;
+        elsewhere_delete_topic(store, "t");
+        if (replaced) OK(rill_topic_create(store, "t", NULL));
+    }
+    return real.openat(dir, name, flags, 0600);
+}
+
+static int count_offset(void *arg, const rill_group_offset *offset)
+{
+    (void)offset;
+    ++*(int *)arg;
+    return 0;
+}
+
+static void offsets_of_a_topic_that_goes_meanwhile_are_left_out(void **state)
+{
+    rill_position positions[] = {{"t", 0, -1, 0, NULL}, {"u", 0, -1, 0, NULL}};
+
+    (void)state;
+    OK(rill_topic_create(store, "u", NULL));
+    for (int i = 0; i < 2; i++) {
+        int count = 0;
+
+        a = consumer_open(store, &options);
+        OK(rill_consumer_commit(a, positions, 2));
+        OK(rill_consumer_close(a, WAIT_MS));
+        OK(rill_close(store));
+        store = test_store_open();
+        real = rill__sys;
+        rill__sys.openat = open_late;
+        replaced = i == 0;
+        OK(rill_group_offsets(store, "g", count_offset, &count));
+        rill__sys = real;
+        assert_int_equal(count, 1);
+    }
 }
 
 /* ---- Processes that come and go ---- */
@@ -480,6 +522,7 @@ int main(void)
         WITH_T(topics_may_be_assigned_before_they_are_known),
         WITH_T(what_is_given_up_too_late_is_no_failure),
         WITH_T(a_plan_that_comes_too_late_is_no_failure),
+        WITH_T(offsets_of_a_topic_that_goes_meanwhile_are_left_out),
         WITH_T(a_member_dies_with_its_process_not_with_its_place),
         WITH_T(a_group_that_another_thread_changes_is_waited_for_in_vain),
         WITH_T(the_failure_of_a_callback_is_told_as_its_own),

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "elsewhere.h"
+#include "engine/consumer.h"
 #include "os/sys.h"
 #include "records.h"
 #include <errno.h>
@@ -638,14 +639,29 @@ static void what_is_deleted_is_not_committed(void **state)
     OK(rill_consumer_close(consumer, 0));
 }
 
+static int no_member(void *arg, const rill_group_member *member)
+{
+    (void)arg, (void)member;
+    return 0;
+}
+
+static int no_fact(void *arg, const rill_fact *fact)
+{
+    (void)arg, (void)fact;
+    return 0;
+}
+
 static void a_group_that_cannot_be_named_is_refused(void **state)
 {
     rill_group_info info;
     rill_consumer_options options = {.size = sizeof options, .group = "a/b"};
+    rill_subject subject = {.group = "a b"};
     rill_consumer *consumer;
 
     FAILS(RILL_ERR_INVALID, rill_group_describe(*state, "", &info));
     FAILS(RILL_ERR_INVALID, rill_group_delete(*state, "a b"));
+    FAILS(RILL_ERR_INVALID, rill_group_members(*state, "a b", no_member, NULL));
+    FAILS(RILL_ERR_INVALID, rill_explain(*state, &subject, no_fact, NULL));
     FAILS(RILL_ERR_INVALID, rill_consumer_open(*state, &options, &consumer));
     options.group = "g";
     options.client_id = "a client of mine";
@@ -686,6 +702,8 @@ static void a_subscription_is_taken_whole_or_not(void **state)
     const char *const bad[] = {"a b", "t"};
     const char *const lines[] = {"^t\n"};
     const char *const twice[] = {"t", "^_", "t"};
+    struct store *store = ((rill *)*state)->store;
+    struct group_topic *topics;
     rill_position parts[4];
     rill_consumer *consumer = group_consumer(*state, "g", RILL_RESET_EARLIEST);
     size_t count;
@@ -696,17 +714,14 @@ static void a_subscription_is_taken_whole_or_not(void **state)
     FAILS(RILL_ERR_INVALID, rill_consumer_subscribe(consumer, bad, 2));
     FAILS(RILL_ERR_INVALID, rill_consumer_subscribe(consumer, lines, 1));
     says("expression number 0 has a newline");
+    OK(rill__subscription_topics(store, "\n\nt\n\n", &topics, &count)); /* empty lines */
+    assert_int_equal(count, 1);
+    rill__free(&store->heap, topics);
     OK(rill_consumer_subscribe(consumer, twice, 3));
     takes_nothing(consumer);
     OK(rill_consumer_assignment(consumer, parts, 4, &count));
     assert_int_equal(count, 2);
     OK(rill_consumer_close(consumer, 0));
-}
-
-static int no_member(void *arg, const rill_group_member *member)
-{
-    (void)arg, (void)member;
-    return 0;
 }
 
 static void a_group_that_is_damaged_is_told_by_whatever_looks_at_it(void **state)
@@ -716,11 +731,16 @@ static void a_group_that_is_damaged_is_told_by_whatever_looks_at_it(void **state
     rill_group_reset_options reset = {.size = sizeof reset, .to = RILL_RESET_TO_LATEST};
     rill_consumer *consumer = group_consumer(store, "g", 0);
     rill_group_info info;
+    char text[] = "t";
 
     test_topic(store, "t", 1);
     OK(rill_consumer_commit(consumer, &position, 1));
     elsewhere_spoil(store, "g");
     elsewhere_spoil(store, "h");
+    consumer->membership.id = 5; /* as a member's it is damaged, too */
+    consumer->subscription = text;
+    FAILS(RILL_ERR_CORRUPT, rill_consumer_commit(consumer, &position, 1));
+    consumer->subscription = NULL;
     FAILS(RILL_ERR_CORRUPT, rill_group_describe(store, "g", &info));
     says("group g: ");
     FAILS(RILL_ERR_CORRUPT, rill_group_members(store, "g", no_member, NULL));

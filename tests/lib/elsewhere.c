@@ -43,6 +43,29 @@ void elsewhere_topics(rill *store, const char *subscription, struct group_topic 
     elsewhere_step(store, &event);
 }
 
+void elsewhere_delete_topic(rill *store, const char *name)
+{
+    struct meta_topic gone;
+    char directory[TOPIC_DIRECTORY_SIZE];
+    char path[900];
+    int rc = rill__meta_topic_delete(store->store->meta, name, &gone);
+
+    if (rc == RILL_ERR_NOT_FOUND) return;
+    OK(rc);
+    for (struct topic *topic = store->store->topics; topic != NULL; topic = topic->next) {
+        for (uint32_t p = 0; p < rill__topic_partition_count(topic); p++) {
+            struct log *log = rill__partition_if_open(topic, (int32_t)p);
+            if (log == NULL) continue;
+            if (memcmp(topic->info.id, gone.id, 16) == 0) rill__log_mark_deleted(log);
+            rill__partition_leave(topic, (int32_t)p);
+        }
+    }
+    rill__topic_directory(gone.id, directory);
+    snprintf(path, sizeof path, "%s/%s", test_path("store"), directory);
+    test_remove(path);
+    atomic_fetch_add(&store->store->shared->catalogue_version, 1);
+}
+
 struct group_topic elsewhere_topic(rill *store, const char *name)
 {
     struct meta_topic info;

@@ -16,6 +16,9 @@ void elsewhere_expel(rill *store, uint64_t member);
 /* What a subscription of the group means now. */
 void elsewhere_topics(rill *store, const char *subscription, struct group_topic *topics,
                       size_t count);
+/* Its files go, and whoever has its partitions open is told; a lock of this process
+ * may be held. */
+void elsewhere_delete_topic(rill *store, const char *name);
 /* A topic as the group names it. */
 struct group_topic elsewhere_topic(rill *store, const char *name);
 /* The group is kept in bytes that mean nothing. */
