@@ -151,6 +151,22 @@ static void what_a_killed_process_had_pinned_is_not_named(void **state)
     assert_false(says(partition_0, "which is stopped"));
 }
 
+/* Logs that only others have open. */
+static void what_cannot_be_opened_is_not_measured(void **state)
+{
+    pid_t pid = start(be_member);
+
+    (void)state;
+    faults_fail(FAULT_OPENAT, "control", 1, EACCES, FAULT_ONCE);
+    assert_true(says(group_g, "t-1 is read by"));
+    assert_null(strstr(strstr(said, "t-0 is read by"), "not committed\nt-1"));
+    assert_non_null(strstr(strstr(said, "t-1 is read by"), "; 0 records are not committed"));
+    faults_clear();
+    assert_true(says(group_g, "t-0 is read by"));
+    assert_non_null(strstr(strstr(said, "t-0 is read by"), "not committed\nt-1"));
+    end(pid, SIGKILL);
+}
+
 static void a_static_member_that_was_killed_is_away(void **state)
 {
     pid_t pid;
@@ -341,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_T(what_a_killed_process_had_pinned_is_not_named),
+        WITH_T(what_cannot_be_opened_is_not_measured),
         WITH_T(a_static_member_that_was_killed_is_away),
         WITH_T(one_that_is_stopped_gives_no_sign_of_life),
         WITH_T(in_doubt_one_lives),

@@ -326,6 +326,7 @@ static void commit_elsewhere(int32_t partition, int64_t offset)
 
     OK(rill__topic_find(store->store, "t", &topic));
     memcpy(o.topic_id, topic->info.id, 16);
+    rill__topic_release(topic);
     OK(rill__meta_offsets_commit(store->store->meta, "g", &o, 1));
 }
 
@@ -451,6 +452,7 @@ static void damage_two(int32_t partition)
 
     OK(rill__topic_find(store->store, "t", &topic));
     rill__topic_directory(topic->info.id, name);
+    rill__topic_release(topic);
     snprintf(path, sizeof path, "%s/%s/%d/%020d.log", test_path("store"), name, (int)partition,
              0);
     test_flip_bit(path, 128 + 8);
