@@ -33,6 +33,17 @@ static bool poisoned; /* maybe */
 
 /* ---- Opening and closing ---- */
 
+/* In turn, as far as they are there. */
+static uint32_t next_compression(void)
+{
+    static const uint32_t codes[] = {RILL_COMPRESSION_NONE, RILL_COMPRESSION_LZ4,
+                                     RILL_COMPRESSION_ZSTD};
+    static unsigned turn;
+    uint32_t code = codes[turn++ % 3];
+
+    return rill_compression_available(code) ? code : RILL_COMPRESSION_NONE;
+}
+
 static void open_all(void)
 {
     rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
@@ -46,8 +57,10 @@ static void open_all(void)
     MUST(rill_open(path, &options, &store) == 0);
     rc = rill_topic_create(store, "t", &topic);
     MUST(rc == 0 || rc == RILL_ERR_EXISTS);
+    out.compression = next_compression();
     MUST(rill_producer_open(store, &out, &producers[0]) == 0);
     out.acks = RILL_ACKS_DURABLE;
+    out.compression = next_compression();
     MUST(rill_producer_open(store, &out, &producers[1]) == 0);
     MUST(rill_consumer_open(store, &in, &consumer) == 0);
     for (int p = 0; p < PARTITIONS; p++) {

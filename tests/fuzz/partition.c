@@ -45,6 +45,7 @@ static void make(void)
     test_log_init(&t);
     MUST(test_log_open(&t) == 0);
     for (int i = 0; i < APPENDED; i++) {
+        test_compress(i % 5 != 0);
         MUST(test_append(t.log, 1 + i % 3, 8 + (size_t)i * 2, false, &base) == 0);
         if (i == APPENDED / 2) MUST(rill__log_checkpoint(t.log) == 0);
     }
@@ -95,6 +96,7 @@ static int64_t read_from(int64_t offset, int *rc)
 {
     struct log_cursor cursor;
     struct batch_view view;
+    struct batch_view records;
 
     rill__cursor_init(&cursor, t.log);
     *rc = rill__cursor_seek(&cursor, offset);
@@ -105,7 +107,8 @@ static int64_t read_from(int64_t offset, int *rc)
 
         *rc = rill__cursor_next(&cursor, rill__log_end(t.log), true, &view);
         if (*rc != 0 || view.record_count == 0) break;
-        while (rill__record_next(&view, &walk, &record, &bad)) check_record(&record);
+        records = test_records(&view);
+        while (rill__record_next(&records, &walk, &record, &bad)) check_record(&record);
         MUST(!bad && view.end_offset > offset);
         offset = view.end_offset;
     }

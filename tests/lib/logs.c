@@ -101,8 +101,17 @@ int test_log_set_up(void **state)
     return 0;
 }
 
+int test_packed_log_set_up(void **state)
+{
+    int rc = test_log_set_up(state);
+
+    test_compress(true);
+    return rc;
+}
+
 int test_log_tear_down(void **state)
 {
+    test_compress(false);
     faults_clear();
     test_log_deinit(*state);
     return 0;
@@ -170,19 +179,64 @@ static void build(struct batch *batch, int count, size_t value_size, int64_t off
     free(value);
 }
 
+/* 0: none. */
+static int next_codec;
+
+void test_compress(bool compress)
+{
+    next_codec = 0;
+    for (int code = CODEC_ZSTD; compress && code >= CODEC_LZ4; code--)
+        if (rill__codec_available(code)) next_codec = code;
+}
+
+static void pack(const struct batch *batch, struct batch *packed)
+{
+    static struct heap heap;
+    struct codec codec;
+    int other = next_codec == CODEC_LZ4 ? CODEC_ZSTD : CODEC_LZ4;
+
+    if (next_codec == 0) return;
+    rill__heap_init(&heap, NULL, 0);
+    rill__codec_init(&codec, &heap);
+    OK(rill__batch_seal_packed(batch, &codec, next_codec, 0, packed));
+    rill__codec_deinit(&codec);
+    if (rill__codec_available(other)) next_codec = other;
+}
+
 int test_append(struct log *log, int count, size_t value_size, bool through_file, int64_t *base)
 {
     size_t size = BATCH_HEADER_SIZE + (size_t)count * (RECORD_HEADER_SIZE + value_size + 8);
     void *room = malloc(size);
+    void *packed_room = malloc(size);
     struct batch batch;
+    struct batch packed;
     int rc;
 
-    assert_non_null(room);
+    assert_true(room != NULL && packed_room != NULL);
     rill__batch_init(&batch, room, size);
+    rill__batch_init(&packed, packed_room, size);
     build(&batch, count, value_size, rill__log_end(log));
-    rc = rill__log_append(log, &batch, through_file, INT64_MAX, base);
+    pack(&batch, &packed);
+    rc =
+        rill__log_append(log, packed.size == 0 ? &batch : &packed, through_file, INT64_MAX, base);
     free(room);
+    free(packed_room);
     return rc;
+}
+
+struct batch_view test_records(const struct batch_view *view)
+{
+    static struct heap heap;
+    static _Alignas(8) uint8_t room[1 << 20];
+    struct batch_view records;
+    struct codec codec;
+
+    rill__heap_init(&heap, NULL, 0);
+    rill__codec_init(&codec, &heap);
+    assert_true(rill__batch_room(view) <= sizeof room);
+    OK(rill__batch_records(view, &codec, room, &records));
+    rill__codec_deinit(&codec);
+    return records;
 }
 
 void test_append_ok(struct log *log, int count, size_t value_size)
@@ -221,6 +275,7 @@ void test_check(struct log *log, int64_t start, int64_t end)
         OK(rill__cursor_next(&cursor, end, true, &view));
         rill__cursor_release(&cursor);
         if (view.record_count == 0) continue; /* a segment has ended */
+        view = test_records(&view);
         while (rill__record_next(&view, &walk, &record, &bad)) {
             if (record.offset < start) continue;
             assert_int_equal(record.offset, next);

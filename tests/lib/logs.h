@@ -35,6 +35,10 @@ void test_log_deinit(struct test_log *t);
 #define WITH_LOG(test) cmocka_unit_test_setup_teardown(test, test_log_set_up, test_log_tear_down)
 int test_log_set_up(void **state);
 int test_log_tear_down(void **state);
+/* The same, with compressed batches. */
+#define WITH_PACKED_LOG(test)                                                                    \
+    cmocka_unit_test_setup_teardown(test, test_packed_log_set_up, test_log_tear_down)
+int test_packed_log_set_up(void **state);
 
 int test_log_open(struct test_log *t);
 void test_log_close(struct test_log *t);
@@ -51,6 +55,12 @@ struct file test_log_directory(void);
 void test_value(uint8_t *value, size_t size, int64_t offset);
 void test_value_check(const rill_record *record);
 int64_t test_time(int64_t offset); /* its timestamp, which grows */
+
+/* From now on batches are compressed where that makes them smaller (2 records and
+ * more), by lz4 and zstd in turn, as far as they are there. */
+void test_compress(bool compress);
+/* The batch's records, to be walked; they live until the next call. */
+struct batch_view test_records(const struct batch_view *view);
 
 /* One batch of `count` such records at the end of the log. */
 int test_append(struct log *log, int count, size_t value_size, bool through_file, int64_t *base);

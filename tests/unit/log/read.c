@@ -648,6 +648,11 @@ int main(void)
         WITH_LOG(time_in_a_damaged_batch_is_corrupt),
         WITH_LOG(time_behind_a_damaged_header_is_corrupt),
         WITH_LOG(damaged_index_entries_do_not_mislead),
-        WITH_LOG(readers_see_whole_batches_while_others_append)};
+        WITH_LOG(readers_see_whole_batches_while_others_append),
+        WITH_PACKED_LOG(every_offset_can_be_sought),
+        WITH_PACKED_LOG(one_cursor_may_jump_about),
+        WITH_PACKED_LOG(reader_follows_the_tail),
+        WITH_PACKED_LOG(damaged_value_is_told_and_can_be_passed),
+        WITH_PACKED_LOG(damaged_header_is_told_without_verifying)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

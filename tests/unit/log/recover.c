@@ -1047,6 +1047,14 @@ int main(void)
         WITH_LOG(failed_sync_in_recovery_is_remembered),
         WITH_LOG(recovery_may_fail_at_any_call),
         WITH_LOG(recovery_of_the_same_boot_may_fail_at_any_call),
-        WITH_LOG(survivor_of_a_dead_appender_goes_on)};
+        WITH_LOG(survivor_of_a_dead_appender_goes_on),
+        WITH_PACKED_LOG(whole_log_survives_a_reboot),
+        WITH_PACKED_LOG(same_boot_keeps_all_that_was_written),
+        WITH_PACKED_LOG(torn_batch_is_cut_and_never_comes_back),
+        WITH_PACKED_LOG(segments_behind_a_torn_batch_are_removed),
+        WITH_PACKED_LOG(damage_before_the_mark_is_not_cut),
+        WITH_PACKED_LOG(damaged_header_before_the_mark_is_not_cut),
+        WITH_PACKED_LOG(search_by_time_meets_damage),
+        WITH_PACKED_LOG(lost_index_is_made_anew)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
