@@ -5,7 +5,7 @@
  *
  * DIRECTORY must lie on a disk; without it, or with "-", $TMPDIR or /var/tmp. In
  * it a directory is made and removed at the end. FAMILY is append, replay,
- * handoff, durable, lookup, commit, reopen or rebalance; without any, all of them. The
+ * handoff, durable, lookup, commit, reopen, rebalance or compress; without any, all of them. The
  * output is one line per figure, with tabs between
  *
  *     workload  system  figure  unit  synced
@@ -35,7 +35,7 @@ static const struct {
 } families[] = {
     {"append", bench_append},   {"replay", bench_replay},       {"handoff", bench_handoff},
     {"durable", bench_durable}, {"lookup", bench_lookup},       {"commit", bench_commit},
-    {"reopen", bench_reopen},   {"rebalance", bench_rebalance},
+    {"reopen", bench_reopen},   {"rebalance", bench_rebalance}, {"compress", bench_compress},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 

@@ -830,13 +830,16 @@ static void append_in_place(struct writer *w, bool commit)
     settle(number, rc, offset, w->durable);
 }
 
+static uint32_t compression; /* that writers ask for */
+
 static bool open_writer(struct writer *w, bool durable)
 {
     rill_producer_options options = {.size = sizeof options,
                                      .topic = "t",
                                      .acks = durable ? RILL_ACKS_DURABLE : RILL_ACKS_WRITTEN,
                                      .delivery = on_delivery,
-                                     .delivery_arg = w};
+                                     .delivery_arg = w,
+                                     .compression = compression};
 
     w->durable = durable;
     return TRY(rill_producer_open(store, &options, &w->producer));
@@ -1048,6 +1051,17 @@ static void work_durable(void)
     append_in_every_way(true);
     append_many(2, false);
     sync_store();
+}
+
+/* By every codec that is there, and read. */
+static void work_compressed(void)
+{
+    for (compression = RILL_COMPRESSION_LZ4; compression <= RILL_COMPRESSION_ZSTD; compression++)
+        if (rill_compression_available(compression))
+            append_in_every_way(compression == RILL_COMPRESSION_ZSTD);
+    compression = RILL_COMPRESSION_NONE;
+    append_many(2, false);
+    read_alone();
 }
 
 static void work_read(void)
@@ -1305,6 +1319,7 @@ static const struct {
     {"wait", prepare_reopened, work_wait},
     {"widowed", prepare_topic, work_widowed},
     {"offsets", prepare_reopened, work_offsets},
+    {"compressed", prepare_topic, work_compressed},
 };
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
 

@@ -27,7 +27,8 @@
 #include <stdbool.h>
 #include <sys/wait.h>
 
-enum { PARTITIONS = 2, RECORDS = 60, VALUE_MAX = 4000, SECTOR = 512, FILES_MAX = 64 };
+enum { PARTITIONS = 2, RECORDS = 60, VALUE_MAX = 7000, SECTOR = 512, FILES_MAX = 64 };
+enum { CODECS = 3 };  /* one of them is none */
 enum { GROUPS = 40 }; /* enough for some pages of the catalogue */
 
 static char directory[700];
@@ -46,6 +47,10 @@ static size_t value_of(int32_t partition, int64_t offset, char *value)
     size_t size = 16 + test_random_below(&bytes, VALUE_MAX - 16);
 
     memset(value, (int)('a' + offset % 26), size);
+    for (size_t i = 0; i + 8 <= size / 2; i += 8) { /* what no codec makes smaller */
+        uint64_t word = test_random_next(&bytes);
+        memcpy(value + i, &word, 8);
+    }
     memcpy(value, &offset, sizeof offset);
     memcpy(value + 8, &partition, sizeof partition);
     return size;
@@ -91,15 +96,21 @@ static void make_store(void)
     rill_topic_options topic = {
         .size = sizeof topic, .partition_count = PARTITIONS, .segment_bytes = 64 << 10};
     rill_producer_options out = {.size = sizeof out, .topic = "t"};
-    rill_producer *producer;
+    rill_producer *producers[CODECS];
     rill *store;
 
+    topic.timestamp_type = RILL_TIMESTAMP_CREATE + (uint32_t)roll(2);
     OK(rill_open(directory, &options, &store));
     OK(rill_topic_create(store, "t", &topic));
-    OK(rill_producer_open(store, &out, &producer));
+    for (int i = 0; i < CODECS; i++) {
+        static const uint32_t codes[] = {RILL_COMPRESSION_NONE, RILL_COMPRESSION_LZ4,
+                                         RILL_COMPRESSION_ZSTD};
+        out.compression = rill_compression_available(codes[i]) ? codes[i] : codes[0];
+        OK(rill_producer_open(store, &out, &producers[i]));
+    }
     for (int32_t p = 0; p < PARTITIONS; p++)
-        for (int64_t i = 0; i < RECORDS; i++) append(producer, p, i);
-    OK(rill_producer_close(producer, 1000));
+        for (int64_t i = 0; i < RECORDS; i++) append(producers[roll(CODECS)], p, i);
+    for (int i = 0; i < CODECS; i++) OK(rill_producer_close(producers[i], 1000));
     for (int g = 0; g < GROUPS; g++) commit(store, g);
     OK(rill_close(store));
 }
