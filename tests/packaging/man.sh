@@ -9,7 +9,7 @@ fail() {
     echo "man: $*" >&2
     exit 1
 }
-make -s man CC="${CC:-gcc}"
+make -s lib man CC="${CC:-gcc}"
 
 # The compiler, not the script that is tested, knows which functions there are.
 functions=$(nm -g --defined-only "${RILL_BUILD:-build}/librill.so" | awk '$3 ~ /^rill_/ { print $3 }')
