@@ -218,7 +218,7 @@ int rill__batch_seal_packed(const struct batch *batch, struct codec *codec, int 
     packed->capacity = capacity;
     packed->size = size;
     packed->attributes = (uint16_t)(batch->attributes | code);
-    put_header(data, batch, packed->attributes);
+    put_header(data, packed, packed->attributes);
     finish(packed);
     return 0;
 }
