@@ -17,11 +17,9 @@
 #include <unistd.h>
 
 const struct command *const command_tables[] = {
-    topic_commands, produce_commands, consume_commands,
-    group_commands, explain_commands, stat_commands,
-    top_commands,   space_commands,   copy_commands,
-    check_commands, bench_commands,   tool_commands,
-    NULL,
+    topic_commands, produce_commands, consume_commands, group_commands, explain_commands,
+    stat_commands,  top_commands,     space_commands,   copy_commands,  stream_commands,
+    check_commands, bench_commands,   tool_commands,    NULL,
 };
 
 const struct command *current_command;

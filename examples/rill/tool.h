@@ -14,8 +14,8 @@
  *     store.c      opening the store; errors of the library as exit statuses
  *
  * and a file per family of commands: topics.c, produce.c, consume.c, groups.c,
- * explain.c, stat.c, top.c, space.c, copies.c, check.c, bench.c. Of the library these use nothing
- * but <rill.h>.
+ * explain.c, stat.c, top.c, space.c, copies.c, streams.c, check.c and bench.c. Of the library
+ * these use nothing but <rill.h>.
  *
  * A command is a row of a table: its name, arguments, options, help and function.
  * All that is known about it is in that row, so help, manual and completion
@@ -115,7 +115,7 @@ struct command {
 /* Tables end with an empty row. */
 extern const struct command topic_commands[], produce_commands[], consume_commands[],
     group_commands[], explain_commands[], stat_commands[], top_commands[], space_commands[],
-    copy_commands[], check_commands[], bench_commands[], tool_commands[];
+    copy_commands[], stream_commands[], check_commands[], bench_commands[], tool_commands[];
 extern const struct choice compressions[];
 extern const struct command *const command_tables[]; /* in order of help; ends with NULL */
 extern const struct option common_options[];         /* of every command */

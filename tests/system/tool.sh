@@ -377,6 +377,42 @@ mv out want
 ok consume lines --store=back
 cmp -s want out || fail "what was restored is not the same"
 bad 2 'which store' restore snap --store=
+ok export lines stream
+bad 5 'File exists' export lines stream
+ok export lines stream --force
+ok import stream --topic=lines-again --json
+json 'd["records"] == 9902'
+ok consume lines-again --format='%o %k %T %h %s\n'
+mv out want
+ok consume lines --format='%o %k %T %h %s\n'
+cmp -s want out || fail "what was imported is not the same"
+ok import stream --topic=lines-again --json
+json 'd["records"] == 0'
+# Cut short, and with more in the topic: both ends go on.
+head -c 300000 stream >short
+ok topic create cut
+is 4 import short --topic=cut
+ok export lines short --resume
+cmp -s stream short || fail "a resumed export is another one"
+ok import short --topic=cut
+ok consume cut
+mv out want
+ok consume lines
+cmp -s want out || fail "an import that goes on is not the same"
+echo more | rill produce lines --key-field=1
+ok export lines stream --resume
+ok import stream --topic=lines-again --json
+json 'd["records"] == 1'
+rill export lines --partition=0 --from=5000 --to=5010 | rill import -s other-store
+ok topic list -s other-store
+has '^lines '
+ok consume lines -s other-store --format='%p:%o\n'
+[ "$(head -n 1 out)" = 0:5000 ] && [ "$(wc -l <out)" = 10 ] || fail "a part of a partition"
+bad 3 'nothing' export nothing
+bad 3 'partitions 0 to 0' export lines x --partition=5
+bad 2 'need a FILE' export lines --resume
+bad 3 'No such file' import no-such-file
+bad 4 'standard input\|stream' import -
 ok verify
 has '^sound'
 ok verify --json
