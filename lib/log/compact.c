@@ -16,7 +16,8 @@
  * takes the lock and finds it odd comes after one who died there, and tidies up.
  *
  * Always true:
- *   - segments that are active or not durable are not touched;
+ *   - segments that are active, not durable, or hold records of a transaction that
+ *     may yet be aborted are not touched;
  *   - what a new segment's header says of the segments before it is so on disk
  *     when it is committed: they are committed and synced first. So, when the
  *     last segment that says "cleaned through" has it, all before do, and when a
@@ -28,8 +29,9 @@
  *   - a batch that does not verify ends it all: its segment and those behind it
  *     stay as they are.
  *
- * Records of transactions, and control records, are not looked into and stay;
- * they do not supersede others either.
+ * What aborted transactions have written goes, and supersedes nothing. The markers of
+ * their ends stay, of committed ones too: without it what is left of a transaction would
+ * look as if it was still open.
  *
  * Threads: any, one at a time in all processes: a file lock of its own, which the
  * kernel frees.
@@ -247,6 +249,7 @@ static int find_pieces(struct compaction *c)
 
     if (limit > active) limit = active;
     if (limit > c->what->limit) limit = c->what->limit;
+    if (limit > rill__log_first_open(log)) limit = rill__log_first_open(log);
     c->piece_count = 0;
     if (active < 0) return rc;
     if (rc == 0) rc = rill__log_base_of(log, start, &base);
@@ -308,15 +311,18 @@ static int map_batch(struct compaction *c, const struct batch_view *view, int64_
     struct record_walk walk = {BATCH_HEADER_SIZE, 0};
     rill_record record = RILL_RECORD_INIT;
     struct batch_view records;
+    enum batch_part part;
     bool more;
     int rc;
 
-    if (rill__batch_is_closed(view)) return 0;
+    rc = rill__batch_part(c->log, view, &part);
+    if (rc != 0 || part == BATCH_MARKER) return rc;
     if (view->producer_id >= 0 &&
         !rill__keymap_put(&c->map, rill__hash_producer(view->producer_id), view->base_offset)) {
         *end = view->base_offset > c->dirty_from ? view->base_offset : c->dirty_from;
         return 0;
     }
+    if (part == BATCH_ABORTED) return 0;
     rc = rill__source_records(&c->source, view, &records);
     while (rc == 0) {
         rc = rill__source_record(&c->source, &records, &walk, &record, &more);

@@ -73,9 +73,13 @@ struct cleaning {
 /* What the map knows keys and producers by. */
 struct hash128 rill__hash_key(rill_bytes key);
 struct hash128 rill__hash_producer(int64_t producer);
-/* Batches whose records mean something only together with others; they stay as they
- * are, and their keys are not in the map. */
-bool rill__batch_is_closed(const struct batch_view *view);
+/* What compaction does with the records of a batch. */
+enum batch_part {
+    BATCH_COUNTS,  /* each as its key tells */
+    BATCH_ABORTED, /* they go, and supersede nothing: their transaction was aborted */
+    BATCH_MARKER   /* nothing: it stays, so that a transaction keeps its end */
+};
+int rill__batch_part(struct log *log, const struct batch_view *view, enum batch_part *part);
 /* Would anything of the piece go? Uses the source. */
 int rill__cleaning_changes(const struct cleaning *cleaning, struct source *source,
                            const struct piece *piece, bool *changes);

@@ -4,7 +4,7 @@
  *     batch of the source -> what becomes of its records?
  *         all stay          its bytes are copied, with a checksum for the new place
  *         some stay         a sparse batch of them
- *         none, and it is the last of its producer     an empty sparse batch
+ *         none, but it is the last of its producer     an empty sparse batch
  *         none              a gap: added to the batch before, if that is sparse or
  *                           small, else an empty batch for as many as follow
  *
@@ -50,9 +50,17 @@ struct hash128 rill__hash_producer(int64_t producer)
     return rill__hash128(bytes, sizeof bytes, 1); /* no key's */
 }
 
-bool rill__batch_is_closed(const struct batch_view *view)
+int rill__batch_part(struct log *log, const struct batch_view *view, enum batch_part *part)
 {
-    return (view->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)) != 0;
+    bool aborted = false;
+    int rc = 0;
+
+    *part = BATCH_MARKER;
+    if ((view->attributes & BATCH_CONTROL) != 0) return 0;
+    if ((view->attributes & BATCH_TRANSACTIONAL) != 0)
+        rc = rill__log_is_aborted(log, view, &aborted);
+    *part = aborted ? BATCH_ABORTED : BATCH_COUNTS;
+    return rc;
 }
 
 static enum fate fate_of(const struct cleaning *cleaning, const rill_record *record)
@@ -82,6 +90,7 @@ int rill__cleaning_changes(const struct cleaning *cleaning, struct source *sourc
     rill_record record = RILL_RECORD_INIT;
     struct batch_view view;
     struct batch_view records;
+    enum batch_part part;
     bool more;
     int rc = rill__source_open(source, piece);
 
@@ -90,7 +99,8 @@ int rill__cleaning_changes(const struct cleaning *cleaning, struct source *sourc
         struct record_walk walk = {BATCH_HEADER_SIZE, 0};
         rc = rill__source_next(source, &view, &more);
         if (rc != 0 || !more) break;
-        if (rill__batch_is_closed(&view)) continue;
+        rc = rill__batch_part(source->log, &view, &part);
+        if (rc != 0 || part != BATCH_COUNTS) continue;
         rc = rill__source_records(source, &view, &records);
         while (rc == 0 && !*changes) {
             rc = rill__source_record(source, &records, &walk, &record, &more);
@@ -245,7 +255,7 @@ static int make_sparse(struct rewrite *rw, const uint8_t *header,
     rill__put32(data + BATCH_LENGTH_AT, (uint32_t)*size);
     rill__put32(data + BATCH_COUNT_AT, count);
     rill__put16(data + BATCH_ATTRIBUTES_AT, records->attributes | BATCH_SPARSE);
-    if (count != 0) rill__put64(data + BATCH_MAX_TIME_AT, (uint64_t)max_time);
+    rill__put64(data + BATCH_MAX_TIME_AT, (uint64_t)max_time);
     return 0;
 }
 
@@ -269,7 +279,7 @@ static int64_t gap_reach(const struct batch_view *held, int64_t gap_end)
  * Not a producer's: to him that is a sequence number. */
 static bool can_stretch(const struct rewrite *rw, const struct batch_view *held)
 {
-    return !rill__batch_is_closed(held) && held->producer_id < 0 &&
+    return (held->attributes & BATCH_CONTROL) == 0 && held->producer_id < 0 &&
            (held->attributes & BATCH_COMPRESSION_MASK) == 0 &&
            ((held->attributes & BATCH_SPARSE) != 0 ||
             held->record_count <= STRETCH_RECORDS_MAX) &&
@@ -372,6 +382,28 @@ static int pack_held(struct rewrite *rw, int code)
     return rc;
 }
 
+/* Nothing of it stays; but perhaps itself. */
+static int add_none(struct rewrite *rw, const struct batch_view *view)
+{
+    uint8_t *data;
+    int rc;
+
+    if (!is_needed_empty(rw->cleaning, view)) return add_gap(rw, view);
+    if (view->record_count == 0) return add_copy(rw, view);
+    rc = settle_held(rw);
+    if (rc == 0) rc = grow_room(rw, &rw->held, BATCH_HEADER_SIZE);
+    if (rc != 0) return rc;
+    data = rw->held.data;
+    memcpy(data, view->data, BATCH_HEADER_SIZE);
+    rill__put32(data + BATCH_LENGTH_AT, BATCH_HEADER_SIZE);
+    rill__put32(data + BATCH_COUNT_AT, 0);
+    rill__put16(data + BATCH_ATTRIBUTES_AT,
+                (view->attributes & (uint16_t)~BATCH_COMPRESSION_MASK) | BATCH_SPARSE);
+    rw->held_size = BATCH_HEADER_SIZE;
+    rw->held_hashed = false;
+    return 0;
+}
+
 static int add_rest(struct rewrite *rw, const struct batch_view *view,
                     const struct batch_view *records)
 {
@@ -382,7 +414,7 @@ static int add_rest(struct rewrite *rw, const struct batch_view *view,
     if (rc == 0) rc = make_sparse(rw, view->data, records, rw->fates.data, &size);
     if (rc != 0) return rc;
     hold_spare(rw, size);
-    return code == 0 || size == BATCH_HEADER_SIZE ? 0 : pack_held(rw, code);
+    return code == 0 ? 0 : pack_held(rw, code);
 }
 
 /* ---- Batches that come in ---------------------------------------------- */
@@ -424,16 +456,20 @@ static int add_batch(struct rewrite *rw, const struct batch_view *view)
 {
     struct batch_view records;
     uint32_t stay;
+    enum batch_part part;
     bool stamped;
-    int rc;
+    int rc = rill__batch_part(rw->log, view, &part);
 
+    if (rc != 0) return rc;
     rw->counts.bytes_before += view->length;
     rw->counts.records_before += view->record_count;
-    if (rill__batch_is_closed(view)) return add_copy(rw, view);
+    if (part == BATCH_MARKER || (part == BATCH_ABORTED && view->end_offset > rw->cleaning->end))
+        return add_copy(rw, view);
+    if (part == BATCH_ABORTED) return add_none(rw, view);
     rc = rill__source_records(rw->source, view, &records);
     if (rc == 0) rc = judge_records(rw, &records, &stay, &stamped);
     if (rc != 0) return rc;
-    if (stay == 0 && !is_needed_empty(rw->cleaning, view)) return add_gap(rw, view);
+    if (stay == 0) return add_none(rw, view);
     if (stay == view->record_count && !stamped) return add_copy(rw, view);
     return add_rest(rw, view, &records);
 }

@@ -46,7 +46,9 @@ static void note(struct keyed *k, int64_t offset, char kind, const struct keyed_
     k->kinds[offset] = kind;
     k->sizes[offset] =
         (uint16_t)(as->value_size != 0 ? as->value_size : 8 + (size_t)(offset % 5));
-    k->closed[offset] = (as->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)) != 0;
+    k->closed[offset] = (as->attributes & BATCH_CONTROL) != 0;
+    k->open[offset] = as->producer_id != 0 && (as->attributes & BATCH_TRANSACTIONAL) != 0;
+    k->producers[offset] = as->producer_id;
     k->times[offset] = test_time(offset) - (offset % 4) * 25; /* not always later */
 }
 
@@ -75,6 +77,7 @@ void keyed_append_as(struct log *log, struct keyed *k, const char *records,
         batch.producer_id = as->producer_id;
         batch.producer_epoch = as->producer_epoch;
         batch.base_sequence = as->base_sequence;
+        batch.checked = (as->attributes & BATCH_TRANSACTIONAL) != 0;
     }
     if (as->codec != CODEC_NONE) {
         rill__codec_init(&codec, log->config.heap);
@@ -92,6 +95,22 @@ void keyed_append_as(struct log *log, struct keyed *k, const char *records,
     }
     assert_int_equal(at, base);
     k->end = rill__log_end(log);
+}
+
+void keyed_end(struct log *log, struct keyed *k, int64_t producer_id, int16_t epoch, bool commit)
+{
+    const struct keyed_batch marker = {.attributes = BATCH_CONTROL};
+    int64_t end = rill__log_end(log);
+
+    note(k, end, '!', &marker);
+    OK(rill__log_end_transaction(log, producer_id, epoch, commit, false, INT64_MAX));
+    k->end = rill__log_end(log);
+    assert_int_equal(k->end, end + 1);
+    for (int64_t i = 0; i < end; i++) {
+        if (!k->open[i] || k->producers[i] != producer_id) continue;
+        k->open[i] = false;
+        k->aborted[i] = !commit;
+    }
 }
 
 void keyed_append(struct log *log, struct keyed *k, const char *records)
@@ -187,7 +206,8 @@ const char *keyed_text(struct log *log, const struct keyed *k, int64_t from)
         OK(rill__batch_records(&view, &codec, room, &records));
         while (rill__record_next(&records, &walk, &record, &bad)) {
             if (record.offset < next) continue; /* a seek into a batch, or moved on */
-            check_record(k, &record, (view.attributes & BATCH_APPEND_TIME) != 0);
+            if (k->kinds[record.offset] != '!')
+                check_record(k, &record, (view.attributes & BATCH_APPEND_TIME) != 0);
             used += (size_t)snprintf(text + used, sizeof text - used, "%s%c%lld",
                                      used == 0 ? "" : " ", k->kinds[record.offset],
                                      (long long)record.offset);
@@ -222,12 +242,13 @@ int64_t keyed_parse(const char *text, bool there[KEYED_MAX])
     return count;
 }
 
-/* The first offset behind `offset` and before end with the same key, in a batch that is
- * looked into; -1: none. */
+/* The first offset behind `offset` and before end with the same key that counts;
+ * -1: none. */
 static int64_t next_of_key(const struct keyed *k, int64_t offset, int64_t end)
 {
     for (int64_t i = offset + 1; i < end; i++)
-        if (!k->closed[i] && key_of(k->kinds[i]) == key_of(k->kinds[offset])) return i;
+        if (!k->closed[i] && !k->aborted[i] && key_of(k->kinds[i]) == key_of(k->kinds[offset]))
+            return i;
     return -1;
 }
 
@@ -247,9 +268,11 @@ const char *keyed_wrong(const struct keyed *k, int64_t start, int64_t end, int64
 
         if (there[i]) {
             /* One that is hidden by a tombstone must not come to light. */
-            if (has_key(k, i) && next >= 0 && next < dirty && is_tombstone(k->kinds[next]) &&
-                !there[next] && next_of_key(k, next, end) < 0)
+            if (has_key(k, i) && !k->aborted[i] && next >= 0 && next < dirty &&
+                is_tombstone(k->kinds[next]) && !there[next] && next_of_key(k, next, end) < 0)
                 wrong = "is there, but not the tombstone behind it";
+        } else if (k->aborted[i] && i < dirty) {
+            continue;
         } else if (!has_key(k, i)) {
             wrong = "is gone, though it has no key";
         } else if (i >= dirty) {
@@ -272,7 +295,8 @@ const char *keyed_unclean(const struct keyed *k, int64_t start, int64_t clean,
     static char text[100];
 
     for (int64_t i = start; i < clean; i++) {
-        if (!there[i] || !has_key(k, i) || next_of_key(k, i, clean) < 0) continue;
+        if (!there[i] || !has_key(k, i)) continue;
+        if (!k->aborted[i] && next_of_key(k, i, clean) < 0) continue;
         snprintf(text, sizeof text, "%c%lld is there, though there is a later one", k->kinds[i],
                  (long long)i);
         return text;

@@ -2,7 +2,8 @@
  * keyed.h - logs whose records have keys, and what compaction may make of them.
  *
  * Records are written as text: a letter is a record with that key, a capital one a
- * tombstone of the small letter's key, '.' a record without a key. What is in the
+ * tombstone of the small letter's key, '.' a record without a key, '!' the marker at the
+ * end of a transaction. What is in the
  * value, the headers and the time follows from the offset, so a record that is not as
  * it was given is noticed.
  */
@@ -26,7 +27,10 @@ struct keyed_batch {
 struct keyed {
     char kinds[KEYED_MAX]; /* the letter of each offset */
     uint16_t sizes[KEYED_MAX];
-    bool closed[KEYED_MAX]; /* in a batch that is not looked into */
+    bool closed[KEYED_MAX]; /* a control record */
+    bool open[KEYED_MAX];   /* of a transaction that has not ended */
+    bool aborted[KEYED_MAX];
+    int64_t producers[KEYED_MAX];
     int64_t times[KEYED_MAX];
     int64_t end;
 };
@@ -35,6 +39,8 @@ struct keyed {
 void keyed_append(struct log *log, struct keyed *k, const char *records);
 void keyed_append_as(struct log *log, struct keyed *k, const char *records,
                      const struct keyed_batch *as);
+/* Of that producer, who has written batches with BATCH_TRANSACTIONAL in that epoch. */
+void keyed_end(struct log *log, struct keyed *k, int64_t producer_id, int16_t epoch, bool commit);
 /* Batches of these records: "ab c  d" are three, of which the last is in a segment of its
  * own: a space ends a batch, two a segment, too. Then all is synced. */
 void keyed_write(struct log *log, struct keyed *k, const char *batches);

@@ -11,6 +11,9 @@
 
 static struct keyed k;
 
+static uint32_t batches(struct log *log, uint32_t *empty);
+static struct log_compaction_report compact_at(struct log *log, int64_t now_ms);
+
 static int set_up(void **state)
 {
     memset(&k, 0, sizeof k);
@@ -174,23 +177,87 @@ static void records_without_a_key_stay(void **state)
     keyed_holds(t->log, &k, ".0 .1 .2 .4 .5 .7 a8 .9");
 }
 
-static void closed_batches_stay_and_supersede_nothing(void **state)
+static void control_records_stay_and_supersede_nothing(void **state)
 {
-    const struct keyed_batch transactional = {.attributes = BATCH_TRANSACTIONAL};
-    const struct keyed_batch marker = {.attributes = BATCH_CONTROL | BATCH_TRANSACTIONAL};
+    const struct keyed_batch control = {.attributes = BATCH_CONTROL};
     struct test_log *t = *state;
     struct batch_view view;
 
     keyed_append(t->log, &k, "ab");
-    keyed_append_as(t->log, &k, "aa", &transactional);
-    keyed_append_as(t->log, &k, "b", &marker);
-    keyed_write(t->log, &k, "b  ");
+    keyed_append_as(t->log, &k, "b", &control);
+    keyed_write(t->log, &k, "  ");
     keyed_compact(t->log);
-    keyed_holds(t->log, &k, "a0 a2 a3 b4 b5");
+    keyed_holds(t->log, &k, "a0 b1 b2");
     test_position_of(t->log, 2, &view);
-    assert_int_equal(view.attributes, BATCH_TRANSACTIONAL);
-    test_position_of(t->log, 4, &view);
-    assert_int_equal(view.attributes, BATCH_TRANSACTIONAL | BATCH_CONTROL);
+    assert_int_equal(view.attributes, BATCH_CONTROL);
+}
+
+static void append_in_transaction(struct log *log, const char *records, int64_t producer_id,
+                                  int16_t epoch)
+{
+    const struct keyed_batch as = {.attributes = BATCH_TRANSACTIONAL,
+                                   .producer_id = producer_id,
+                                   .producer_epoch = epoch,
+                                   .base_sequence = 0};
+    keyed_append_as(log, &k, records, &as);
+}
+
+static void committed_records_count_and_aborted_ones_go(void **state)
+{
+    struct test_log *t = *state;
+
+    keyed_append(t->log, &k, "abcd");
+    append_in_transaction(t->log, "abA", 5, 1); /* 4 to 6, committed at 7 */
+    keyed_end(t->log, &k, 5, 1, true);
+    append_in_transaction(t->log, "bc", 6, 1); /* 8 and 9, aborted at 11 */
+    append_in_transaction(t->log, "d", 7, 1);  /* 10, aborted at 12 */
+    keyed_end(t->log, &k, 6, 1, false);
+    keyed_end(t->log, &k, 7, 1, false);
+    keyed_write(t->log, &k, "  ");
+    keyed_compact(t->log);
+    keyed_holds(t->log, &k, "c2 d3 b5 A6 !7 !11 !12");
+    OK(test_log_reboot(t));
+    assert_int_equal(rill__log_first_open(t->log), INT64_MAX);
+    keyed_write(t->log, &k, "c  ");
+    keyed_compact(t->log);
+    keyed_holds(t->log, &k, "d3 b5 A6 !7 !11 !12 c13");
+    compact_at(t->log, INT64_C(5000000000)); /* nothing is left that it hides */
+    keyed_holds(t->log, &k, "d3 b5 !7 !11 !12 c13");
+}
+
+static void what_may_yet_be_aborted_is_left_alone(void **state)
+{
+    struct test_log *t = *state;
+
+    keyed_write(t->log, &k, "aa  aab  ");
+    append_in_transaction(t->log, "b", 5, 1);
+    keyed_write(t->log, &k, "a  a  ");
+    keyed_compact(t->log);
+    keyed_holds(t->log, &k, "a3 b4 b5 a6 a7");
+    keyed_end(t->log, &k, 5, 1, false);
+    keyed_write(t->log, &k, "  ");
+    keyed_compact(t->log);
+    keyed_holds(t->log, &k, "b4 a7 !8");
+}
+
+/* The last batch of a producer stays, of one that was aborted, too. */
+static void last_batch_of_an_aborted_producer_stays(void **state)
+{
+    struct test_log *t = *state;
+    uint32_t empty;
+
+    append_in_transaction(t->log, "aab", 5, 1);
+    keyed_end(t->log, &k, 5, 1, false);
+    append_in_transaction(t->log, "ab", 5, 2);
+    keyed_end(t->log, &k, 5, 2, false);
+    keyed_write(t->log, &k, "  ");
+    keyed_compact(t->log);
+    keyed_holds(t->log, &k, "!3 !6");
+    assert_int_equal(batches(t->log, &empty), 4);
+    assert_int_equal(empty, 2);
+    keyed_write(t->log, &k, "a  ");
+    keyed_compact(t->log);
+    keyed_holds(t->log, &k, "!3 !6 a7");
 }
 
 static void little_dirt_is_left_alone(void **state)
@@ -1174,7 +1241,7 @@ static void any_log_against_the_model(void **state)
             records[count] = '\0';
             if (test_random_below(&random, 3) == 0) as.value_size = 100 + count * 20;
             if (test_random_below(&random, 4) == 0) as.producer_id = 1 + step % 3;
-            if (test_random_below(&random, 8) == 0) as.attributes = BATCH_TRANSACTIONAL;
+            if (test_random_below(&random, 8) == 0) as.attributes = BATCH_CONTROL;
             if (test_random_below(&random, 8) == 0) as.attributes = BATCH_APPEND_TIME;
             keyed_append_as(t->log, &k, records, &as);
             if (test_random_below(&random, 4) == 0) keyed_roll(t->log);
@@ -1218,7 +1285,10 @@ int main(void)
                                        TEST(young_segments_are_left_alone),
                                        TEST(age_is_known_without_an_index),
                                        TEST(records_without_a_key_stay),
-                                       TEST(closed_batches_stay_and_supersede_nothing),
+                                       TEST(control_records_stay_and_supersede_nothing),
+                                       TEST(committed_records_count_and_aborted_ones_go),
+                                       TEST(what_may_yet_be_aborted_is_left_alone),
+                                       TEST(last_batch_of_an_aborted_producer_stays),
                                        TEST(little_dirt_is_left_alone),
                                        TEST(tombstones_go_when_their_time_is_over),
                                        TEST(tombstones_may_stay_for_ever),
@@ -1257,5 +1327,7 @@ int main(void)
                                        TEST(leftovers_are_not_taken_for_the_log),
                                        TEST(copy_is_of_one_layout),
                                        TEST(any_log_against_the_model)};
+    /* Thousands of syncs, that nobody doubts here. */
+    if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
