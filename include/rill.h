@@ -1534,7 +1534,9 @@ enum rill_damage_kind {
     RILL_DAMAGE_COMMIT = 17,     /* a committed offset that is outside of its partition */
     RILL_DAMAGE_LEFTOVER = 18,   /* a file or directory that belongs to nothing */
     RILL_DAMAGE_UNREADABLE = 19, /* the device, or the system, does not give it */
-    RILL_DAMAGE_FORMAT = 20      /* whole, but of a version that this library cannot read */
+    RILL_DAMAGE_FORMAT = 20,     /* whole, but of a version that this library cannot read */
+    RILL_DAMAGE_GAP = 21,        /* records that were lost before rill_repair; readers pass */
+    RILL_DAMAGE_PRODUCERS = 22   /* what a partition keeps of its producers, a hint */
 };
 
 /* One thing that is not as it should be. What does not apply is NULL, -1, or
@@ -1599,11 +1601,83 @@ typedef struct rill_check_report {
  * Returns 0 when it has looked through everything, whatever it found: a store is
  * sound if report->error_count and warning_count are 0.
  * Memory:  the largest batch, an index, and some bytes per partition.
- * Errors:  RILL_ERR_NOT_FOUND no store there; RILL_ERR_PERMISSION; RILL_ERR_NO_MEMORY;
- *          what visit or progress returned.
+ * Errors:  RILL_ERR_NOT_FOUND no store there; RILL_ERR_INVALID it is half made, by a
+ *          snapshot or a restore; RILL_ERR_PERMISSION; RILL_ERR_NO_MEMORY; what visit or
+ *          progress returned.
  * Since 0.2. */
 RILL_API int rill_check(const char *dir, const rill_check_options *options,
                         rill_check_report *report);
+
+enum rill_repair_kind {
+    RILL_REPAIR_SEGMENT = 1,    /* written anew from the batches that are left in it */
+    RILL_REPAIR_GAP = 2,        /* records [first, end) are lost; noted, so that readers pass */
+    RILL_REPAIR_INDEX = 3,      /* made anew */
+    RILL_REPAIR_CONTROL = 4,    /* durable marks and shared words, made anew */
+    RILL_REPAIR_STORE_FILE = 5, /* made anew */
+    RILL_REPAIR_CATALOGUE = 6,  /* made anew from the records that are left */
+    RILL_REPAIR_TOPIC = 7,      /* put back into the catalogue, from its directory */
+    RILL_REPAIR_RECORD = 8,     /* of the catalogue: lost, or an older one took its place */
+    RILL_REPAIR_PARTITION = 9,  /* an empty one in place of a directory that is lost */
+    RILL_REPAIR_COMMIT = 10,    /* lowered to the end of its log, or removed */
+    RILL_REPAIR_QUARANTINE = 11 /* only moved away */
+};
+
+/* One thing that was done, or with RILL_REPAIR_DRY_RUN would be. What does not apply
+ * is NULL, -1, or RILL_OFFSET_NONE.
+ * Lifetime: until the function that is shown it returns. */
+typedef struct rill_repair_action {
+    int32_t kind; /* enum rill_repair_kind */
+    const char *topic;
+    int32_t partition;
+    const char *file;       /* from the store's directory on */
+    const char *quarantine; /* where the file that was there is now, from there on too */
+    rill_offset first;      /* records [first, end) that are lost */
+    rill_offset end;
+    uint64_t bytes_lost; /* that stood where they were, as far as that is known */
+    const char *text;    /* a sentence */
+} rill_repair_action;
+
+typedef struct rill_repair_options {
+    size_t size;               /* sizeof(rill_repair_options) */
+    uint32_t flags;            /* RILL_REPAIR_* */
+    uint32_t reserved;         /* zero */
+    rill_progress_fn progress; /* NULL = none */
+    void *progress_arg;
+    int (*visit)(void *arg, const rill_repair_action *action); /* NULL = counted only;
+                                                                  nonzero stops, and is
+                                                                  returned */
+    void *visit_arg;
+    rill_allocator allocator; /* zero = malloc */
+} rill_repair_options;
+#define RILL_REPAIR_DRY_RUN (1u << 0) /* say what would be done, and do nothing */
+
+typedef struct rill_repair_report {
+    size_t size; /* set by the caller: sizeof(rill_repair_report) */
+    uint64_t action_count;
+    uint64_t records_lost; /* in gaps that were noted now */
+    uint64_t bytes_lost;
+    uint64_t quarantined; /* files and directories that were moved there */
+    uint64_t left_count;  /* errors and warnings that a check finds still */
+} rill_repair_report;
+
+/* Makes a store that is damaged one that opens and reads: what can be made anew is
+ * made anew, what cannot be read is moved to quarantine/ in the store, never removed,
+ * and exactly what is lost is said. Nothing is invented: every record that is there
+ * afterwards was appended, at its offset. Lost offsets in a log are noted as a gap,
+ * and consumers go on behind it. A topic whose name is lost is called recovered- and
+ * its id. What rill_check notes only (RILL_LOG_INFO) is mostly left alone.
+ *
+ * Nobody may have the store open. A crash, a full disk, or any other error in the
+ * middle loses nothing: call it again. A store that is sound is left as it is.
+ * Needs room for a copy of each damaged segment. options may be NULL.
+ * Durable:  on return.
+ * Errors:   RILL_ERR_BUSY somebody has it open; RILL_ERR_NOT_FOUND no store there;
+ *           RILL_ERR_INVALID it is half made, by a snapshot or a restore;
+ *           RILL_ERR_FORMAT a part of it is of a newer format: it is not touched;
+ *           RILL_ERR_NO_SPACE; RILL_ERR_IO; what visit or progress returned.
+ * Since 0.2. */
+RILL_API int rill_repair(const char *dir, const rill_repair_options *options,
+                         rill_repair_report *report);
 
 /* What a file of a store holds, as rill_dump shows it. */
 enum rill_item_kind {

@@ -11,6 +11,7 @@
  * second look, before it is called damage.
  */
 #include "engine/check.h"
+#include "engine/site.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +22,8 @@ static bool is_alone(struct store_check *check)
 {
     bool in_use = true;
 
-    if (check->alone) check->alone = rill__store_in_use(&check->dir, &in_use) == 0 && !in_use;
+    if (check->alone && !check->exclusive)
+        check->alone = rill__store_in_use(&check->dir, &in_use) == 0 && !in_use;
     return check->alone;
 }
 
@@ -68,7 +70,7 @@ static rill_damage damage_at(int32_t kind, int32_t severity, const char *file)
 
 /* ---- Names -------------------------------------------------------------- */
 
-static bool is_topic_directory(const char *name, uint8_t id[16])
+bool rill__is_topic_directory(const char *name, uint8_t id[16])
 {
     if (strlen(name) != TOPIC_DIRECTORY_SIZE - 1 ||
         strspn(name, "0123456789abcdef") != TOPIC_DIRECTORY_SIZE - 1)
@@ -82,7 +84,7 @@ static bool is_topic_directory(const char *name, uint8_t id[16])
     return true;
 }
 
-static bool is_partition_number(const char *name, int32_t *number)
+bool rill__is_partition_number(const char *name, int32_t *number)
 {
     size_t size = strlen(name);
 
@@ -196,7 +198,7 @@ static int stray_in_topic(void *arg, const char *name)
     rill_damage damage = damage_at(RILL_DAMAGE_LEFTOVER, RILL_LOG_INFO, NULL);
     char file[TOPIC_DIRECTORY_SIZE + 300];
     int32_t number;
-    bool partition = is_partition_number(name, &number);
+    bool partition = rill__is_partition_number(name, &number);
 
     if (partition && number < p->partition) return 0;
     snprintf(file, sizeof file, "%.32s/%s", p->directory, name);
@@ -257,7 +259,7 @@ static int check_lost_partition(void *arg, const char *name)
     struct file dir = FILE_NONE;
     int rc = 0;
 
-    if (!is_partition_number(name, &p.partition)) return 0;
+    if (!rill__is_partition_number(name, &p.partition)) return 0;
     snprintf(p.directory, sizeof p.directory, "%s/%s", lost->name, name);
     if (rill__dir_open_at(lost->dir, name, &dir) == 0) rc = check_log(&p, &dir, NULL);
     rill__file_close(&dir);
@@ -297,7 +299,7 @@ static int check_name_in_store(void *arg, const char *name)
     rill_damage damage = damage_at(RILL_DAMAGE_LEFTOVER, RILL_LOG_INFO, name);
     uint8_t id[16];
 
-    if (is_topic_directory(name, id)) {
+    if (rill__is_topic_directory(name, id)) {
         if (rill__check_topic(check, id) != NULL) return 0;
         if (!is_alone(check) && rill__check_lists(check, id)) return 0; /* it is new */
         return lost_topic(check, name, id);
@@ -315,17 +317,24 @@ static int see_ours(void *arg, const char *name)
 {
     uint8_t id[16];
 
-    if (strcmp(name, "meta") == 0 || strcmp(name, "STORE") == 0 || is_topic_directory(name, id))
+    if (strcmp(name, "meta") == 0 || strcmp(name, "STORE") == 0 ||
+        rill__is_topic_directory(name, id))
         *(bool *)arg = true;
     return 0;
+}
+
+int rill__check_is_store(const struct file *dir, bool *is_store)
+{
+    *is_store = false;
+    return rill__dir_list(dir, see_ours, is_store);
 }
 
 static int check_store_file(struct store_check *check)
 {
     rill_damage damage = damage_at(RILL_DAMAGE_STORE_FILE, RILL_LOG_ERROR, "STORE");
-    bool ours = false;
+    bool ours;
     char text[600];
-    int rc = rill__dir_list(&check->dir, see_ours, &ours);
+    int rc = rill__check_is_store(&check->dir, &ours);
 
     if (rc != 0) return rc;
     if (!ours) return rill__fail(RILL_ERR_NOT_FOUND, "%s is no rill store", check->path);
@@ -360,7 +369,7 @@ static int add_partition_size(struct store_check *check, const struct checked_to
     return rc == RILL_ERR_NO_MEMORY ? rc : 0;
 }
 
-static int check_all(struct store_check *check)
+int rill__check_all(struct store_check *check)
 {
     int rc = check_store_file(check);
 
@@ -375,6 +384,15 @@ static int check_all(struct store_check *check)
     if (rc == 0) rc = rill__check_commits(check);
     check->done = check->total;
     return rc == 0 ? rill__check_progress(check, "meta", 0) : rc;
+}
+
+void rill__check_free_topics(struct store_check *check)
+{
+    for (size_t i = 0; i < check->topic_count; i++)
+        rill__free(&check->heap, check->topics[i].logs);
+    rill__free(&check->heap, check->topics);
+    check->topics = NULL;
+    check->topic_count = check->topic_room = 0;
 }
 
 int rill__check(const char *path, const rill_check_options *given, rill_check_report *report)
@@ -397,8 +415,9 @@ int rill__check(const char *path, const rill_check_options *given, rill_check_re
     rill__heap_init(&check.heap, &check.options.allocator, 0);
     check.report = &found;
     rc = rill__dir_open(path, &check.dir);
+    if (rc == 0) rc = rill__site_check(&check.dir);
     if (rc == 0) rc = rill__boot_id(check.boot_id);
-    if (rc == 0) rc = check_all(&check);
+    if (rc == 0) rc = rill__check_all(&check);
     for (size_t i = 0; i < check.topic_count; i++) rill__free(&check.heap, check.topics[i].logs);
     rill__free(&check.heap, check.topics);
     rill__file_close(&check.dir);

@@ -81,7 +81,7 @@ static int look_into(struct catalogue_look *look, struct meta_inspector *inspect
     inspector->arg = look;
     look->last = &look->first;
     snprintf(path, sizeof path, "%s/meta", check->path);
-    if (own == NULL) rc = rill__store_in_use(&check->dir, &in_use);
+    if (own == NULL && !check->exclusive) rc = rill__store_in_use(&check->dir, &in_use);
     if (rc == 0)
         rc = rill__meta_inspect(&check->heap, path, own != NULL ? own->store->meta : NULL, in_use,
                                 inspector);
@@ -156,17 +156,23 @@ static int note_topic(void *arg, const struct meta_topic *info)
     return 0;
 }
 
+int rill__check_group(struct heap *heap, const uint8_t *state, size_t state_size)
+{
+    struct group *group = NULL;
+    int rc = state_size > 0 ? rill__group_decode(heap, state, state_size, &group) : 0;
+
+    rill__group_free(group);
+    return rc;
+}
+
 static int note_group(void *arg, uint64_t position, const char *name, const uint8_t *state,
                       size_t state_size)
 {
     struct catalogue_look *look = arg;
     rill_damage damage = damage_in(RILL_DAMAGE_CATALOGUE_RECORD, RILL_LOG_ERROR, position);
-    struct group *group = NULL;
-    int rc = 0;
+    int rc = rill__check_group(&look->check->heap, state, state_size);
 
     look->check->report->group_count++;
-    if (state_size > 0) rc = rill__group_decode(&look->check->heap, state, state_size, &group);
-    rill__group_free(group);
     if (rc == 0 || rc == RILL_ERR_NO_MEMORY) return rc;
     if (rc == RILL_ERR_FORMAT) damage.kind = RILL_DAMAGE_FORMAT;
     damage.repair = rc == RILL_ERR_FORMAT

@@ -44,6 +44,7 @@ int rill__explain(struct store *store, const rill_subject *subject,
                   int (*visit)(void *arg, const rill_fact *fact), void *arg);
 
 int rill__check(const char *dir, const rill_check_options *options, rill_check_report *report);
+int rill__repair(const char *dir, const rill_repair_options *options, rill_repair_report *report);
 int rill__dump(const char *path, int (*visit)(void *arg, const rill_item *item), void *arg);
 
 int rill__topic_create(struct store *store, const char *name, const rill_topic_options *options);

@@ -116,6 +116,10 @@ static const struct option_row import_rows[] = {
     ROW(rill_import_options, flags, 0, 0, 0),
     ROW(rill_import_options, compression, 0, RILL_COMPRESSION_ZSTD, 0),
 };
+static const struct option_row repair_rows[] = {
+    FLAGS(rill_repair_options, RILL_REPAIR_DRY_RUN),
+    ROW(rill_repair_options, reserved, 0, 0, 0),
+};
 
 static const struct {
     const char *name;
@@ -134,6 +138,7 @@ static const struct {
     [OPTIONS_RESET] = SET(rill_group_reset_options, reset_rows),
     [OPTIONS_WORKERS] = SET(rill_workers_options, workers_rows),
     [OPTIONS_CHECK] = SET(rill_check_options, check_rows),
+    [OPTIONS_REPAIR] = SET(rill_repair_options, repair_rows),
     [OPTIONS_TRACE] = {"rill_trace_options", sizeof(rill_trace_options), NULL, 0},
     [OPTIONS_AUDIT] = SET(rill_audit_options, audit_rows),
     [OPTIONS_COPY] = SET(rill_copy_options, copy_rows),

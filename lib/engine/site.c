@@ -120,7 +120,7 @@ static int taken(const struct site *site)
 }
 
 /* Whoever is done with it takes the name of the marker away, and then the lock. */
-static int check_marker(struct site *site)
+static int refuse_marker(struct site *site)
 {
     struct file now = FILE_NONE;
     uint64_t ids[4];
@@ -150,7 +150,7 @@ static int take_marker(struct site *site)
     if (rc == 0) rc = rill__fork_close_on(site->marker.fd);
     if (rc == 0) rc = rill__file_lock(&site->marker, 0, FILE_LOCK_EXCLUSIVE, 0);
     if (rc == RILL_ERR_BUSY) return taken(site);
-    if (rc == 0) rc = check_marker(site);
+    if (rc == 0) rc = refuse_marker(site);
     if (rc != 0 || look.marked) return rc;
     /* What has come since the first look is not abandoned. */
     rc = rill__dir_list(&site->dir, refuse_others, &look);

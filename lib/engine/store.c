@@ -417,7 +417,7 @@ static int close_store(struct store *store)
 }
 
 /* Under the registry lock. */
-static struct store *find_open(uint64_t device, uint64_t inode)
+static struct store *find_in_registry(uint64_t device, uint64_t inode)
 {
     struct store *store;
 
@@ -447,7 +447,7 @@ int rill__store_open(const char *path, const rill_options *given, rill **out)
     if (rc != 0) goto out;
 
     rill__mutex_lock(&registry_lock);
-    store = find_open(device, inode);
+    store = find_in_registry(device, inode);
     if (store == NULL) {
         rc = open_new(path, &options, &store);
         if (rc == 0) {
@@ -478,6 +478,11 @@ out:
     return rc;
 }
 
+int rill__stores_watch_fork(void)
+{
+    return rill__fork_watch(&registry_lock);
+}
+
 int rill__store_borrow(const struct file *dir, rill **out)
 {
     struct store *store;
@@ -489,7 +494,7 @@ int rill__store_borrow(const struct file *dir, rill **out)
     if (rc == 0) rc = rill__file_identity(dir, &device, &inode);
     if (rc != 0) return rc;
     rill__mutex_lock(&registry_lock);
-    store = find_open(device, inode);
+    store = find_in_registry(device, inode);
     if (store != NULL) {
         handle = rill__alloc(&store->heap, sizeof *handle);
         if (handle == NULL) rc = RILL_ERR_NO_MEMORY;

@@ -154,6 +154,8 @@ int rill__store_file_write(const struct file *dir);
  * NULL, and no thread of this process opens one before rill__stores_release. */
 int rill__store_borrow(const struct file *dir, rill **handle);
 void rill__stores_release(void);
+/* From now on rill__fork_close_on does what it says. */
+int rill__stores_watch_fork(void);
 /* Is anybody in the store, in any process? */
 int rill__store_in_use(const struct file *dir, bool *in_use);
 /* Lets the store's thread, if it has one, do maintenance at at_ns or before. */
@@ -275,6 +277,7 @@ enum option_set {
     OPTIONS_TRACE,
     OPTIONS_AUDIT,
     OPTIONS_CHECK,
+    OPTIONS_REPAIR,
     OPTIONS_COPY,
     OPTIONS_EXPORT,
     OPTIONS_IMPORT

@@ -294,6 +294,20 @@ void rill__batch_stamp(uint8_t *data, uint64_t content, uint64_t salt, int64_t b
     rill__put32(data + BATCH_EPOCH_AT, (uint32_t)epoch);
 }
 
+void rill__batch_put_lost(uint8_t *data, size_t length, int64_t base_offset, int64_t end,
+                          int32_t epoch, uint64_t salt)
+{
+    struct batch batch;
+    uint16_t attributes = BATCH_SPARSE | BATCH_LOST;
+
+    rill__batch_init(&batch, data, length);
+    memset(data, 0, length);
+    put_header(data, &batch, attributes);
+    rill__put32(data + BATCH_LAST_DELTA_AT, (uint32_t)(end - base_offset - 1));
+    rill__put32(data + BATCH_LENGTH_AT, (uint32_t)length);
+    rill__batch_stamp(data, content_of(data, length, attributes), salt, base_offset, epoch);
+}
+
 /* The sizes in front of compressed records, against the batch's length. */
 static const char *wrong_with_packed(struct batch_view *view)
 {
@@ -343,7 +357,9 @@ enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch
         *why = "length runs over the end of the segment";
     } else if ((view->attributes & BATCH_COMPRESSION_MASK) != 0 &&
                (*why = wrong_with_packed(view)) != NULL) {
-    } else if (view->record_count == 0
+    } else if ((view->attributes & BATCH_LOST) != 0
+                   ? view->record_count != 0 || view->attributes != (BATCH_LOST | BATCH_SPARSE)
+               : view->record_count == 0
                    ? !sparse || view->length != BATCH_HEADER_SIZE
                    : view->record_count > view->raw_size / (sparse ? RECORD_SPARSE_HEADER_SIZE
                                                                    : RECORD_HEADER_SIZE)) {
@@ -449,7 +465,7 @@ bool rill__record_next(const struct batch_view *view, struct record_walk *walk,
 
     *bad = false;
     if (walk->index == view->record_count) {
-        *bad = left != 0;
+        *bad = left != 0 && (view->attributes & BATCH_LOST) == 0;
         return false;
     }
     if (left < head) {

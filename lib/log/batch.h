@@ -67,6 +67,11 @@ void rill__batch_set_time(uint8_t *data, int64_t time_ms);
 void rill__batch_stamp(uint8_t *data, uint64_t content, uint64_t salt, int64_t base_offset,
                        int32_t epoch);
 
+/* All of a batch that stands for the lost records [base offset, end), at most 2^31 of
+ * them: length bytes, a multiple of 8, 64 at least. */
+void rill__batch_put_lost(uint8_t *data, size_t length, int64_t base_offset, int64_t end,
+                          int32_t epoch, uint64_t salt);
+
 /* What a batch header says. */
 struct batch_view {
     const uint8_t *data;

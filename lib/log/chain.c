@@ -82,7 +82,13 @@ static int read_marks(struct chain *chain, const struct file *file)
     return 0;
 }
 
-const char *rill__chain_look_at_control(struct chain *chain)
+/* Not what is wrong with the file, but why it cannot be seen. */
+static bool is_in_the_way(int rc)
+{
+    return rc != 0 && rc != RILL_ERR_NOT_FOUND && rc != RILL_ERR_CORRUPT && rc != RILL_ERR_IO;
+}
+
+int rill__chain_look_at_control(struct chain *chain)
 {
     struct file file = FILE_NONE;
     struct map map = MAP_NONE;
@@ -90,26 +96,26 @@ const char *rill__chain_look_at_control(struct chain *chain)
     uint8_t page[512];
     uint64_t size = 0;
     int64_t start;
-    const char *wrong = NULL;
     int rc = rill__file_open(chain->dir, "control", FILE_READ, &file);
 
     chain->words = (struct words){.count = false};
     chain->marks_valid = 0;
-    if (rc == RILL_ERR_NOT_FOUND) wrong = "is missing";
-    else if (rc != 0 || rill__file_size(&file, &size) != 0) wrong = "cannot be opened";
-    else if (size < CONTROL_SIZE) wrong = "is cut short";
-    else if (rill__file_read(&file, page, sizeof page, 0) != 0 ||
-             rill__map(&file, CONTROL_SIZE, false, &map) != 0)
-        wrong = "cannot be read";
-    if (wrong == NULL) {
+    chain->control_wrong = NULL;
+    if (rc == RILL_ERR_NOT_FOUND) chain->control_wrong = "is missing";
+    if (rc == 0) rc = rill__file_size(&file, &size);
+    if (rc == 0 && size < CONTROL_SIZE) chain->control_wrong = "is cut short";
+    if (rc == 0 && size >= CONTROL_SIZE) rc = rill__file_read(&file, page, sizeof page, 0);
+    if (rc == 0 && size >= CONTROL_SIZE) rc = rill__map(&file, CONTROL_SIZE, false, &map);
+    if (map.data != NULL) {
         c = (const struct control *)(const void *)map.data;
         start = atomic_load(&c->log_start);
-        if (read_marks(chain, &file) == 0) read_words(chain, c, start);
-        else wrong = "cannot be read";
+        rc = read_marks(chain, &file);
+        if (rc == 0) read_words(chain, c, start);
     }
     rill__unmap(&map);
     rill__file_close(&file);
-    return wrong;
+    if (rc != 0 && chain->control_wrong == NULL) chain->control_wrong = "cannot be read";
+    return is_in_the_way(rc) ? rc : 0;
 }
 
 /* ---- The segments there are ------------------------------------------- */
@@ -170,8 +176,8 @@ int rill__chain_look(struct chain *chain)
 {
     int rc;
 
-    chain->control_wrong = rill__chain_look_at_control(chain);
-    rc = list_bases(chain);
+    rc = rill__chain_look_at_control(chain);
+    if (rc == 0) rc = list_bases(chain);
     if (rc != 0) return rc;
     if (chain->words.count) {
         chain->start = chain->words.start;

@@ -46,8 +46,8 @@ void rill__chain_init(struct chain *chain, struct heap *heap, const struct file 
 void rill__chain_deinit(struct chain *chain);
 /* Looks, for the first time or again; what was visited stays so. */
 int rill__chain_look(struct chain *chain);
-/* The control file only; what is wrong with it, or NULL. */
-const char *rill__chain_look_at_control(struct chain *chain);
+/* The control file only. An error: it may be well, but cannot be looked at. */
+int rill__chain_look_at_control(struct chain *chain);
 
 bool rill__chain_has(const struct chain *chain, int64_t base);
 /* The first base greater than offset; INT64_MAX: none. */

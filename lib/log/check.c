@@ -11,9 +11,144 @@
  * goes on where it was.
  */
 #include "log/follow.h"
+#include "log/producers.h"
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#define PRODUCERS_MAX ((uint64_t)64 << 20)
+#define MOVES_MAX 200 /* then it counts as damage all the same */
+
+/* ---- Telling ---------------------------------------------------------- */
+
+rill_damage rill__damage_of(int32_t kind, int32_t severity, const char *file)
+{
+    return (rill_damage){.kind = kind,
+                         .severity = severity,
+                         .file = file,
+                         .position = -1,
+                         .size = -1,
+                         .first = RILL_OFFSET_NONE,
+                         .end = RILL_OFFSET_NONE};
+}
+
+int rill__follow_tell(struct follow *f, rill_damage damage, const char *repair,
+                      const char *format, ...)
+{
+    char text[400];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    damage.text = text;
+    damage.repair = repair;
+    f->stopped = f->check->found(f->check->arg, &damage);
+    return f->stopped != 0 ? FOLLOW_STOPPED : 0;
+}
+
+/* ---- The second look -------------------------------------------------- */
+
+/* Is the name another file's by now, or nobody's? file: what it was; FILE_NONE: it
+ * was nobody's. */
+static bool name_moved(const struct follow *f, const char *name, const struct file *file)
+{
+    struct file now = FILE_NONE;
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    uint64_t now_device = 0;
+    uint64_t now_inode = 0;
+    bool moved;
+
+    if (rill__file_open(f->check->dir, name, FILE_READ, &now) != 0) return file->fd >= 0;
+    moved = file->fd < 0 || rill__file_identity(file, &device, &inode) != 0 ||
+            rill__file_identity(&now, &now_device, &now_inode) != 0 || device != now_device ||
+            inode != now_inode;
+    rill__file_close(&now);
+    return moved;
+}
+
+/* 0: what was seen there is so still, and matters. */
+int rill__follow_look_twice(struct follow *f, const char *name, const struct file *file)
+{
+    struct chain now = f->chain; /* its lists are the same ones */
+    const struct words *then = &f->chain.words;
+    int rc;
+
+    if (f->moves >= MOVES_MAX) return 0;
+    rc = rill__chain_look_at_control(&now);
+    if (rc != 0) return rc;
+    if (now.words.deleted && !then->deleted) return FOLLOW_DELETED;
+    return now.words.incarnation != then->incarnation || now.words.count != then->count ||
+                   (now.words.count && now.words.start > f->offset &&
+                    now.words.start > then->start) ||
+                   name_moved(f, name, file)
+               ? FOLLOW_MOVED
+               : 0;
+}
+
+/* ---- Records that are gone -------------------------------------------- */
+
+/* Where the log can go on behind offset. */
+int64_t rill__follow_hole_end(const struct follow *f, int64_t offset)
+{
+    int64_t next = rill__chain_after(&f->chain, offset);
+    int64_t must = f->chain.must;
+
+    if (offset >= f->base && offset < f->compacted_end) return f->compacted_end;
+    if (f->chain.words.count && next > f->chain.words.tail.base) next = INT64_MAX;
+    if (next == INT64_MAX && must == INT64_MAX) return offset; /* not known that there are more */
+    return next < must ? next : must;
+}
+
+/* Has compaction made one of it and what was before it? Then that is *base. */
+static bool is_covered(const struct follow *f, int64_t offset, int64_t *base)
+{
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    struct written_header header;
+    struct file file = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    bool covered;
+
+    *base = rill__chain_before(&f->chain, offset);
+    if (*base < 0) return false;
+    rill__segment_name(*base, "log", name);
+    covered = rill__file_open(f->check->dir, name, FILE_READ, &file) == 0 &&
+              rill__file_read(&file, bytes, sizeof bytes, 0) == 0 &&
+              rill__header_read(bytes, &header) == HEADER_GOOD && header.is.compacted &&
+              header.is.base == *base && header.is.end > offset;
+    rill__file_close(&file);
+    return covered;
+}
+
+/* No segment begins where the one before ends. */
+int rill__follow_missing(struct follow *f)
+{
+    struct file none = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    rill_damage damage;
+    int64_t base;
+    int rc;
+
+    rill__segment_name(f->offset, "log", name);
+    rc = rill__follow_look_twice(f, name, &none);
+    if (rc != 0) return rc;
+    if (is_covered(f, f->offset, &base)) {
+        f->offset = base;
+        return FOLLOW_MOVED;
+    }
+    f->compacted_end = -1;
+    damage = rill__damage_of(RILL_DAMAGE_SEGMENT_MISSING, RILL_LOG_ERROR, name);
+    damage.first = f->offset;
+    damage.end = rill__follow_hole_end(f, f->offset);
+    f->offset = damage.end;
+    if (damage.end <= damage.first) return 0;
+    return rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
+                             "No segment has the records [%" PRId64 ", %" PRId64
+                             "), which belong to the log; they are lost.",
+                             damage.first, damage.end);
+}
 
 /* ---- The chain -------------------------------------------------------- */
 
@@ -104,6 +239,34 @@ static int tell_control(struct follow *f)
         rill__error_text(-(int)chain->words.poison), chain->must);
 }
 
+/* A hint: without it the log is walked once more. */
+static int check_producers(struct follow *f)
+{
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_PRODUCERS, RILL_LOG_INFO, "producers");
+    struct producers table;
+    struct file file = FILE_NONE;
+    uint8_t *bytes = NULL;
+    uint64_t size = 0;
+    bool good = false;
+
+    if (rill__file_open(f->check->dir, "producers", FILE_READ, &file) != 0) return 0;
+    if (rill__file_size(&file, &size) == 0 && size <= PRODUCERS_MAX)
+        bytes = rill__alloc(f->check->heap, (size_t)size);
+    if (bytes != NULL && rill__file_read(&file, bytes, (size_t)size, 0) == 0) {
+        rill__producers_init(&table, f->check->heap);
+        good = rill__producers_load(&table,
+                                    rill__producers_salt(f->check->topic_id, f->check->partition),
+                                    bytes, (size_t)size);
+        rill__producers_deinit(&table);
+    }
+    rill__free(f->check->heap, bytes);
+    rill__file_close(&file);
+    return good ? 0
+                : rill__follow_tell(f, damage, "Removes it; it is made anew.",
+                                    "What the partition keeps of its producers is damaged; "
+                                    "reading the log tells it, too.");
+}
+
 static int tell_left_over(void *arg, const char *name)
 {
     struct follow *f = arg;
@@ -114,7 +277,7 @@ static int tell_left_over(void *arg, const char *name)
     bool ours = false;
 
     if (strcmp(name, "control") == 0 || strcmp(name, "next.log") == 0 ||
-        strcmp(name, "next.index") == 0)
+        strcmp(name, "next.index") == 0 || strcmp(name, "producers") == 0)
         return 0;
     if (base >= 0) {
         for (size_t i = 0; i < f->chain.count; i++)
@@ -143,7 +306,7 @@ int rill__log_check(const struct log_check *check, struct log_census *census)
     bool control_told = false;
     int rc;
 
-    *census = (struct log_census){.start = 0};
+    *census = (struct log_census){.last_base = -1};
     rill__chain_init(&f.chain, check->heap, check->dir, check->boot_id);
     do {
         rc = rill__chain_look(&f.chain);
@@ -158,7 +321,9 @@ int rill__log_check(const struct log_check *check, struct log_census *census)
     census->start = f.chain.start;
     census->end = f.offset;
     census->exact = f.chain.words.count;
+    census->epoch = f.epoch;
     census->deleted = rc == FOLLOW_DELETED;
+    if (rc == 0) rc = check_producers(&f);
     if (rc == 0 && check->alone) rc = rill__dir_list(check->dir, tell_left_over, &f);
     rill__chain_deinit(&f.chain);
     if (rc == FOLLOW_DELETED) return 0;
@@ -201,7 +366,7 @@ bool rill__log_check_ends(const struct log_check *check, int64_t *start, int64_t
     bool known;
 
     rill__chain_init(&chain, check->heap, check->dir, check->boot_id);
-    known = rill__chain_look_at_control(&chain) == NULL && chain.words.count;
+    known = rill__chain_look_at_control(&chain) == 0 && chain.words.count;
     *start = chain.words.start;
     *end = chain.words.tail.end_offset;
     return known;

@@ -31,8 +31,11 @@ struct log_check {
 struct log_census {
     int64_t start;
     int64_t end;
-    bool exact;   /* the end is the shared words', and not what recovery will find */
-    bool deleted; /* the topic was, meanwhile */
+    bool exact;        /* the end is the shared words', and not what recovery will find */
+    bool deleted;      /* the topic was, meanwhile */
+    int64_t last_base; /* the segment where it ends, -1: there is none; and the place there */
+    uint32_t last_position;
+    int32_t epoch; /* of the last batch */
     uint64_t segment_count;
     uint64_t batch_count;
     uint64_t record_count;

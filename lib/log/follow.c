@@ -10,147 +10,17 @@
 #include "log/follow.h"
 #include "log/scan.h"
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MOVES_MAX 200 /* then it counts as damage all the same */
 #define WAITS_MAX 5
 #define WAIT_NS (INT64_C(20) * 1000 * 1000)
 #define PASS_STEP (UINT64_C(4) << 20)
-
-/* ---- Telling ---------------------------------------------------------- */
-
-rill_damage rill__damage_of(int32_t kind, int32_t severity, const char *file)
-{
-    return (rill_damage){.kind = kind,
-                         .severity = severity,
-                         .file = file,
-                         .position = -1,
-                         .size = -1,
-                         .first = RILL_OFFSET_NONE,
-                         .end = RILL_OFFSET_NONE};
-}
-
-int rill__follow_tell(struct follow *f, rill_damage damage, const char *repair,
-                      const char *format, ...)
-{
-    char text[400];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    damage.text = text;
-    damage.repair = repair;
-    f->stopped = f->check->found(f->check->arg, &damage);
-    return f->stopped != 0 ? FOLLOW_STOPPED : 0;
-}
 
 static int pass(struct follow *f, uint64_t bytes)
 {
     f->stopped = bytes == 0 ? 0 : f->check->passed(f->check->arg, bytes);
     return f->stopped != 0 ? FOLLOW_STOPPED : 0;
-}
-
-/* ---- The second look -------------------------------------------------- */
-
-/* Is the name another file's by now, or nobody's? file: what it was; FILE_NONE: it
- * was nobody's. */
-static bool name_moved(const struct follow *f, const char *name, const struct file *file)
-{
-    struct file now = FILE_NONE;
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    uint64_t now_device = 0;
-    uint64_t now_inode = 0;
-    bool moved;
-
-    if (rill__file_open(f->check->dir, name, FILE_READ, &now) != 0) return file->fd >= 0;
-    moved = file->fd < 0 || rill__file_identity(file, &device, &inode) != 0 ||
-            rill__file_identity(&now, &now_device, &now_inode) != 0 || device != now_device ||
-            inode != now_inode;
-    rill__file_close(&now);
-    return moved;
-}
-
-/* 0: what was seen there is so still, and matters. */
-int rill__follow_look_twice(struct follow *f, const char *name, const struct file *file)
-{
-    struct chain now = f->chain; /* its lists are the same ones */
-    const struct words *then = &f->chain.words;
-
-    if (f->moves >= MOVES_MAX) return 0;
-    rill__chain_look_at_control(&now);
-    if (now.words.deleted && !then->deleted) return FOLLOW_DELETED;
-    return now.words.incarnation != then->incarnation || now.words.count != then->count ||
-                   (now.words.count && now.words.start > f->offset &&
-                    now.words.start > then->start) ||
-                   name_moved(f, name, file)
-               ? FOLLOW_MOVED
-               : 0;
-}
-
-/* ---- Records that are gone -------------------------------------------- */
-
-/* Where the log can go on behind offset. */
-static int64_t end_of_hole(const struct follow *f, int64_t offset)
-{
-    int64_t next = rill__chain_after(&f->chain, offset);
-    int64_t must = f->chain.must;
-
-    if (offset >= f->base && offset < f->compacted_end) return f->compacted_end;
-    if (f->chain.words.count && next > f->chain.words.tail.base) next = INT64_MAX;
-    if (next == INT64_MAX && must == INT64_MAX) return offset; /* not known that there are more */
-    return next < must ? next : must;
-}
-
-/* Has compaction made one of it and what was before it? Then that is *base. */
-static bool is_covered(const struct follow *f, int64_t offset, int64_t *base)
-{
-    uint8_t bytes[SEGMENT_HEADER_SIZE];
-    struct written_header header;
-    struct file file = FILE_NONE;
-    char name[SEGMENT_NAME_SIZE];
-    bool covered;
-
-    *base = rill__chain_before(&f->chain, offset);
-    if (*base < 0) return false;
-    rill__segment_name(*base, "log", name);
-    covered = rill__file_open(f->check->dir, name, FILE_READ, &file) == 0 &&
-              rill__file_read(&file, bytes, sizeof bytes, 0) == 0 &&
-              rill__header_read(bytes, &header) == HEADER_GOOD && header.is.compacted &&
-              header.is.base == *base && header.is.end > offset;
-    rill__file_close(&file);
-    return covered;
-}
-
-/* No segment begins where the one before ends. */
-int rill__follow_missing(struct follow *f)
-{
-    struct file none = FILE_NONE;
-    char name[SEGMENT_NAME_SIZE];
-    rill_damage damage;
-    int64_t base;
-    int rc;
-
-    rill__segment_name(f->offset, "log", name);
-    rc = rill__follow_look_twice(f, name, &none);
-    if (rc != 0) return rc;
-    if (is_covered(f, f->offset, &base)) {
-        f->offset = base;
-        return FOLLOW_MOVED;
-    }
-    f->compacted_end = -1;
-    damage = rill__damage_of(RILL_DAMAGE_SEGMENT_MISSING, RILL_LOG_ERROR, name);
-    damage.first = f->offset;
-    damage.end = end_of_hole(f, f->offset);
-    f->offset = damage.end;
-    if (damage.end <= damage.first) return 0;
-    return rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
-                             "No segment has the records [%" PRId64 ", %" PRId64
-                             "), which belong to the log; they are lost.",
-                             damage.first, damage.end);
 }
 
 /* The whole segment cannot be used. */
@@ -163,7 +33,7 @@ static int whole_segment(struct follow *f, int32_t kind, const char *repair, con
     damage.position = 0;
     damage.size = (int64_t)f->size;
     damage.first = f->base;
-    damage.end = end_of_hole(f, f->base);
+    damage.end = rill__follow_hole_end(f, f->base);
     if (damage.end < damage.first) damage.end = damage.first;
     f->offset = damage.end;
     if (damage.end == damage.first) f->ended = true; /* nobody says that more must follow */
@@ -199,6 +69,7 @@ static int open_segment(struct follow *f, bool *usable)
     if (rc == RILL_ERR_NOT_FOUND) return FOLLOW_MOVED;
     visit_base(&f->chain, f->base, true);
     if (rc == 0) rc = rill__file_size(&f->file, &f->size);
+    if (rc != 0 && rc != RILL_ERR_CORRUPT && rc != RILL_ERR_IO) return rc; /* it may be well */
     if (rc != 0)
         return whole_segment(f, RILL_DAMAGE_UNREADABLE,
                              "Moves it to quarantine and notes its range as a gap.",
@@ -315,7 +186,7 @@ static int lost_batches(struct follow *f, struct batch_scan *scan, struct reache
                         struct index_check *index, const char *why)
 {
     rill_damage damage = rill__damage_of(RILL_DAMAGE_BATCH, RILL_LOG_ERROR, f->name);
-    int64_t limit = end_of_hole(f, f->offset);
+    int64_t limit = rill__follow_hole_end(f, f->offset);
     struct batch_view view;
     uint64_t next = at->position;
     bool found = false;
@@ -346,6 +217,10 @@ static int lost_batches(struct follow *f, struct batch_scan *scan, struct reache
     at->whole = false;
     f->offset = damage.end;
     if (!found && limit == f->chain.must) f->ended = true;
+    if (damage.first == damage.end)
+        return rill__follow_tell(f, damage, "Brings the batches into their order, if it can.",
+                                 "At byte %" PRId64 " are batches that belong elsewhere.",
+                                 damage.position);
     return rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
                              "Records [%" PRId64 ", %" PRId64
                              ") cannot be read: no valid batch at byte %" PRId64 " (%s).",
@@ -393,6 +268,14 @@ static int check_records(struct follow *f, struct batch_scan *scan, const struct
                                  "Compressed records cannot be looked at, here and maybe "
                                  "further on: %s.",
                                  rill__message());
+    }
+    if (rc == 0 && (view->attributes & BATCH_LOST) != 0) {
+        damage.kind = RILL_DAMAGE_GAP;
+        damage.severity = RILL_LOG_INFO;
+        return rill__follow_tell(f, damage, "Nothing: it is how the loss was noted.",
+                                 "The records [%" PRId64 ", %" PRId64
+                                 ") were lost before the log was repaired.",
+                                 damage.first, damage.end);
     }
     if (rc != 0 || wrong == NULL) return rc;
     return rill__follow_tell(f, damage, "Notes the range as a gap, which readers pass.",
@@ -454,16 +337,20 @@ static int follow_batches(struct follow *f, struct batch_scan *scan, struct inde
             break;
         if (f->offset < f->chain.must || f->offset < f->compacted_end) {
             int64_t before = f->offset;
+            uint64_t place = at.position;
             rc = lost_batches(f, scan, &at, index, why);
             if (f->offset != before && f->compacted_end < 0 &&
                 rill__chain_has(&f->chain, f->offset))
                 break;
-            if (rc == 0 && f->offset == before && !f->ended) break; /* the chain goes on */
+            /* Nothing was found: the chain goes on. */
+            if (rc == 0 && f->offset == before && at.position == place && !f->ended) break;
             continue;
         }
         if (why != NULL) rc = torn_tail(f, &at, why);
         f->ended = true;
     }
+    f->census->last_base = f->base;
+    f->census->last_position = (uint32_t)at.position;
     if (rc == 0)
         rill__index_check_end(index, f->offset, (uint32_t)at.position, at.max_time, at.whole);
     return rc;

@@ -38,6 +38,8 @@ int rill__follow_tell(struct follow *follow, rill_damage damage, const char *rep
 /* The second look: 0, what was seen of the file is so still, and matters. file:
  * FILE_NONE if there was none of that name. */
 int rill__follow_look_twice(struct follow *follow, const char *name, const struct file *file);
+/* Where the log can go on behind an offset whose record is not there. */
+int64_t rill__follow_hole_end(const struct follow *follow, int64_t offset);
 /* No segment begins at follow->offset, though records must be there. */
 int rill__follow_missing(struct follow *follow);
 /* The segment that begins at follow->offset; to its end. */

@@ -60,13 +60,17 @@
  *         62    2  attributes      bits 0-2 compression (0 none, 3 lz4, 4 zstd;
  *                                  Kafka's codes), 3 timestamp type (0 create,
  *                                  1 append), 4 transactional, 5 control,
- *                                  6 sparse, 7-15 reserved
+ *                                  6 sparse, 7 lost, 8-15 reserved
  *         64       records, or if they are compressed:
  *         64    4  records size    before compression; a multiple of 8, at most
  *                                  64 MiB; known before memory is taken for it
  *         68    4  packed size     of what follows
  *         72       packed records  lz4: one block; zstd: one frame
  *                  zeros           0-7, to the multiple of 8
+ *
+ *     A batch with attribute 7, and 6, has no records: it stands for offsets whose
+ *     records are lost, where the log was repaired. What follows its header is
+ *     zero; with as much of it as was damaged, what comes behind keeps its place.
  *
  *     checksum = XXH3-64(bytes 20..length) xor
  *                mix(salt of the segment, base offset, leader epoch)
@@ -151,6 +155,7 @@
  * After a crash: see log/recover.c.
  * History: 1 (0.1) first version.
  *          2 (0.2) segments with features: compacted, with sparse batches.
+ *          1 (0.2) batches of records that are lost.
  *          1 (0.2) compression, timestamps of the append; what keeps 0.1 away from
  *          them is the catalogue, see meta/format.h.
  */
@@ -205,7 +210,8 @@ enum {
     BATCH_TRANSACTIONAL = 1 << 4,
     BATCH_CONTROL = 1 << 5,
     BATCH_SPARSE = 1 << 6,
-    BATCH_ATTRIBUTES_RESERVED = 0xff80,
+    BATCH_LOST = 1 << 7,
+    BATCH_ATTRIBUTES_RESERVED = 0xff00,
 
     RECORD_SIZE_AT = 0,
     RECORD_VALUE_SIZE_AT = 4,

@@ -27,8 +27,7 @@
 
 static uint64_t checkpoint_salt(const struct log *log)
 {
-    return rill__checksum(log->config.topic_id, sizeof log->config.topic_id) ^
-           rill__mix64((uint32_t)log->config.partition);
+    return rill__producers_salt(log->config.topic_id, log->config.partition);
 }
 
 /* ---- The table, brought up to date; under known.lock ------------------ */

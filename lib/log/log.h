@@ -12,6 +12,7 @@
 #define RILL_LOG_LOG_H
 #include "log/batch.h"
 #include "log/check.h"
+#include "log/repair.h"
 #include "os/os.h"
 #include "os/thread.h"
 

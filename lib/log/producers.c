@@ -294,6 +294,11 @@ void rill__producers_expire(struct producers *p, int64_t time_ms)
 
 /* ---- As a file -------------------------------------------------------- */
 
+uint64_t rill__producers_salt(const uint8_t topic_id[16], int32_t partition)
+{
+    return rill__checksum(topic_id, 16) ^ rill__mix64((uint32_t)partition);
+}
+
 size_t rill__producers_stored_size(const struct producers *p)
 {
     return CHECKPOINT_HEAD + p->count * CHECKPOINT_PRODUCER +

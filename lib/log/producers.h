@@ -96,6 +96,8 @@ static inline int32_t rill__sequence_add(int32_t sequence, uint32_t records)
 
 /* ---- As a file -------------------------------------------------------- */
 
+/* Of the partition. */
+uint64_t rill__producers_salt(const uint8_t topic_id[16], int32_t partition);
 /* Bytes of a checkpoint, and writing it there. */
 size_t rill__producers_stored_size(const struct producers *p);
 void rill__producers_store(const struct producers *p, uint64_t salt, uint8_t *bytes);

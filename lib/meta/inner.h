@@ -85,8 +85,14 @@ struct meta_walk {
     void *arg;
     const uint64_t *pinned; /* the transaction that a reader holds; NULL: the newest, and
                                nobody writes. RILL_ERR_BUSY: its beginning is gone */
+    bool *miscounted;       /* set if a tree has lost something, and nobody knows where */
 };
 int rill__meta_walk(struct heap *heap, const char *path, const struct meta_walk *walk);
+/* scrape.c: calls visit for whatever looks like a record on any page of the file, also
+ * those that are not in use. */
+int rill__meta_scrape(const char *path,
+                      int (*visit)(void *arg, const MDB_val *key, const MDB_val *value),
+                      void *arg);
 /* topics.c; of meta only the path is used. */
 int rill__meta_decode_topic(const struct meta *meta, const MDB_val *key, const MDB_val *value,
                             struct meta_topic *topic);

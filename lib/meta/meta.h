@@ -327,4 +327,19 @@ struct meta_decision {
  * RILL_ERR_POISONED leave it open. */
 int rill__meta_decide(struct meta *meta, const struct meta_decision *decision, int timeout_ms);
 
+/* ---- Making another one of what is left: salvage.c -------------------- */
+
+struct meta_salvage {
+    /* Does the topic's directory exist? */
+    bool (*has_topic)(void *arg, const uint8_t id[16]);
+    /* A record whose place is damaged was found in another one; it may be an older
+     * version. kind as in meta/format.h. Nonzero ends it. */
+    int (*scraped)(void *arg, char kind, const char *name);
+    void *arg;
+};
+/* Puts all that verifies in the catalogue at path into `to`, an empty one; NULL: only
+ * tells. Nobody has it open. */
+int rill__meta_salvage(struct heap *heap, const char *path, struct meta *to,
+                       const struct meta_salvage *with);
+
 #endif

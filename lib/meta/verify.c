@@ -1,22 +1,7 @@
 /*
  * meta/verify.c - is the catalogue's file one that LMDB can be let loose on?
  *
- * LMDB's file, data version 1 on a 64-bit machine, in its byte order: page 0
- * and 1 are metas, of which the one with the larger transaction number counts;
- * it has the roots of two trees, the free pages and the records.
- *
- *     page      number (8), unused (2), flags (2), then
- *               branch, leaf: end of the offsets (2), start of the nodes (2),
- *               the nodes' offsets (2 each), in the order of their keys
- *               overflow: count of pages (4), then the value
- *     node      low and high half (2 + 2), flags (2), key size (2), key; in a
- *               branch the halves and the flags are the child's page number,
- *               in a leaf the halves are the value's size, the value follows, or
- *               (flag 1) the number (8) of its first overflow page
- *     meta      magic (4), version (4), address (8), map size (8), the two
- *               trees, last page (8), transaction (8)
- *     tree      page size (4, of the free tree), flags (2), depth (2), counts of
- *               branch, leaf and overflow pages and of entries, root (8 each)
+ * Its layout is in meta/page.h. The meta with the larger transaction number counts.
  *
  * What is checked of a page: that it lies in the file and belongs to one place
  * only, its number and kind, that its nodes lie in it, that its keys go up and
@@ -24,37 +9,8 @@
  * free pages: that nobody uses them.
  */
 #include "meta/inner.h"
+#include "meta/page.h"
 #include <inttypes.h>
-#include <string.h>
-
-enum {
-    PAGE_HEAD = 16,
-    PAGE_FLAGS_AT = 10,
-    PAGE_LOWER_AT = 12,
-    PAGE_UPPER_AT = 14,
-    PAGE_BRANCH = 1,
-    PAGE_LEAF = 2,
-    PAGE_OVERFLOW = 4,
-    PAGE_META = 8,
-
-    NODE_HEAD = 8,
-    NODE_BIG = 1,
-
-    META_AT = PAGE_HEAD,
-    META_VERSION = 1,
-    META_MAP_SIZE_AT = META_AT + 16,
-    META_TREES_AT = META_AT + 24,
-    META_LAST_PAGE_AT = META_AT + 120,
-    META_TXN_AT = META_AT + 128,
-    META_SIZE = META_AT + 136,
-
-    TREE_SIZE = 48,
-    FREE_TREE_FLAGS = 8, /* integer keys */
-    DEPTH_MAX = 32,
-    KEY_MAX = 511
-};
-#define META_MAGIC UINT32_C(0xBEEFC0DE)
-#define NO_PAGE UINT64_MAX
 
 struct tree {
     const char *name;
@@ -83,28 +39,6 @@ struct verify {
     bool hurt;   /* a page is damaged */
     int stopped; /* what a function of tell returned */
 };
-
-/* LMDB's integers are in the machine's byte order. */
-static uint16_t get16(const uint8_t *at)
-{
-    uint16_t v;
-    memcpy(&v, at, sizeof v);
-    return v;
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t v;
-    memcpy(&v, at, sizeof v);
-    return v;
-}
-
-static uint64_t get64(const uint8_t *at)
-{
-    uint64_t v;
-    memcpy(&v, at, sizeof v);
-    return v;
-}
 
 /* The page, and all that is only reached through it, is left out from here on. */
 static int page_damaged(struct verify *v, uint64_t page, const char *what)
@@ -252,8 +186,8 @@ static int take_free_pages(struct verify *v, uint64_t page, const struct node *n
 /* ---- Trees ------------------------------------------------------------ */
 
 /* The page's keys are in [low, high); an empty one is no bound. */
-static int walk(struct verify *v, struct tree *tree, uint64_t page, uint32_t level,
-                struct key low, struct key high);
+static int walk_from(struct verify *v, struct tree *tree, uint64_t page, uint32_t level,
+                     struct key low, struct key high);
 
 static int walk_node(struct verify *v, struct tree *tree, uint64_t page, uint32_t level,
                      struct node *node, struct key high)
@@ -262,7 +196,7 @@ static int walk_node(struct verify *v, struct tree *tree, uint64_t page, uint32_
     MDB_val value;
     int rc = 0;
 
-    if (level < tree->depth) return walk(v, tree, node->child, level + 1, node->key, high);
+    if (level < tree->depth) return walk_from(v, tree, node->child, level + 1, node->key, high);
     if (v->listing_free) return take_free_pages(v, page, node);
     tree->entries--;
     if (node->child != NO_PAGE) rc = take_overflow(v, tree, node);
@@ -298,8 +232,8 @@ static int check_page(struct verify *v, struct tree *tree, uint64_t page, bool l
     return 0;
 }
 
-static int walk(struct verify *v, struct tree *tree, uint64_t page, uint32_t level,
-                struct key low, struct key high)
+static int walk_from(struct verify *v, struct tree *tree, uint64_t page, uint32_t level,
+                     struct key low, struct key high)
 {
     bool leaf = level == tree->depth;
     struct node node = {.key = low};
@@ -332,7 +266,7 @@ static int walk_tree(struct verify *v, struct tree *tree)
     if (tree->flags != (tree->of_free_pages ? FREE_TREE_FLAGS : 0u) || tree->depth > DEPTH_MAX ||
         (tree->depth == 0) != (tree->root == NO_PAGE))
         return page_damaged(v, 0, "describes a tree that cannot be");
-    return tree->depth == 0 ? 0 : walk(v, tree, tree->root, 1, none, none);
+    return tree->depth == 0 ? 0 : walk_from(v, tree, tree->root, 1, none, none);
 }
 
 static int check_tree(struct verify *v, struct tree *tree)
@@ -341,10 +275,9 @@ static int check_tree(struct verify *v, struct tree *tree)
 
     if (rc != 0) return rc;
     if (v->hurt) return 0; /* not all of it was seen */
-    if ((tree->branches | tree->leaves | tree->overflows | tree->entries) != 0)
-        return page_damaged(v, tree->root,
-                            "its tree has not as many pages or entries as it says");
-    return 0;
+    if ((tree->branches | tree->leaves | tree->overflows | tree->entries) == 0) return 0;
+    if (v->tell->miscounted != NULL) *v->tell->miscounted = true;
+    return page_damaged(v, tree->root, "its tree has not as many pages or entries as it says");
 }
 
 /* ---- The metas -------------------------------------------------------- */
