@@ -287,8 +287,8 @@ struct record_look {
     struct record_to_mend *first;
 };
 
-static int add_record(struct record_look *look, const char *group,
-                      const struct meta_offset *offset)
+static int add_to_mend(struct record_look *look, const char *group,
+                       const struct meta_offset *offset)
 {
     struct record_to_mend *record = rill__alloc(&look->repair->check.heap, sizeof *record);
 
@@ -311,7 +311,7 @@ static int look_at_commit(void *arg, const char *group, const struct meta_offset
             ? has_directory(look->repair, offset->topic_id)
             : offset->partition >= 0 && (uint32_t)offset->partition < topic->info.partition_count)
         return 0;
-    return add_record(look, group, offset);
+    return add_to_mend(look, group, offset);
 }
 
 static int look_at_group_bytes(void *arg, uint64_t position, const char *name,
@@ -321,7 +321,7 @@ static int look_at_group_bytes(void *arg, uint64_t position, const char *name,
 
     (void)position;
     return rill__check_group(&look->repair->check.heap, state, state_size) == RILL_ERR_CORRUPT
-               ? add_record(look, name, NULL)
+               ? add_to_mend(look, name, NULL)
                : 0;
 }
 

@@ -54,7 +54,7 @@ static void load_checkpoint(struct log *log)
 }
 
 /* Past a damaged place: to the next segment, or the end. What was between is not known. */
-static int skip_damage(struct log *log, struct log_cursor *cursor, int64_t end)
+static int pass_damage(struct log *log, struct log_cursor *cursor, int64_t end)
 {
     struct saved_message why;
     int64_t base;
@@ -92,7 +92,7 @@ static int walk(struct log *log, int64_t end)
         }
         if (rc == 0) rc = rill__cursor_step(&cursor, end, false, &view, &more);
         if (rc == 0 && more) rc = rill__producers_note(table, &view);
-        else if (rc == RILL_ERR_CORRUPT) rc = skip_damage(log, &cursor, end);
+        else if (rc == RILL_ERR_CORRUPT) rc = pass_damage(log, &cursor, end);
         else if (rc == RILL_ERR_RANGE) rc = 0, rill__cursor_deinit(&cursor); /* it is gone */
         rill__cursor_release(&cursor);
     }

@@ -37,7 +37,7 @@ static int fill_index(struct reindex *r, struct batch_scan *scan)
     }
 }
 
-static int write_index(const struct reindex *r)
+static int write_reindexed(const struct reindex *r)
 {
     const struct file *dir = r->salvage->check.dir;
     struct file file = FILE_NONE;
@@ -71,7 +71,7 @@ static int make_index(struct reindex *r, const struct file *file, uint64_t size,
     rill__scan_deinit(&scan);
     if (last) rill__index_seal(&r->segment, INDEX_UNSEALED, 0, 0, 0);
     else rill__index_seal(&r->segment, r->count, (uint32_t)r->at, r->offset, r->max_time);
-    if (rc == 0) rc = write_index(r);
+    if (rc == 0) rc = write_reindexed(r);
     rill__free(s->check.heap, index->data);
     return rc;
 }
