@@ -279,9 +279,16 @@ RILL_API int rill_sync(rill *store, int timeout_ms);
 
 /* Does the background work that is due: syncs by interval, prepares the next
  * segments, rolls segments by age, sends lingering batches
- * of producers, expires group members and groups that nobody uses. Call it now and then from any
+ * of producers, expires group members and groups that nobody uses, deletes and compacts
+ * records (RILL_CLEANUP_*), and lets go of what is not used. Call it now and then from any
  * thread, unless the store has a thread of its own (RILL_OPEN_THREAD). next_ms, if not NULL, gets
- * how long the next call may wait. */
+ * how long the next call may wait.
+ *
+ * Deleting and compacting goes over all partitions every retention_check_interval_ms, in
+ * shares of some tens of milliseconds, of which compacting a segment may need more. It
+ * goes by a clock that mistrusts jumps: when the wall clock jumps ahead, or is not set
+ * (before 2024), nothing is deleted by age until it has been steady for the whole
+ * retention, or time has made up for the jump. */
 RILL_API int rill_maintain(rill *store, uint32_t *next_ms);
 
 /* ---- Topics ----------------------------------------------------------- */
@@ -1447,6 +1454,8 @@ typedef struct rill_stats {
     uint64_t members_expelled; /* that were late or died */
     uint64_t interceptor_failures;
     uint64_t bytes_uncompressed; /* bytes_appended, had nothing been compressed */
+    uint64_t segments_deleted;   /* by maintenance: old, too many, or consumed */
+    uint64_t compactions;        /* that had something to do */
 } rill_stats;
 
 /* Tells what this process counted since it opened the store. */

@@ -331,6 +331,7 @@ int rill__check_is_store(const struct file *dir, bool *is_store)
 
 static int check_store_file(struct store_check *check)
 {
+    int64_t created_ms;
     rill_damage damage = damage_at(RILL_DAMAGE_STORE_FILE, RILL_LOG_ERROR, "STORE");
     bool ours;
     char text[600];
@@ -338,7 +339,7 @@ static int check_store_file(struct store_check *check)
 
     if (rc != 0) return rc;
     if (!ours) return rill__fail(RILL_ERR_NOT_FOUND, "%s is no rill store", check->path);
-    rc = rill__store_file_read(&check->dir, check->path);
+    rc = rill__store_file_read(&check->dir, check->path, &created_ms);
     if (rc == 0) return 0;
     damage.repair = "Makes it anew.";
     if (rc == RILL_ERR_FORMAT) {

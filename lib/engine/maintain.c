@@ -48,7 +48,7 @@ static void maintain_topic(struct topic *topic, uint32_t *next_ms, struct findin
     }
 }
 
-int rill__store_maintain(struct store *store, uint32_t *next_ms)
+int rill__store_tend(struct store *store, uint32_t *next_ms)
 {
     struct findings findings = {0};
 
@@ -62,8 +62,18 @@ int rill__store_maintain(struct store *store, uint32_t *next_ms)
     rill__consumers_commit(store);
     rill__coordinators_tick(store, next_ms);
     rill__mutex_unlock(&store->maintain_lock);
-    if (findings.rc == 0) return rill__groups_expire(store, next_ms);
-    rill__message_restore(&findings.why);
+    if (findings.rc != 0) rill__message_restore(&findings.why);
+    return findings.rc;
+}
+
+int rill__store_maintain(struct store *store, uint32_t *next_ms)
+{
+    struct findings findings = {0};
+
+    note_first(&findings, rill__store_tend(store, next_ms));
+    note_first(&findings, rill__groups_expire(store, next_ms));
+    note_first(&findings, rill__store_clean(store, next_ms));
+    if (findings.rc != 0) rill__message_restore(&findings.why);
     return findings.rc;
 }
 

@@ -251,6 +251,7 @@ static void store_free(struct store *store)
     rill__mutex_deinit(&store->lock);
     rill__mutex_deinit(&store->clients_lock);
     rill__mutex_deinit(&store->directories_lock);
+    rill__mutex_deinit(&store->clean_lock);
     rill__mutex_deinit(&store->maintain_lock);
     heap = store->heap; /* the store is in its own heap */
     rill__free(&heap, store);
@@ -317,6 +318,7 @@ static int store_new(const char *path, const rill_options *options, struct store
     rill__mutex_init(&store->lock);
     rill__mutex_init(&store->clients_lock);
     rill__mutex_init(&store->directories_lock);
+    rill__mutex_init(&store->clean_lock);
     rill__mutex_init(&store->maintain_lock);
     *out = store;
     return 0;
@@ -344,7 +346,8 @@ static int open_new(const char *path, const rill_options *options, struct store 
     rc = rill__site_check(&store->dir);
     if (rc == 0) rc = rill__file_exists(&store->dir, "STORE", &exists);
     if (rc != 0) goto out;
-    if (exists) rc = rill__store_file_read(&store->dir, store->path);
+    store->created_ms = rill__now_ms();
+    if (exists) rc = rill__store_file_read(&store->dir, store->path, &store->created_ms);
     else if (!create)
         rc = rill__fail(RILL_ERR_NOT_FOUND, "%s is no rill store; RILL_OPEN_CREATE makes one",
                         path);

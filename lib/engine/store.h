@@ -13,7 +13,7 @@
 
 /* ---- Words that all processes of a store share ------------------------ */
 
-#define SHARED_MAGIC UINT64_C(0x3252414853434c52) /* ends with the layout's number */
+#define SHARED_MAGIC UINT64_C(0x3352414853434c52) /* ends with the layout's number */
 #define SHARED_SIZE 53248
 #define PROCESSES_MAX 256
 #define PARTITIONS_MAX 10000 /* of a topic */
@@ -22,6 +22,7 @@
 
 /* Locks in the file "shared"; see presence.c and members.c for the others. */
 #define TOPICS_BYTE 3 /* while directories of topics are made or removed */
+#define CLEAN_BYTE 4  /* while records are cleaned */
 
 /* A process that is in the store; see presence.c. */
 struct process_slot {
@@ -30,6 +31,13 @@ struct process_slot {
     _Atomic uint64_t pid_space; /* namespace in which pid means it */
     _Atomic uint64_t ticket;    /* tells it from all others that had this slot; 0: never used */
     _Atomic int64_t heard_ms;   /* monotonic: last sign that it runs; by anyone, relaxed */
+};
+
+/* Where a pass of clean.c has come to; under CLEAN_BYTE. */
+struct clean_cursor {
+    char after[RILL_TOPIC_NAME_MAX + 1]; /* topics up to this name are done */
+    uint64_t topic;                      /* number of the next one, */
+    uint32_t partition;                  /* which goes on here */
 };
 
 /* The file "shared" of the store, mapped. Written anew by whoever finds nobody
@@ -41,6 +49,10 @@ struct shared {
     _Atomic uint64_t catalogue_version;             /* + 1 when topics have changed */
     _Atomic uint32_t next_slot;                     /* wake slots are handed out in a circle */
     _Alignas(64) struct meta_turns catalogue_turns; /* one writer of the catalogue */
+    _Alignas(64) struct {
+        _Atomic int64_t done_ms; /* monotonic: end of the last pass; 0: none */
+        struct clean_cursor cursor;
+    } clean;
     _Alignas(64) struct process_slot processes[PROCESSES_MAX];
     _Alignas(64) struct wake_slot wake_slots[WAKE_SLOTS];
     _Alignas(64) struct counters counters[PROCESSES_MAX]; /* by process slot */
@@ -114,6 +126,7 @@ struct store {
     struct shared *shared;
     uint64_t incarnation;
     uint8_t boot_id[16];
+    int64_t created_ms; /* the store was made */
     struct file_system file_system;
     struct meta *meta;
     int32_t process_slot;
@@ -140,14 +153,17 @@ struct store {
     _Atomic int64_t thread_wakes_ns; /* when it will look by itself */
 
     struct mutex directories_lock; /* with TOPICS_BYTE: one changes topics' directories */
+    struct mutex clean_lock;       /* with CLEAN_BYTE: one cleans; guards the next */
+    int64_t compact_ns;            /* how long a compaction may take */
     _Atomic uint32_t unused_logs;  /* open, and nobody uses them */
     _Atomic uint32_t idle_segments;
     _Atomic uint32_t kept_files;
     struct counters *counters; /* this process' own, shared; set before anything counts */
 };
 
-/* The file STORE: RILL_ERR_CORRUPT, RILL_ERR_FORMAT if it is none of ours. */
-int rill__store_file_read(const struct file *dir, const char *path);
+/* The file STORE: when the store was made. RILL_ERR_CORRUPT, RILL_ERR_FORMAT if it is
+ * none of ours. */
+int rill__store_file_read(const struct file *dir, const char *path, int64_t *created_ms);
 /* With an id of its own; durable. */
 int rill__store_file_write(const struct file *dir);
 /* Another handle of the store in that directory, if this process has it open. Else
@@ -215,6 +231,8 @@ void rill__partition_release(struct topic *topic, int32_t partition);
 /* For a look at what is open: NULL if it is not. Looking is no use that keeps it open. */
 struct log *rill__partition_if_open(struct topic *topic, int32_t partition);
 void rill__partition_leave(struct topic *topic, int32_t partition);
+/* It has no segments, as far as can be seen without opening it. */
+int rill__partition_is_empty(struct topic *topic, int32_t partition, bool *empty);
 /* Closes it if nobody has used it for so long. */
 int rill__partition_close_unused(struct topic *topic, int32_t partition, int64_t unused_ms);
 /* Tells every process that uses it that the partition is gone. */
@@ -302,6 +320,10 @@ void rill__coordinators_tick(struct store *store, uint32_t *next_ms);
 void rill__coordinators_close(struct store *store);
 /* Deletes groups that were idle for offsets_retention_ms, if a look is due. */
 int rill__groups_expire(struct store *store, uint32_t *next_ms);
+/* What cannot wait long: syncs, rolls, lingering batches, commits, groups' clocks. */
+int rill__store_tend(struct store *store, uint32_t *next_ms);
+/* Deletes and compacts what is to be, a bounded share of it, if it is due. */
+int rill__store_clean(struct store *store, uint32_t *next_ms);
 void rill__bridge_stop(struct store *store);
 
 #endif

@@ -19,7 +19,7 @@
 
 static const char store_magic[8] = {'R', 'I', 'L', 'L', 'S', 'T', 'O', '1'};
 
-int rill__store_file_read(const struct file *dir, const char *path)
+int rill__store_file_read(const struct file *dir, const char *path, int64_t *created_ms)
 {
     struct file file = FILE_NONE;
     uint8_t b[STORE_SIZE];
@@ -37,6 +37,7 @@ int rill__store_file_read(const struct file *dir, const char *path)
                           "format %d with features 0",
                           path, rill__get32(b + 8), rill__get32(b + 12), RILL_VERSION_MAJOR,
                           RILL_VERSION_MINOR, RILL_VERSION_PATCH, STORE_VERSION);
+    *created_ms = (int64_t)rill__get64(b + 32);
     return 0;
 }
 

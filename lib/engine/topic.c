@@ -370,6 +370,26 @@ static int open_directory(const struct partition *partition, struct file *dir)
     return rc;
 }
 
+static int find_segment(void *arg, const char *name)
+{
+    size_t size = strlen(name);
+
+    *(bool *)arg = size > 4 && strcmp(name + size - 4, ".log") == 0;
+    return *(bool *)arg ? 1 : 0;
+}
+
+int rill__partition_is_empty(struct topic *topic, int32_t number, bool *empty)
+{
+    struct file dir = FILE_NONE;
+    bool found = false;
+    int rc = open_directory(rill__topic_partition(topic, number), &dir);
+
+    if (rc == 0) rc = rill__dir_list(&dir, find_segment, &found);
+    rill__file_close(&dir);
+    *empty = !found;
+    return found ? 0 : rc;
+}
+
 static int open_log(struct partition *partition, int timeout_ms, struct log **log)
 {
     struct topic *topic = partition->topic;

@@ -219,7 +219,8 @@ static bool is_too_young(const struct log_compaction *what, int64_t max_time)
     int64_t age;
 
     if (what->min_lag_ms == 0) return false;
-    if (__builtin_sub_overflow(what->now_ms, max_time, &age)) return max_time > 0;
+    if (__builtin_sub_overflow(what->now_ms - what->ahead_ms, max_time, &age))
+        return max_time > 0;
     return age < 0 || (uint64_t)age < what->min_lag_ms;
 }
 
@@ -607,13 +608,16 @@ static int clean_pieces(struct compaction *c, bool merge_only)
 
 static void set_clock(struct compaction *c)
 {
+    int64_t sure_ms = c->what->now_ms - c->what->ahead_ms;
     uint64_t now_s = c->what->now_ms <= 0 ? 0 : (uint64_t)c->what->now_ms / 1000;
+    uint64_t sure_s = sure_ms <= 0 ? 0 : (uint64_t)sure_ms / 1000;
     uint64_t stay_s = c->what->delete_retention_ms / 1000 + 1;
 
     if (now_s >= UINT32_MAX) now_s = UINT32_MAX - 1;
+    if (sure_s > now_s) sure_s = now_s;
     /* Rounded so that none goes early. */
     c->cleaning.stamp_s = (uint32_t)now_s + 1;
-    c->cleaning.expired_s = stay_s > now_s ? 0 : (uint32_t)(now_s - stay_s);
+    c->cleaning.expired_s = stay_s > sure_s ? 0 : (uint32_t)(sure_s - stay_s);
 }
 
 static int compaction_pass(struct compaction *c, bool *last)

@@ -192,6 +192,9 @@ struct log_retention {
     int64_t wall_now_ms;
     int64_t ahead_ms;  /* the clock may have jumped ahead by this much */
     int64_t steady_ms; /* but has been going on steadily for so long */
+    /* A timestamp before this one is of a clock that was not set when it was taken, and
+     * says nothing of its age; what bears it is as old as what comes after it. 0: none is. */
+    int64_t not_set_ms;
 };
 struct log_retained {
     uint32_t segment_count; /* removed */
@@ -235,7 +238,8 @@ void rill__log_arm(struct log *log, uint32_t slot);
 
 struct log_compaction {
     int64_t limit;                /* segments that end beyond it stay as they are */
-    int64_t now_ms;               /* by the clock that deletions go by */
+    int64_t now_ms;               /* by the wall clock, */
+    int64_t ahead_ms;             /* which may have jumped ahead by so much */
     uint64_t delete_retention_ms; /* for so long a tombstone stays once it was compacted */
     uint64_t min_lag_ms;          /* segments with younger records stay as they are */
     double min_dirty_ratio;       /* while less is dirty, nothing is done; 0: always */

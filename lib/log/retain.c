@@ -129,12 +129,20 @@ int rill__log_delete_before(struct log *log, int64_t before, int64_t deadline_ns
 
 /* ---- What may go ------------------------------------------------------ */
 
+/* But what was there before the clock has been steady for so long is so old. */
+static bool says_nothing(const struct log_retention *what, int64_t max_time)
+{
+    return what->not_set_ms != 0 && max_time < what->not_set_ms &&
+           (what->steady_ms < 0 || (uint64_t)what->steady_ms < what->retention_ms);
+}
+
 bool rill__log_is_old(const struct log_retention *what, int64_t max_time)
 {
     int64_t age;
 
     if (what->retention_ms == 0 || what->retention_ms > INT64_MAX || max_time == INT64_MAX)
         return false;
+    if (says_nothing(what, max_time)) return false;
     if (__builtin_sub_overflow(what->wall_now_ms, max_time, &age)) return max_time < 0;
     if (age <= (int64_t)what->retention_ms) return false;
     return age - what->ahead_ms > (int64_t)what->retention_ms ||
@@ -229,7 +237,7 @@ static int may_go(struct log *log, const struct log_retention *what, const struc
     *go = 0;
     if (what->retention_ms == 0) return 0;
     rc = newest_in(log, s->base, s->end, &max_time);
-    if (rc == 0 && max_time == INT64_MAX) *go = -1;
+    if (rc == 0 && (max_time == INT64_MAX || says_nothing(what, max_time))) *go = -1;
     else if (rc == 0 && rill__log_is_old(what, max_time)) *go = 1;
     return rc;
 }

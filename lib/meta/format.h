@@ -29,6 +29,9 @@
  *                                           monotonic ms (8), wall clock ms (8),
  *                                           idle ms (8); see meta/idle.c
  *
+ *     "C"                                   boot id (16), boot ms (8), wall clock ms
+ *                                           (8), ahead ms (8), steady ms (8), spare ms
+ *                                           (8); see meta/deletions.c
  *     "P"                                   next producer id (8)
  *     "X" name                              of a producer: id (8), epoch (2), bits (2: 1
  *                                           transactional, 2 owned), timeout ms (4),
@@ -50,7 +53,7 @@
  *            is: what a short value does not say has its default. The first write
  *            of a topic makes it schema 2, and so does the first producer that
  *            compresses: 0.1 would take its batches for a torn tail. New kinds of
- *            keys: P, X, Q, D, N, K.
+ *            keys: C, P, X, Q, D, N, K.
  */
 #ifndef RILL_META_FORMAT_H
 #define RILL_META_FORMAT_H
@@ -65,6 +68,7 @@ enum {
     META_TOPIC_SIZE_1 = 48, /* in schema 1 */
     META_OFFSET_SIZE = 24,
     META_IDLE_SIZE = 48,
+    META_CLOCK_SIZE = 56,
     META_NAME_SIZE = 40,
     META_DECISION_SIZE = 8,
     META_DECIDED_SIZE = 20, /* per partition */

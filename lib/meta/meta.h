@@ -150,6 +150,29 @@ struct meta_idle {
 int rill__meta_group_idle(const struct meta_group *group, const struct meta_moment *now,
                           int64_t renew_ms, struct meta_idle *idle, bool *noted);
 
+/* ---- The clock that deletions go by: deletions.c ---------------------- */
+
+/* Now, by a boot, the time since it (CLOCK_BOOTTIME), and the wall clock. */
+struct meta_instant {
+    uint8_t boot_id[16]; /* zeros: not known */
+    int64_t boot_ms;
+    int64_t wall_ms;
+};
+/* A clock that shows an earlier time, 2024-01-01, is not set. */
+#define CLOCK_NOT_SET_MS INT64_C(1704067200000)
+struct meta_clock {
+    struct meta_instant seen; /* its wall clock: where it should be now */
+    int64_t ahead_ms;         /* the wall clock may have jumped ahead by so much, */
+    int64_t steady_ms;        /* but has not jumped for so long */
+    int64_t spare_ms;         /* of this boot: jumps ahead that are still believed */
+};
+/* Pure. Returns whether there was a jump, or a boot. A clock that is not set is no news. */
+bool rill__clock_step(struct meta_clock *clock, const struct meta_instant *now);
+/* From what is kept to now, which is kept if anything has happened, or after a while.
+ * created_ms: of the store. RILL_ERR_TIMEOUT as for a commit. */
+int rill__meta_clock_look(struct meta *meta, const struct meta_instant *now, int64_t created_ms,
+                          int timeout_ms, struct meta_clock *clock);
+
 /* What a step wants done; zeroed: nothing. All is borrowed until the step's
  * transaction has ended. */
 struct meta_group_change {

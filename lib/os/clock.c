@@ -22,6 +22,13 @@ int64_t rill__monotonic_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t rill__boot_ms(void)
+{
+    struct timespec t;
+    SYS(clock_gettime)(CLOCK_BOOTTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 int64_t rill__tick_ms(void)
 {
     struct timespec t;

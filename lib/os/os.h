@@ -138,6 +138,7 @@ int rill__map_populate(const struct map *map, size_t from, size_t to);
 
 int64_t rill__now_ms(void);       /* wall clock, since the epoch; coarse */
 int64_t rill__monotonic_ns(void); /* never goes back, same in all processes */
+int64_t rill__boot_ms(void);      /* since the boot, also while the machine slept */
 int64_t rill__tick_ms(void);      /* monotonic too, but coarse (some ms) and cheap */
 int rill__random(void *data, size_t size);
 /* The kernel's id of this boot. Zeros if it has none. */

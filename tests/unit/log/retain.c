@@ -672,6 +672,15 @@ static void clock_is_believed_as_far_as_it_can_be(void **state)
     assert_false(rill__log_is_old(&w, 0));
     w.retention_ms = UINT64_MAX;
     assert_false(rill__log_is_old(&w, 0));
+    /* Of a clock that was not set. */
+    w = (struct log_retention){
+        .retention_ms = 7 * DAY, .wall_now_ms = 100 * DAY, .not_set_ms = 50 * DAY};
+    assert_false(rill__log_is_old(&w, 50 * DAY - 1));
+    assert_true(rill__log_is_old(&w, 50 * DAY));
+    w.steady_ms = 7 * DAY;
+    assert_true(rill__log_is_old(&w, 50 * DAY - 1));
+    w.steady_ms = -1;
+    assert_false(rill__log_is_old(&w, 50 * DAY - 1));
 }
 
 /* Segments in which records are as old as their offsets say; the age at which
@@ -709,6 +718,31 @@ static void age_takes_whole_segments(void **state)
     check_log(t, bases[4], end, bases[4]);
     OK(test_log_reboot(t));
     check_log(t, bases[4], end, bases[4]);
+}
+
+/* Segments from such a time go when one behind them is old. */
+static void unset_clock_makes_segments_as_old_as_the_next(void **state)
+{
+    struct test_log *t = *state;
+    struct log_retention what;
+    struct log_retained retained;
+    int64_t bases[64];
+
+    test_append_segments(t->log, 6);
+    files(bases, 64);
+    what = older_than(bases[2]);
+    what.not_set_ms = test_time(bases[4] - 1) + 1;
+    OK(rill__log_retain(t->log, &what, &retained));
+    assert_int_equal(retained.segment_count, 0);
+    what = older_than(bases[4]);
+    what.not_set_ms = test_time(bases[4] - 1) + 1;
+    OK(rill__log_retain(t->log, &what, &retained));
+    assert_int_equal(retained.segment_count, 0);
+    what = older_than(bases[5]);
+    what.not_set_ms = test_time(bases[4] - 1) + 1;
+    OK(rill__log_retain(t->log, &what, &retained));
+    assert_int_equal(retained.segment_count, 5);
+    assert_int_equal(retained.log_start, bases[5]);
 }
 
 static void old_active_segment_is_rolled_first(void **state)
@@ -1120,6 +1154,7 @@ int main(void)
         WITH_LOG(segments_count_from_the_start),
         cmocka_unit_test(clock_is_believed_as_far_as_it_can_be),
         WITH_LOG(age_takes_whole_segments),
+        WITH_LOG(unset_clock_makes_segments_as_old_as_the_next),
         WITH_LOG(old_active_segment_is_rolled_first),
         WITH_LOG(largest_timestamp_is_found_without_an_index),
         WITH_LOG(damaged_segment_goes_with_the_one_behind_it),
