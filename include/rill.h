@@ -84,6 +84,7 @@ RILL_API const char *rill_version(void);
     X(RILL_ERR_FULL, -22, "the producer's buffer is full")                                       \
     X(RILL_ERR_REBALANCE, -23, "the group's assignment has changed")                             \
     X(RILL_ERR_FENCED, -24, "superseded by a newer member or generation")                        \
+    X(RILL_ERR_ABORTED, -25, "the transaction can only be aborted")                              \
     /* the machine or the data */                                                                \
     X(RILL_ERR_NO_MEMORY, -40, "out of memory, or above the store's memory limit")               \
     X(RILL_ERR_IO, -41, "the operating system reported an error")                                \
@@ -186,8 +187,12 @@ enum rill_acks {
 
 /* What a consumer may see. */
 enum rill_isolation {
-    RILL_READ_WRITTEN = 0, /* all that is appended */
-    RILL_READ_DURABLE = 1  /* only what a power cut cannot take back */
+    RILL_READ_WRITTEN = 0,   /* all that is appended */
+    RILL_READ_DURABLE = 1,   /* only what a power cut cannot take back */
+    RILL_READ_COMMITTED = 2, /* of transactions only those that are committed, and nothing behind
+                                one that is open (the last stable offset); all that was sent
+                                without a transaction */
+    RILL_READ_COMMITTED_DURABLE = 3 /* both */
 };
 
 /* Where a consumer starts when it has no committed offset, or one that is
@@ -243,6 +248,9 @@ typedef struct rill_options {
                                              delete or to compact; 0 = 5 minutes. Since 0.2 */
     uint64_t compaction_memory_bytes;     /* for the keys of one compaction; with less it
                                              takes more passes; 0 = 16 MiB. Since 0.2 */
+    uint64_t producer_id_expiration_ms;   /* a partition forgets a producer, so that what it
+                                             repeats is new, when others have written so much
+                                             later; 0 = 1 day. Since 0.2 */
 } rill_options;
 #define RILL_OFFSETS_FOREVER UINT64_MAX /* as offsets_retention_ms: groups stay */
 #define RILL_OPEN_CREATE (1u << 0)      /* make the store if there is none */
@@ -568,12 +576,20 @@ typedef struct rill_producer_options {
     void *key_serializer_arg;
     rill_serializer_fn value_serializer;
     void *value_serializer_arg;
-    uint32_t compression;      /* enum rill_compression, for topics that leave it to the
-                                  producer; 0 = RILL_COMPRESSION_NONE */
-    int32_t compression_level; /* of that codec: lz4 -65536..12, zstd -131072..22; the
-                                  higher, the smaller and slower; 0 = its default */
+    uint32_t compression;            /* enum rill_compression, for topics that leave it to the
+                                        producer; 0 = RILL_COMPRESSION_NONE */
+    int32_t compression_level;       /* of that codec: lz4 -65536..12, zstd -131072..22; the
+                                        higher, the smaller and slower; 0 = its default */
+    uint32_t transaction_timeout_ms; /* a transaction that lasts longer is aborted; 0 = 60,000 */
+    const char *producer_name;       /* keeps producer id and sequences over restarts; of
+                                        several instances the newest one writes; the rule of
+                                        topics' names; NULL = anonymous */
+    const char *transactional_id;    /* a name, and everything is sent in transactions: see
+                                        rill_txn_begin */
+    uint64_t transaction_bytes_max;  /* of what a transaction puts into spaces; 0 = 64 MiB */
 } rill_producer_options;
-#define RILL_PRODUCER_NO_LINGER (1u << 0) /* send each record at once */
+#define RILL_PRODUCER_NO_IDEMPOTENCE (1u << 1) /* batches say no producer id and sequence */
+#define RILL_PRODUCER_NO_LINGER (1u << 0)      /* send each record at once */
 
 /* Opens a producer. options may be NULL.
  *
@@ -581,9 +597,13 @@ typedef struct rill_producer_options {
  * waits for the partition's lock; what would not become smaller is stored as it is,
  * and so is what is written in place (rill_producer_reserve). Since 0.2.
  *
+ * With a producer_name or a transactional_id it takes the name: earlier instances are fenced,
+ * and what they left open is committed or aborted before this returns.
+ *
  * Errors: RILL_ERR_NOT_FOUND no such topic; RILL_ERR_UNSUPPORTED acks durable
  *         on a file system that cannot (tmpfs), or a codec that this build has not
- *         (rill_compression_available). */
+ *         (rill_compression_available); RILL_ERR_STATE the name is of a producer with,
+ *         or without, transactions. */
 RILL_API int rill_producer_open(rill *store, const rill_producer_options *options,
                                 rill_producer **producer);
 
@@ -609,9 +629,29 @@ RILL_API int rill_producer_send(rill_producer *producer, const rill_record *reco
  * one by one. All of them are appended or none. Compressed they must fit into
  * max_message_bytes, and have at most 64 MiB before.
  * Errors: RILL_ERR_POISONED, and under acks durable RILL_ERR_TIMEOUT and
- *         RILL_ERR_IO, leave the outcome open; all others say "not appended". */
+ *         RILL_ERR_IO, leave the outcome open; all others say "not appended". The
+ *         same records again, by the next call for the partition, are then that batch:
+ *         it is not appended twice, and waited for again. */
 RILL_API int rill_producer_append(rill_producer *producer, const rill_record *records,
                                   size_t count, int timeout_ms, rill_offset *base_offset);
+
+/* As rill_producer_append, by a producer with a producer_name, with the sequence of the first
+ * record: a number of the application's own, such as a place in its input; each record
+ * has the next one, 2^31 - 1 is followed by 0. What was appended already is not appended
+ * again: if the same records (by sequence and count) are one of the last 5 batches of this
+ * producer in the partition, whichever process appended them, *base_offset is where they
+ * are. So a program that was killed repeats what it is not sure of.
+ * Errors: those of rill_producer_append; RILL_ERR_SEQUENCE another number was expected, the
+ *         message names it; RILL_ERR_FENCED a newer instance has the name; RILL_ERR_STATE the
+ *         producer has no producer_name. Since 0.2. */
+RILL_API int rill_producer_append_sequenced(rill_producer *producer, int32_t sequence,
+                                            const rill_record *records, size_t count,
+                                            int timeout_ms, rill_offset *base_offset);
+
+/* The sequence that the partition expects next of this producer: where to go on after a
+ * restart. -1: none of its batches is known there, any number would do. Since 0.2. */
+RILL_API int rill_producer_sequence(rill_producer *producer, const char *topic, int32_t partition,
+                                    int32_t *sequence);
 
 /* Sends lingering batches that are due and delivers reports that are ready.
  * Under acks durable it syncs what was sent, and so may wait for the disk. */
@@ -1022,6 +1062,145 @@ RILL_API int rill_workers_describe(rill_workers *workers, rill_workers_info *inf
  * the application's own must outlive it; the consumer and the store need not.
  * Errors: those of rill_consumer_commit; a failure that no run has returned yet. */
 RILL_API int rill_workers_close(rill_workers *workers, int timeout_ms);
+
+/* ---- Transactions, and state of the application ------------------------ */
+
+/* Exactly once. A program that reads records, keeps state, and writes records wants all
+ * three to move on together, whatever dies at whatever moment. Here they do: a
+ * transaction holds the records that it sends, to any partitions, the offsets that it has
+ * consumed, and what it puts into spaces, which are sorted maps of keys and values in the
+ * store itself. One write of the catalogue commits all of it, or none of it happened.
+ *
+ *     rill_txn_begin(producer, &txn);
+ *     rill_consumer_poll(consumer, ..., records, ...);
+ *     for each record {
+ *         rill_txn_get(txn, balances, account, &old);
+ *         rill_txn_put(txn, balances, account, new);
+ *         rill_producer_send(producer, &receipt, ...);
+ *     }
+ *     rill_txn_send_offsets(txn, consumer, NULL, 0);
+ *     rill_txn_commit(txn, 10000);
+ *
+ * Killed anywhere, the program starts again and goes on where the last commit was, with the
+ * state of that moment; consumers with RILL_READ_COMMITTED see the receipts of commits only,
+ * each once. No outside database, no second commit, nothing to reconcile.
+ *
+ * The producer has a transactional_id: the name of a job, of which one instance may be at
+ * work. Opening it again, in any process, fences the earlier one (its next call gets
+ * RILL_ERR_FENCED), commits or aborts what that left behind, and goes on. A transaction
+ * that lasts longer than transaction_timeout_ms, or whose process is gone, is aborted by
+ * whoever meets it: readers do not wait for the dead.
+ *
+ * A transaction is durable when it is committed, whatever acks says: its records are synced
+ * before the commit is decided. The acks of the producer say when records of an open
+ * transaction are reported. */
+
+typedef struct rill_txn rill_txn;
+
+/* Begins a transaction: from here to its end all that is sent with the producer belongs to it.
+ * One at a time. Lifetime: *txn until rill_txn_commit or rill_txn_abort succeeds, or the producer
+ *          is closed, which aborts it.
+ * Errors:  RILL_ERR_STATE the producer has no transactional_id, or one is open;
+ *          RILL_ERR_FENCED a newer instance has the transactional_id: close the producer.
+ * Since 0.2, as all of this section. */
+RILL_API int rill_txn_begin(rill_producer *producer, rill_txn **txn);
+
+/* What the group of the consumer will have committed when the transaction is: the positions, or
+ * with NULL what the polls have handed out. The consumer's place in the group is looked
+ * at in the commit: if a partition has been given to another member by then, the commit
+ * fails with RILL_ERR_FENCED, and the transaction is to be aborted. Again for a group: the later
+ * offsets of a partition count. metadata of positions is stored too.
+ * Errors: RILL_ERR_STATE no transaction, or the consumer has no group; RILL_ERR_RANGE;
+ *         RILL_ERR_INVALID. */
+RILL_API int rill_txn_send_offsets(rill_txn *txn, rill_consumer *consumer,
+                                   const rill_position *positions, size_t position_count);
+
+/* Ends it: sends what lingers, syncs the records, decides. Returns 0 when it is committed.
+ *
+ * Errors: RILL_ERR_TIMEOUT, RILL_ERR_NO_SPACE, RILL_ERR_BUSY, RILL_ERR_NO_MEMORY and others:
+ *         not committed; the transaction is as before: commit again, or abort.
+ *         RILL_ERR_ABORTED  a record could not be sent, or its time was over: abort it and do
+ *         it again. RILL_ERR_FENCED  a newer instance has the transactional_id (then close the
+ *         producer), or a partition of the consumer's has moved (then abort).
+ *         RILL_ERR_IO, RILL_ERR_POISONED: the outcome is open; rill_txn_abort finds it out. */
+RILL_API int rill_txn_commit(rill_txn *txn, int timeout_ms);
+
+/* Ends it without anything: records that were sent are never seen by RILL_READ_COMMITTED,
+ * offsets and state stay as they were. The consumer's position does not go back: seek, or
+ * rill_consumer_seek_committed.
+ * Errors: RILL_ERR_EXISTS  a commit whose outcome was open has happened after all: it is
+ *         committed and ended. Others: not ended yet, call it again, or close the producer. */
+RILL_API int rill_txn_abort(rill_txn *txn, int timeout_ms);
+
+/* Back to what the group has committed, in all partitions that are assigned: what was polled
+ * since comes again. After an abort.
+ * Errors: RILL_ERR_STATE without a group. */
+RILL_API int rill_consumer_seek_committed(rill_consumer *consumer);
+
+/* ---- Spaces ---- */
+
+/* A sorted map of keys and values, in the order of memcmp, kept in the store. Any process
+ * may read it, any time, without waiting for writers or making them wait; it is written in
+ * transactions. One transactional_id may write a space at a time: the first one that puts
+ * something there, until its producer is closed or gone. So what a transaction reads of a
+ * space that it writes is not changed by others before its commit. */
+typedef struct rill_space rill_space;
+#define RILL_SPACE_CREATE (1u << 0)     /* make it if there is none; durable on return */
+#define RILL_SPACE_KEY_MAX 500          /* bytes */
+#define RILL_SPACE_VALUE_MAX (1u << 20) /* bytes */
+
+/* name follows the rule of topics' names; those that begin with "__" are the library's.
+ * Errors: RILL_ERR_NOT_FOUND; RILL_ERR_INVALID a name; RILL_ERR_STATE this handle of the store
+ *         has it open already. */
+RILL_API int rill_space_open(rill *store, const char *name, uint32_t flags, rill_space **space);
+RILL_API void rill_space_close(rill_space *space);
+/* With all that is in it. Errors: RILL_ERR_NOT_FOUND; RILL_ERR_STATE a producer may write it. */
+RILL_API int rill_space_delete(rill *store, const char *name);
+/* In order of name, until visit returns nonzero, which is then returned. */
+RILL_API int rill_space_list(rill *store, int (*visit)(void *arg, const char *name), void *arg);
+
+/* Copies the committed value, at most room bytes of it; *size gets how many it has.
+ * Errors: RILL_ERR_NOT_FOUND; RILL_ERR_TOO_BIG it has more than room. */
+RILL_API int rill_space_get(rill_space *space, rill_bytes key, void *value, size_t room,
+                            size_t *size);
+
+/* All spaces as they were at one moment: sums over them are right. While it is open the store
+ * keeps what it shows, and the catalogue of this process cannot grow beyond its map: do not
+ * keep it for long. Threads: one at a time. */
+typedef struct rill_view rill_view;
+RILL_API int rill_view_open(rill *store, rill_view **view);
+RILL_API void rill_view_close(rill_view *view);
+/* Lifetime: value until the view is closed. RILL_ERR_NOT_FOUND. */
+RILL_API int rill_view_get(rill_view *view, rill_space *space, rill_bytes key, rill_bytes *value);
+
+/* Inside a transaction: what it has put, else what is committed.
+ * Lifetime: value until the next call on the transaction.
+ * Errors:   RILL_ERR_NOT_FOUND; RILL_ERR_TOO_BIG a key; RILL_ERR_BUSY another producer that is
+ * open writes the space; RILL_ERR_STATE the transaction has ended. */
+RILL_API int rill_txn_get(rill_txn *txn, rill_space *space, rill_bytes key, rill_bytes *value);
+/* key and value are copied. Errors: as get; RILL_ERR_TOO_BIG a key, a value, or all puts of the
+ * transaction together (transaction_bytes_max); RILL_ERR_INVALID value.data is NULL. */
+RILL_API int rill_txn_put(rill_txn *txn, rill_space *space, rill_bytes key, rill_bytes value);
+/* What is not there is deleted, too. */
+RILL_API int rill_txn_delete(rill_txn *txn, rill_space *space, rill_bytes key);
+
+/* A walk over the keys of a space in [from, to), or with reverse from the last to the first of
+ * them. from.data NULL: from the first key; to.data NULL: to the last. */
+typedef struct rill_range {
+    rill_bytes from;
+    rill_bytes to;
+    int32_t reverse;
+} rill_range;
+typedef struct rill_cursor rill_cursor;
+/* In the view, or in the transaction with what it has put; one of them is NULL. range may be
+ * NULL: all. Its bytes are copied. */
+RILL_API int rill_cursor_open(rill_view *view, rill_txn *txn, rill_space *space,
+                              const rill_range *range, rill_cursor **cursor);
+/* Lifetime: key and value until the next call on the cursor or its transaction.
+ * Errors:   RILL_ERR_NOT_FOUND there is no more. */
+RILL_API int rill_cursor_next(rill_cursor *cursor, rill_bytes *key, rill_bytes *value);
+/* Before the view is closed, or the transaction ends. */
+RILL_API void rill_cursor_close(rill_cursor *cursor);
 
 /* ---- Groups ----------------------------------------------------------- */
 
@@ -1453,6 +1632,8 @@ typedef struct rill_stats {
     uint64_t group_steps;      /* changes of groups */
     uint64_t members_expelled; /* that were late or died */
     uint64_t interceptor_failures;
+    uint64_t transactions_committed;
+    uint64_t transactions_aborted;
     uint64_t bytes_uncompressed; /* bytes_appended, had nothing been compressed */
     uint64_t segments_deleted;   /* by maintenance: old, too many, or consumed */
     uint64_t compactions;        /* that had something to do */

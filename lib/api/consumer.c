@@ -144,6 +144,16 @@ int rill_consumer_seek_time(rill_consumer *consumer, const char *topic, int32_t 
     return rc;
 }
 
+int rill_consumer_seek_committed(rill_consumer *consumer)
+{
+    int rc = begin("rill_consumer_seek_committed", consumer);
+
+    if (rc != 0) return rc;
+    rc = rill__consumer_seek_committed(consumer);
+    rill__consumer_leave(consumer);
+    return rc;
+}
+
 int rill_consumer_pause(rill_consumer *consumer, const char *topic, int32_t partition)
 {
     int rc;

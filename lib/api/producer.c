@@ -37,6 +37,26 @@ int rill_producer_append(rill_producer *producer, const rill_record *records, si
                    : rill__producer_append(producer, records, count, timeout_ms, base_offset);
 }
 
+int rill_producer_append_sequenced(rill_producer *producer, int32_t sequence,
+                                   const rill_record *records, size_t count, int timeout_ms,
+                                   rill_offset *base_offset)
+{
+    int rc = check_producer("rill_producer_append_sequenced", producer);
+    if (rc == 0 && records == NULL)
+        rc = rill__missing("rill_producer_append_sequenced", "records");
+    return rc != 0 ? rc
+                   : rill__producer_append_sequenced(producer, sequence, records, count,
+                                                     timeout_ms, base_offset);
+}
+
+int rill_producer_sequence(rill_producer *producer, const char *topic, int32_t partition,
+                           int32_t *sequence)
+{
+    int rc = check_producer("rill_producer_sequence", producer);
+    if (rc == 0 && sequence == NULL) rc = rill__missing("rill_producer_sequence", "sequence");
+    return rc != 0 ? rc : rill__producer_sequence(producer, topic, partition, sequence);
+}
+
 int rill_producer_poll(rill_producer *producer)
 {
     int rc = check_producer("rill_producer_poll", producer);

@@ -9,7 +9,8 @@
  * has lost a partition meanwhile, it is refused.
  */
 #include "base/probe.h"
-#include "engine/consumer.h"
+#include "engine/coordinator.h"
+#include "engine/txn.h"
 #include "engine/members.h"
 #include <inttypes.h>
 #include <string.h>
@@ -224,6 +225,78 @@ int rill__commit_positions(struct rill_consumer *c, bool only_going, int timeout
 {
     if (c->coordinator == NULL || c->part_count == 0) return 0;
     return commit_now(c, of_positions(c, only_going), timeout_ms);
+}
+
+/* ---- In a transaction of a producer ------------------------------------ */
+
+static int refuse_without_group(const struct rill_consumer *c);
+
+int rill__commit_collect(rill_consumer *c, const rill_position *positions, size_t count,
+                         struct pending_commit **out)
+{
+    int rc = refuse_without_group(c);
+
+    if (rc != 0) return rc;
+    if (positions != NULL) return of_these(c, positions, count, out);
+    *out = of_positions(c, false);
+    return *out == NULL ? RILL_ERR_NO_MEMORY : 0;
+}
+
+void rill__commit_was_made(rill_consumer *c, const struct pending_commit *commit)
+{
+    mark_committed(c, commit);
+    rill__count(&c->store->counters->commits, 1);
+    if (c->chain != NULL && commit->count > 0)
+        rill__chain_commit(c->chain, commit->positions, commit->count);
+}
+
+/* One per consumer: its coordinator, what it wants, and the place in the list. */
+struct prepared {
+    struct coordinator own;
+    struct commit_in commit;
+};
+
+int rill__commits_prepare(struct store *store, const struct txn_offsets *offsets,
+                          struct group_commits **out)
+{
+    struct group_commits *commits;
+    struct prepared *prepared;
+    size_t count = 0;
+    int rc = 0;
+
+    *out = NULL;
+    for (const struct txn_offsets *o = offsets; o != NULL; o = o->next)
+        if (o->commit->count != 0) count++;
+    if (count == 0) return 0;
+    commits = rill__alloc(&store->heap,
+                          sizeof *commits + count * (sizeof *commits->list + sizeof *prepared));
+    if (commits == NULL) return RILL_ERR_NO_MEMORY;
+    prepared = (struct prepared *)(commits + 1);
+    commits->list = (struct meta_commit *)(prepared + count);
+    *out = commits;
+    for (const struct txn_offsets *o = offsets; o != NULL && rc == 0; o = o->next) {
+        struct prepared *p = &prepared[commits->count];
+        const struct pending_commit *c = o->commit;
+
+        if (c->count == 0) continue;
+        p->own.store = store;
+        memcpy(p->own.name, o->consumer->group, strlen(o->consumer->group) + 1);
+        p->commit = (struct commit_in){&p->own, c->member, c->offsets, c->since, c->count};
+        commits->list[commits->count++] =
+            (struct meta_commit){p->own.name, rill__coordinator_commit_in, &p->commit};
+        if (c->member == 0) rc = rill__coordinator_look(&p->own); /* the dead are no members */
+    }
+    return rc;
+}
+
+void rill__commits_free(struct store *store, struct group_commits *commits)
+{
+    struct prepared *prepared;
+
+    if (commits == NULL) return;
+    prepared = (struct prepared *)(commits + 1);
+    for (size_t i = 0; i < commits->count; i++) rill__coordinator_forget(&prepared[i].own);
+    rill__free(&store->heap, commits);
 }
 
 /* ---- The queue -------------------------------------------------------- */

@@ -11,7 +11,7 @@
  * closes the gap in which an append could be missed.
  */
 #include "base/probe.h"
-#include "engine/consumer.h"
+#include "engine/txn.h"
 #include "engine/members.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,8 +34,13 @@ static _Atomic uint32_t *wake_word(const struct rill_consumer *c)
 
 int64_t rill__assigned_end(const struct rill_consumer *c, const struct assigned *part)
 {
-    return c->options.isolation == RILL_READ_DURABLE ? rill__log_durable(part->log)
-                                                     : rill__log_end(part->log);
+    bool durable = (c->options.isolation & RILL_READ_DURABLE) != 0;
+    int64_t end = durable ? rill__log_durable(part->log) : rill__log_end(part->log);
+    int64_t stable;
+
+    if ((c->options.isolation & RILL_READ_COMMITTED) == 0) return end;
+    stable = rill__log_stable(part->log);
+    return stable < end ? stable : end;
 }
 
 int64_t rill__assigned_position(const struct assigned *part)
@@ -51,6 +56,16 @@ static int bad_record(const struct assigned *part)
         part->topic->info.name, (int)part->partition, part->view.base_offset, part->walk.index);
 }
 
+/* Batches that nobody is handed: markers, and what was aborted if that matters. */
+static int passes_by(const struct rill_consumer *c, const struct assigned *part, bool *passed)
+{
+    *passed = rill__batch_is_control(&part->view);
+    if (*passed || (c->options.isolation & RILL_READ_COMMITTED) == 0 ||
+        !rill__batch_is_transactional(&part->view))
+        return 0;
+    return rill__log_is_aborted(part->log, &part->view, passed);
+}
+
 /* Records of one partition, as many as there are, at most max. */
 static int read_part(struct rill_consumer *c, struct assigned *part, rill_record *records,
                      size_t max, size_t *count)
@@ -62,6 +77,7 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
     size_t n = 0;
     bool bad = false;
     bool later = false;
+    bool passed;
     int rc = 0;
 
     while (n < max) {
@@ -71,6 +87,15 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
             if (rc == 0 && part->view.record_count == 0 && part->cursor.offset > position)
                 position = part->cursor.offset;
             if (rc != 0 || part->view.record_count == 0) break;
+            rc = passes_by(c, part, &passed);
+            if (rc != 0) {
+                rill__cursor_back(&part->cursor, &part->view);
+                break;
+            }
+            if (passed) {
+                if (part->cursor.offset > position) position = part->cursor.offset;
+                continue;
+            }
             stored = part->view;
             rc = rill__unpack(&c->unpack, part, c->unpack.handing || n > 0, &later);
             if (rc != 0 || later) {
@@ -277,6 +302,25 @@ static void release_segments(struct rill_consumer *c)
     }
 }
 
+/* Ends transactions that hold records back and have nobody who ends them; true if any holds
+ * records back that are there. */
+static bool settle_what_waits(struct rill_consumer *c)
+{
+    bool waits = false;
+    int64_t now = milliseconds();
+
+    if ((c->options.isolation & RILL_READ_COMMITTED) == 0) return false;
+    for (size_t i = 0; i < c->part_count; i++) {
+        const struct assigned *part = c->parts[i];
+        if (rill__log_first_open(part->log) == INT64_MAX) continue;
+        waits = true;
+        if (now < c->settle_ms) continue;
+        rill__settle_partition(c->store, part->topic, part->partition, part->log);
+    }
+    if (waits && now >= c->settle_ms) c->settle_ms = now + LOOK_MS;
+    return waits;
+}
+
 static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
                         size_t *count)
 {
@@ -306,6 +350,7 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
             return rc;
         }
         if (deadline == 0) deadline = rill__deadline(timeout_ms);
+        if (settle_what_waits(c) && next_ms > LOOK_MS) next_ms = LOOK_MS;
         if (rill__monotonic_ns() >= deadline) return 0;
         {
             int64_t until = rill__monotonic_ns() + next_ms * 1000000;
@@ -407,6 +452,20 @@ int rill__consumer_seek_time(struct rill_consumer *c, const char *topic, int32_t
     if (rc == 0) rc = rill__log_offset_for_time(part->log, timestamp_ms, &offset);
     if (rc != 0) return rc;
     return move_to(c, part, offset == RILL_OFFSET_NONE ? RILL_OFFSET_LATEST : offset);
+}
+
+int rill__consumer_seek_committed(struct rill_consumer *c)
+{
+    if (c->group == NULL)
+        return rill__fail(RILL_ERR_STATE, "a consumer without a group has committed nothing");
+    for (size_t i = 0; i < c->part_count; i++) {
+        struct assigned *part = c->parts[i];
+        part->unresolved = true; /* the next poll looks where it is */
+        part->in_batch = false;
+        part->failed = false;
+        atomic_store_explicit(&part->position, RILL_OFFSET_NONE, memory_order_relaxed);
+    }
+    return 0;
 }
 
 int rill__consumer_pause(struct rill_consumer *c, const char *topic, int32_t partition,
@@ -521,7 +580,7 @@ int rill__consumer_open(rill *handle, const rill_consumer_options *given, rill_c
     if (rc != 0) goto out;
     rc = check_group_options(&c->options);
     if (rc != 0) goto out;
-    if (c->options.isolation == RILL_READ_DURABLE && store->file_system.volatile_memory) {
+    if ((c->options.isolation & RILL_READ_DURABLE) != 0 && store->file_system.volatile_memory) {
         rc = rill__fail(RILL_ERR_UNSUPPORTED, "%s is on %s, where nothing is durable",
                         store->path, store->file_system.name);
         goto out;

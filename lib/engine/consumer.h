@@ -83,6 +83,7 @@ struct rill_consumer {
 
     int64_t commit_ms;    /* monotonic: last automatic commit */
     int64_t tick_ms;      /* monotonic: last look at the group's clock */
+    int64_t settle_ms;    /* monotonic: next look at transactions that hold records back */
     _Atomic int event_fd; /* -1: none; set once */
 };
 

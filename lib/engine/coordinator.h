@@ -35,6 +35,17 @@ int rill__coordinator_look(struct coordinator *c);
  * with it. */
 int rill__coordinator_lock(struct coordinator *c, int timeout_ms);
 int rill__coordinator_step_one(struct coordinator *c, struct group_event *event, int timeout_ms);
+/* The step of a commit, in a write transaction that others make: `own` is the coordinator of this
+ * call alone. */
+struct commit_in {
+    struct coordinator *own;
+    uint64_t member;
+    const struct meta_offset *offsets;
+    const int32_t *since;
+    size_t count;
+};
+int rill__coordinator_commit_in(void *arg, const struct meta_group *record,
+                                struct meta_group_change *change);
 int rill__coordinator_timeout(const struct coordinator *c); /* open_timeout_ms */
 
 #endif

@@ -25,6 +25,8 @@
     X(group_steps, "changes of groups")                                                          \
     X(members_expelled, "members of groups that were late or died")                              \
     X(interceptor_failures, "calls of interceptors that failed")                                 \
+    X(transactions_committed, "transactions committed")                                          \
+    X(transactions_aborted, "transactions aborted")                                              \
     X(bytes_uncompressed, "bytes of batches appended, before compression")                       \
     X(segments_deleted, "segments deleted because they were old, too many or consumed")          \
     X(compactions, "compactions of partitions that had something to do")

@@ -133,6 +133,34 @@ void rill__consumer_wakeup(rill_consumer *consumer);
 int rill__consumer_fd(rill_consumer *consumer, int *fd);
 int rill__consumer_close(rill_consumer *consumer, int timeout_ms);
 
+int rill__producer_append_sequenced(rill_producer *producer, int32_t sequence,
+                                    const rill_record *records, size_t count, int timeout_ms,
+                                    rill_offset *base_offset);
+int rill__producer_sequence(rill_producer *producer, const char *topic, int32_t partition,
+                            int32_t *sequence);
+rill_producer *rill__txn_producer(const rill_txn *txn);
+int rill__txn_begin(rill_producer *producer, rill_txn **txn);
+int rill__txn_send_offsets(rill_txn *txn, rill_consumer *consumer, const rill_position *positions,
+                           size_t count);
+int rill__txn_commit(rill_txn *txn, int timeout_ms);
+int rill__txn_abort(rill_txn *txn, int timeout_ms);
+int rill__txn_get(rill_txn *txn, rill_space *space, rill_bytes key, rill_bytes *value);
+/* value.data NULL: deletes. */
+int rill__txn_put(rill_txn *txn, rill_space *space, rill_bytes key, rill_bytes value);
+int rill__consumer_seek_committed(rill_consumer *consumer);
+int rill__space_open(rill *handle, const char *name, uint32_t flags, rill_space **space);
+void rill__space_close(rill_space *space);
+int rill__space_delete(struct store *store, const char *name);
+int rill__space_list(struct store *store, int (*visit)(void *arg, const char *name), void *arg);
+int rill__space_get(rill_space *space, rill_bytes key, void *value, size_t room, size_t *size);
+int rill__view_open(rill *handle, rill_view **view);
+void rill__view_close(rill_view *view);
+int rill__view_get(rill_view *view, rill_space *space, rill_bytes key, rill_bytes *value);
+int rill__cursor_open(rill_view *view, rill_txn *txn, rill_space *space, const rill_range *range,
+                      rill_cursor **cursor);
+int rill__cursor_read(rill_cursor *cursor, rill_bytes *key, rill_bytes *value);
+void rill__cursor_close(rill_cursor *cursor);
+
 int rill__workers_check(const rill_workers *workers);
 /* The consumer is entered, and stays so until the workers are closed. */
 int rill__workers_open(rill_consumer *consumer, const rill_workers_options *options,

@@ -124,6 +124,7 @@ int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline
 {
     struct flight *flight = lane->open;
     struct batch *sealed;
+    bool duplicate;
     int rc;
 
     if (flight == NULL) return 0;
@@ -132,15 +133,19 @@ int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline
     if (rc == 0)
         rc = rill__log_append(lane->log, sealed, p->durable, deadline, &flight->base_offset);
     if (rc == RILL_ERR_TIMEOUT) return rc;
+    duplicate = rc == LOG_DUPLICATE;
+    if (duplicate) rc = 0;
     rill__producer_sent(p);
     lane->open = NULL;
     flight->count = flight->batch.record_count;
     if (rc != 0) {
+        rill__identity_failed(p);
         note_error(p, rc);
         rill__flight_finish(p, flight, rc);
         return rc;
     }
     flight->append_ms = sealed->append_ms;
+    rill__identity_sent(p, lane, sealed, flight->base_offset, duplicate);
     rill__count_append(lane, flight->base_offset, &flight->batch, sealed);
     rill__sticky_move(p, lane);
     if (p->durable) {
@@ -176,6 +181,7 @@ int rill__flights_settle(struct rill_producer *p, int64_t deadline)
         p->in_flight_count--;
         flight->lane->busy--;
         if (rc != 0) note_error(p, rc);
+        if (rc != 0) rill__identity_failed(p);
         rill__flight_finish(p, flight, rc);
     }
     return rc;

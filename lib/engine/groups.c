@@ -12,14 +12,6 @@
 
 /* ---- Commits ---------------------------------------------------------- */
 
-struct commit {
-    struct coordinator *c;
-    uint64_t member;
-    const struct meta_offset *offsets;
-    const int32_t *since;
-    size_t count;
-};
-
 static int fence(const struct coordinator *c, const struct meta_offset *offset)
 {
     return rill__fail(RILL_ERR_FENCED,
@@ -28,11 +20,11 @@ static int fence(const struct coordinator *c, const struct meta_offset *offset)
                       c->name, (int)offset->partition, (int)rill__group_generation(c->group));
 }
 
-static int commit_step(void *arg, const struct meta_group *record,
-                       struct meta_group_change *change)
+int rill__coordinator_commit_in(void *arg, const struct meta_group *record,
+                                struct meta_group_change *change)
 {
-    const struct commit *commit = arg;
-    struct coordinator *c = commit->c;
+    const struct commit_in *commit = arg;
+    struct coordinator *c = commit->own;
     int rc = rill__coordinator_load(c, record);
 
     if (rc != 0) return rc;
@@ -55,13 +47,14 @@ int rill__coordinator_commit(struct coordinator *c, uint64_t member,
                              const struct meta_offset *offsets, const int32_t *since,
                              size_t count, int timeout_ms)
 {
-    struct commit commit = {c, member, offsets, since, count};
+    struct commit_in commit = {c, member, offsets, since, count};
     int rc = rill__coordinator_lock(c, timeout_ms);
 
     if (rc != 0) return rc;
     if (member == 0) rc = rill__coordinator_look(c); /* the dead are no members */
     if (rc == 0)
-        rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms, commit_step, &commit);
+        rc = rill__meta_group_step(c->store->meta, c->name, timeout_ms,
+                                   rill__coordinator_commit_in, &commit);
     rill__mutex_unlock(&c->lock);
     if (rc == 0) rill__count(&c->store->counters->commits, 1);
     return rc;

@@ -82,8 +82,9 @@ int rill__lane_get(struct rill_producer *p, const rill_record *record, int timeo
     struct target *target;
     struct lane *lane;
     int32_t partition;
-    int rc = rill__target_get(p, record->topic, &target);
+    int rc = rill__identity_check(p);
 
+    if (rc == 0) rc = rill__target_get(p, record->topic, &target);
     if (rc == 0) rc = choose_partition(p, target, record, &partition);
     if (rc == 0) rc = make_place(p, target, partition);
     if (rc != 0) return rc;
@@ -97,6 +98,10 @@ int rill__lane_get(struct rill_producer *p, const rill_record *record, int timeo
     if (lane == NULL) return RILL_ERR_NO_MEMORY;
     rc = rill__partition_log(target->topic, partition, timeout_ms < 1000 ? 1000 : timeout_ms,
                              &lane->log);
+    if (rc == 0) {
+        rc = rill__identity_lane(p, lane);
+        if (rc != 0) rill__partition_release(target->topic, partition);
+    }
     if (rc != 0) {
         rill__free(&p->store->heap, lane);
         return rc;

@@ -1,11 +1,12 @@
 /*
  * engine/maintain.c - the background work of a store, and a sync of all of it.
  */
-#include "engine/store.h"
+#include "engine/txn.h"
 #include <string.h>
 
-#define MAINTAIN_MS 1000    /* the longest that maintenance may be left alone */
-#define LOG_UNUSED_MS 30000 /* how long a log stays open for whoever comes back */
+#define MAINTAIN_MS 1000          /* the longest that maintenance may be left alone */
+#define CHECKPOINT_RECORDS 100000 /* that producers' state is behind, at most */
+#define LOG_UNUSED_MS 30000       /* how long a log stays open for whoever comes back */
 
 /* Of several things that are all done, the first that failed is told. */
 struct findings {
@@ -24,8 +25,13 @@ static void note_first(struct findings *findings, int rc)
 static int maintain_log(struct topic *topic, int32_t partition, struct log *log,
                         uint32_t *next_ms)
 {
+    struct store *store = topic->store;
     int rc = rill__log_maintain(log, next_ms);
 
+    if (rc == 0) rc = rill__settle_partition(store, topic, partition, log);
+    if (rc == 0)
+        rc = rill__log_checkpoint_producers(log, store->options.producer_id_expiration_ms,
+                                            CHECKPOINT_RECORDS);
     if (rc == RILL_ERR_NOT_FOUND) atomic_store(&topic->gone, true);
     if (atomic_load(&topic->gone)) rill__log_shed(log);
     rill__partition_leave(topic, partition);

@@ -36,6 +36,7 @@ static const struct option_row store_rows[] = {
     ROW(rill_options, memory_max_bytes, 1 << 20, UINT64_MAX, UINT64_C(256) << 20),
     ROW(rill_options, offsets_retention_ms, 1, UINT64_MAX, 7 * 24 * 3600 * 1000),
     ROW(rill_options, retention_check_interval_ms, 1, INT32_MAX, 300000),
+    ROW(rill_options, producer_id_expiration_ms, 1, INT64_MAX, 24 * 3600 * 1000),
     ROW(rill_options, compaction_memory_bytes, 4096, UINT64_C(1) << 40, 16 << 20),
 };
 static const struct option_row topic_rows[] = {
@@ -59,14 +60,16 @@ static const struct option_row producer_rows[] = {
     ROW(rill_producer_options, acks, RILL_ACKS_NONE, RILL_ACKS_DURABLE, RILL_ACKS_WRITTEN),
     ROW(rill_producer_options, linger_ms, 1, 3600000, 5),
     ROW(rill_producer_options, batch_bytes, 256, 64 << 20, 64 << 10),
-    FLAGS(rill_producer_options, RILL_PRODUCER_NO_LINGER),
+    FLAGS(rill_producer_options, RILL_PRODUCER_NO_LINGER | RILL_PRODUCER_NO_IDEMPOTENCE),
     ROW(rill_producer_options, buffer_bytes, 4096, UINT64_C(1) << 40, 32 << 20),
+    ROW(rill_producer_options, transaction_timeout_ms, 1, 86400000, 60000),
+    ROW(rill_producer_options, transaction_bytes_max, 1, UINT64_C(1) << 40, 64 << 20),
     ROW(rill_producer_options, compression, 0, RILL_COMPRESSION_ZSTD, 0),
     ROW(rill_producer_options, compression_level, 0, UINT32_MAX, 0), /* seal.c: by codec */
 };
 static const struct option_row consumer_rows[] = {
     ROW(rill_consumer_options, auto_offset_reset, 0, RILL_RESET_ERROR, 0),
-    ROW(rill_consumer_options, isolation, 0, RILL_READ_DURABLE, 0),
+    ROW(rill_consumer_options, isolation, 0, RILL_READ_COMMITTED_DURABLE, 0),
     ROW(rill_consumer_options, assignor, 0, RILL_ASSIGN_OWN, 0),
     ROW(rill_consumer_options, assignors, 0, (2u << RILL_ASSIGN_OWN) - 1, 0),
     ROW(rill_consumer_options, max_poll_records, 0, UINT32_MAX, 0),

@@ -3,7 +3,7 @@
  *
  * What a record goes through is drawn in engine/producer.h.
  */
-#include "engine/producer.h"
+#include "engine/txn.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -239,9 +239,10 @@ int rill__producer_send(rill_producer *p, const rill_record *record, void *opaqu
 
 /* acknowledged, unless NULL, names the topic until the lane in *held is left. It gets its
  * timestamp only if that is everybody's. */
-static int append_as_they_are(rill_producer *p, const rill_record *records, size_t count,
-                              int timeout_ms, int64_t now_ms, rill_offset *base_offset,
-                              rill_delivery *acknowledged, struct lane **held)
+static int append_as_they_are(rill_producer *p, int32_t sequence, const rill_record *records,
+                              size_t count, int timeout_ms, int64_t now_ms,
+                              rill_offset *base_offset, rill_delivery *acknowledged,
+                              struct lane **held)
 {
     int64_t deadline = rill__deadline_unless_0(timeout_ms);
     struct lane *lane = NULL;
@@ -290,12 +291,23 @@ static int append_as_they_are(rill_producer *p, const rill_record *records, size
                         i);
         goto out;
     }
-    rc = rill__producer_seal(p, lane, &batch, &sealed);
-    if (rc == 0) rc = rill__log_append(lane->log, sealed, p->durable, deadline, &offset);
-    rill__producer_sent(p);
+    if (p->durable && rill__doubt_is(lane, &batch, &offset)) {
+        rc = LOG_DUPLICATE;
+    } else {
+        p->sequenced = sequence;
+        rc = rill__producer_seal(p, lane, &batch, &sealed);
+        if (rc == 0) rc = rill__log_append(lane->log, sealed, p->durable, deadline, &offset);
+        p->sequenced = -1;
+        rill__producer_sent(p);
+        if (rc == 0 || rc == LOG_DUPLICATE)
+            rill__identity_sent(p, lane, sealed, offset, rc == LOG_DUPLICATE);
+        else if (rc != RILL_ERR_TIMEOUT) rill__identity_failed(p);
+        if (rc == 0) rill__count_append(lane, offset, &batch, sealed);
+    }
+    if (rc == LOG_DUPLICATE) rc = 0;
     if (rc == 0) {
+        if (p->durable) rill__doubt_keep(lane, &batch, offset);
         append_ms = sealed->append_ms;
-        rill__count_append(lane, offset, &batch, sealed);
         rill__sticky_move(p, lane);
         lane->busy++; /* from here on the lock is not held all the time */
         used = true;
@@ -311,6 +323,7 @@ out:
     if (rc == 0 && p->durable)
         rc = rill__wait_durable(lane->log, offset + (int64_t)count,
                                 deadline == 0 ? rill__deadline(0) : deadline);
+    if (rc == 0 && p->durable) rill__doubt_end(p, lane, offset);
     if (rc == 0 && base_offset != NULL) *base_offset = offset;
     if (rc == 0 && acknowledged != NULL) {
         *acknowledged = (rill_delivery){.topic = lane->topic->info.name,
@@ -324,8 +337,8 @@ out:
     return rc;
 }
 
-int rill__producer_append(rill_producer *p, const rill_record *records, size_t count,
-                          int timeout_ms, rill_offset *base_offset)
+static int append_from(rill_producer *p, int32_t sequence, const rill_record *records,
+                       size_t count, int timeout_ms, rill_offset *base_offset)
 {
     struct rill_scratch scratch;
     rill_delivery acknowledged = {.topic = NULL};
@@ -335,7 +348,8 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     int rc = 0;
 
     if (p->chain == NULL || count == 0)
-        return append_as_they_are(p, records, count, timeout_ms, now_ms, base_offset, NULL, NULL);
+        return append_as_they_are(p, sequence, records, count, timeout_ms, now_ms, base_offset,
+                                  NULL, NULL);
     if (count > SIZE_MAX / sizeof *changed) return RILL_ERR_NO_MEMORY;
     rill__scratch_init(&scratch, &p->store->heap);
     changed = rill__scratch_alloc(&scratch, count * sizeof *changed);
@@ -344,8 +358,8 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     for (size_t i = 0; i < count && rc == 0; i++)
         rc = rill__chain_send(p->chain, &changed[i], &scratch);
     if (rc == 0)
-        rc = append_as_they_are(p, changed, count, timeout_ms, now_ms, base_offset, &acknowledged,
-                                &held);
+        rc = append_as_they_are(p, sequence, changed, count, timeout_ms, now_ms, base_offset,
+                                &acknowledged, &held);
     for (size_t i = 0; i < count; i++) {
         rill_delivery one = acknowledged;
         if (rc != 0) {
@@ -359,6 +373,47 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     }
     if (held != NULL) rill__lane_leave(p, held);
     rill__scratch_deinit(&scratch);
+    return rc;
+}
+
+int rill__producer_append(rill_producer *p, const rill_record *records, size_t count,
+                          int timeout_ms, rill_offset *base_offset)
+{
+    return append_from(p, -1, records, count, timeout_ms, base_offset);
+}
+
+static int check_named(const struct rill_producer *p)
+{
+    if (p->name != NULL && !p->transactional) return 0;
+    return rill__fail(RILL_ERR_STATE, "the producer %s; name one in producer_name",
+                      p->transactional ? "has transactions, which number records themselves"
+                                       : "is anonymous: nobody remembers its sequences");
+}
+
+int rill__producer_append_sequenced(rill_producer *p, int32_t sequence,
+                                    const rill_record *records, size_t count, int timeout_ms,
+                                    rill_offset *base_offset)
+{
+    int rc = check_named(p);
+
+    if (rc == 0 && sequence < 0)
+        rc = rill__fail(RILL_ERR_INVALID, "sequence %d; it is 0 or more", (int)sequence);
+    return rc != 0 ? rc : append_from(p, sequence, records, count, timeout_ms, base_offset);
+}
+
+int rill__producer_sequence(rill_producer *p, const char *topic, int32_t partition,
+                            int32_t *sequence)
+{
+    rill_record record = {.topic = topic, .partition = partition};
+    struct lane *lane;
+    int rc = check_named(p);
+
+    if (rc != 0) return rc;
+    rill__mutex_lock(&p->lock);
+    rc = rill__producer_state(p);
+    if (rc == 0) rc = rill__lane_get(p, &record, 1000, &lane);
+    if (rc == 0) rc = rill__log_expected(lane->log, p->id, sequence);
+    rill__mutex_unlock(&p->lock);
     return rc;
 }
 
@@ -435,6 +490,7 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
         rill__free(&store->heap, p);
         return rc;
     }
+    p->sequenced = -1;
     rill__mutex_init(&p->lock);
     p->durable = p->options.acks == RILL_ACKS_DURABLE;
     p->reports = p->options.delivery != NULL || (p->chain != NULL && p->chain->acknowledges);
@@ -448,7 +504,10 @@ int rill__producer_open(rill *handle, const rill_producer_options *given, rill_p
         p->topic = rill__strdup(&store->heap, p->options.topic);
         rc = p->topic == NULL ? RILL_ERR_NO_MEMORY : rill__target_get(p, p->topic, &target);
     }
+    if (rc == 0) rc = rill__identity_open(p);
     if (rc != 0) {
+        rill__free(&store->heap, p->name);
+        rill__lanes_close(p);
         rill__producer_chain_free(p->chain);
         rill__free(&store->heap, p->topic);
         rill__mutex_deinit(&p->lock);
@@ -498,17 +557,38 @@ static bool has_unsent(struct rill_producer *p)
     return unsent;
 }
 
+/* What is being built is reported with status. */
+static void drop_open(struct rill_producer *p, int status)
+{
+    for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
+        if (lane->open == NULL) continue;
+        lane->open->count = lane->open->batch.record_count;
+        rill__flight_finish(p, lane->open, status);
+        lane->open = NULL;
+    }
+}
+
+void rill__producer_drop(struct rill_producer *p)
+{
+    rill__mutex_lock(&p->lock);
+    drop_open(p, RILL_ERR_ABORTED);
+    while (p->in_flight.first != NULL) { /* in the log, and about to be aborted there */
+        struct flight *flight = rill__flights_take(&p->in_flight);
+        p->in_flight_count--;
+        flight->lane->busy--;
+        rill__flight_finish(p, flight, RILL_ERR_ABORTED);
+    }
+    p->first_error = 0;
+    rill__flights_deliver(p);
+    rill__mutex_unlock(&p->lock);
+}
+
 /* What could not be sent in time is reported, then gone. */
 static void give_up(struct rill_producer *p)
 {
     rill__mutex_lock(&p->lock);
     p->closing = true; /* reports may try to send again */
-    for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next) {
-        if (lane->open == NULL) continue;
-        lane->open->count = lane->open->batch.record_count;
-        rill__flight_finish(p, lane->open, RILL_ERR_CLOSED);
-        lane->open = NULL;
-    }
+    drop_open(p, RILL_ERR_CLOSED);
     while (p->in_flight.first != NULL)
         rill__flight_finish(p, rill__flights_take(&p->in_flight), RILL_ERR_TIMEOUT);
     rill__flights_deliver(p);
@@ -525,6 +605,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     int rc;
 
     if (p->reserved != NULL) return rill__producer_state(p);
+    if (p->txn != NULL) rill__txn_close(p, timeout_ms);
     do { /* again while reports have sent more */
         rc = rill__producer_flush(p, rill__time_left_ms(deadline));
         if (rc != 0 && first == 0) {
@@ -541,6 +622,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
 
     free_flights(p, p->spare);
     rill__lanes_close(p);
+    rill__identity_close(p);
     rill__producer_chain_free(p->chain);
     rill__producer_codec_deinit(p);
     rill__free(&store->heap, p->scratch);

@@ -43,9 +43,15 @@ struct lane { /* has a reference to its log */
     struct topic *topic;
     struct log *log;
     int32_t partition;
-    uint32_t busy;       /* flights of it, and calls that use it without the lock */
+    uint32_t busy;       /* flights of it, an open transaction, and calls that use it
+                            without the lock */
     bool used;           /* since the last look for lanes that are not */
     struct flight *open; /* NULL: none being built */
+    int32_t next_sequence;
+    int64_t txn_end;      /* end of what the open transaction has there; -1: nothing */
+    uint64_t doubt_sum;   /* see identity.c */
+    uint32_t doubt_count; /* 0: there is none */
+    int64_t doubt_offset;
 };
 
 struct flight_queue {
@@ -72,6 +78,9 @@ struct rill_producer {
     bool durable;
     bool reports;                 /* somebody wants to know what becomes of records */
     struct producer_chain *chain; /* NULL: none */
+    char *name;                   /* NULL: anonymous */
+    bool transactional;
+    uint32_t instance; /* of the name's */
 
     struct mutex lock; /* guards all below */
     struct target *targets;
@@ -94,6 +103,17 @@ struct rill_producer {
     struct batch packed;
     const struct batch *packed_of; /* what packed was made from, NULL: nothing that counts */
     uint32_t packed_count;
+
+    int64_t id; /* -1: none; see identity.c */
+    int16_t epoch;
+    bool fenced;           /* a newer instance has the name */
+    bool unsettled;        /* markers of the last transaction are missing */
+    bool stale;            /* the catalogue may have a later epoch */
+    int32_t sequenced;     /* of the append that is running; -1: the lane's next one */
+    rill_txn *txn;         /* NULL: none is open */
+    int32_t settled_epoch; /* of a decision whose markers are all written; -1: none */
+    char **claimed;        /* spaces that it may write */
+    size_t claimed_count;
 
     struct lane *reserved; /* open reservation, else NULL */
     struct batch reserved_batch;
@@ -129,6 +149,27 @@ int rill__producer_seal(struct rill_producer *p, const struct lane *lane, struct
                         struct batch **sealed);
 /* The batch that was sealed last will not be again. */
 void rill__producer_sent(struct rill_producer *p);
+
+/* ---- identity.c: who it is ---- */
+
+int rill__identity_open(struct rill_producer *p);
+void rill__identity_close(struct rill_producer *p);
+struct meta_owner rill__owner_of(const struct rill_producer *p);
+/* May it send? RILL_ERR_FENCED, RILL_ERR_STATE, RILL_ERR_ABORTED. */
+int rill__identity_check(const struct rill_producer *p);
+int rill__identity_lane(struct rill_producer *p, struct lane *lane); /* a new one */
+void rill__identity_stamp(const struct rill_producer *p, const struct lane *lane,
+                          struct batch *batch);
+void rill__identity_sent(struct rill_producer *p, struct lane *lane, const struct batch *batch,
+                         int64_t base_offset, bool duplicate);
+void rill__identity_failed(struct rill_producer *p);
+/* A batch was appended, and is not known to be durable; is it this one that comes again? */
+void rill__doubt_keep(struct lane *lane, const struct batch *batch, int64_t base_offset);
+bool rill__doubt_is(const struct lane *lane, const struct batch *batch, int64_t *base_offset);
+/* That one is durable. */
+void rill__doubt_end(struct rill_producer *p, struct lane *lane, int64_t base_offset);
+/* What is not sent yet never is: reported with RILL_ERR_ABORTED. */
+void rill__producer_drop(struct rill_producer *p);
 
 /* ---- lane.c: where a record goes ---- */
 

@@ -17,6 +17,11 @@ int rill__producer_reserve(rill_producer *p, const rill_record *record, int time
     size_t size;
     int rc;
 
+    if (p->name != NULL)
+        return rill__fail(RILL_ERR_STATE,
+                          "the producer %s numbers its batches, which one in place cannot have; "
+                          "use rill_producer_append",
+                          p->name);
     shape.value.data = ""; /* only its size counts */
     rill__mutex_lock(&p->lock);
     rc = rill__producer_state(p);

@@ -82,6 +82,7 @@ int rill__producer_seal(struct rill_producer *p, const struct lane *lane, struct
     int rc = 0;
 
     batch->attributes = rill__log_attributes(lane->log);
+    rill__identity_stamp(p, lane, batch);
     *sealed = batch;
     if (code != CODEC_NONE) {
         rc = pack(p, batch, code, level);

@@ -250,6 +250,8 @@ static void store_free(struct store *store)
     rill__file_close(&store->dir);
     rill__mutex_deinit(&store->lock);
     rill__mutex_deinit(&store->clients_lock);
+    rill__mutex_deinit(&store->ids_lock);
+    rill__mutex_deinit(&store->seen_lock);
     rill__mutex_deinit(&store->directories_lock);
     rill__mutex_deinit(&store->clean_lock);
     rill__mutex_deinit(&store->maintain_lock);
@@ -317,6 +319,8 @@ static int store_new(const char *path, const rill_options *options, struct store
     store->process_slot = -1;
     rill__mutex_init(&store->lock);
     rill__mutex_init(&store->clients_lock);
+    rill__mutex_init(&store->ids_lock);
+    rill__mutex_init(&store->seen_lock);
     rill__mutex_init(&store->directories_lock);
     rill__mutex_init(&store->clean_lock);
     rill__mutex_init(&store->maintain_lock);
@@ -391,6 +395,9 @@ static int checkpoint_all(struct store *store)
         for (uint32_t p = 0; p < count; p++) {
             struct log *log = rill__partition_if_open(t, (int32_t)p);
             int rc = log == NULL ? 0 : rill__log_checkpoint(log);
+            if (rc == 0 && log != NULL)
+                rc = rill__log_checkpoint_producers(log, store->options.producer_id_expiration_ms,
+                                                    1);
             if (rc != 0 && rc != RILL_ERR_NOT_FOUND && first == 0) first = rc;
             if (log != NULL) rill__partition_leave(t, (int32_t)p);
         }

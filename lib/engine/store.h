@@ -14,8 +14,9 @@
 /* ---- Words that all processes of a store share ------------------------ */
 
 #define SHARED_MAGIC UINT64_C(0x3352414853434c52) /* ends with the layout's number */
-#define SHARED_SIZE 53248
+#define SHARED_SIZE 61440
 #define PROCESSES_MAX 256
+#define SEEN_TRANSACTIONS 64
 #define PARTITIONS_MAX 10000 /* of a topic */
 #define TOPIC_BUCKETS 256
 #define UNUSED_LOGS_MAX 256 /* more are closed at once */
@@ -142,6 +143,7 @@ struct store {
     struct mutex clients_lock; /* guards the next two */
     struct rill_producer *producers;
     struct rill_consumer *consumers;
+    rill_space *spaces;              /* the same */
     _Atomic(struct bridge *) bridge; /* set once, under the lock */
 
     struct mutex maintain_lock; /* one maintenance at a time */
@@ -158,6 +160,16 @@ struct store {
     _Atomic uint32_t unused_logs;  /* open, and nobody uses them */
     _Atomic uint32_t idle_segments;
     _Atomic uint32_t kept_files;
+    struct mutex ids_lock; /* guards the next two: producer ids nobody has yet */
+    int64_t ids_next;
+    int64_t ids_end;
+    struct mutex seen_lock; /* guards the next one */
+    struct seen_transaction {
+        int64_t producer_id;
+        int16_t epoch;
+        int64_t first_ms;
+        int64_t used_ms;       /* 0: never */
+    } seen[SEEN_TRANSACTIONS]; /* open ones, of other producers; see settle.c */
     struct counters *counters; /* this process' own, shared; set before anything counts */
 };
 

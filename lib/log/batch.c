@@ -255,6 +255,23 @@ void rill__batch_marker(struct batch *batch, uint8_t room[BATCH_MARKER_SIZE], in
     rill__batch_seal(batch);
 }
 
+static_assert(BATCH_IN_TRANSACTION == BATCH_TRANSACTIONAL, "log/format.h says so");
+
+bool rill__batch_is_control(const struct batch_view *view)
+{
+    return (view->attributes & BATCH_CONTROL) != 0;
+}
+
+bool rill__batch_is_transactional(const struct batch_view *view)
+{
+    return (view->attributes & BATCH_TRANSACTIONAL) != 0;
+}
+
+int32_t rill__sequence_after(int32_t sequence, uint32_t records)
+{
+    return (int32_t)(((uint32_t)sequence + records) & 0x7fffffff);
+}
+
 bool rill__batch_is_commit(const struct batch_view *view)
 {
     struct record_walk walk = {BATCH_HEADER_SIZE, 0};

@@ -32,6 +32,9 @@ struct batch {
     bool checked;      /* append looks at what its producer has appended before; the caller's */
 };
 
+/* For attributes of a batch: it belongs to a transaction. */
+#define BATCH_IN_TRANSACTION ((uint16_t)1 << 4)
+
 void rill__batch_init(struct batch *batch, void *buffer, size_t capacity);
 void rill__batch_reset(struct batch *batch);
 
@@ -99,6 +102,10 @@ enum batch_state {
  * and checks lengths and counts against each other. */
 enum batch_state rill__batch_view(const uint8_t *data, size_t room, struct batch_view *view,
                                   const char **why);
+bool rill__batch_is_control(const struct batch_view *view);
+bool rill__batch_is_transactional(const struct batch_view *view);
+/* The sequence that many records later. */
+int32_t rill__sequence_after(int32_t sequence, uint32_t records);
 /* Of a marker: committed, not aborted. */
 bool rill__batch_is_commit(const struct batch_view *view);
 /* Verifies the checksum. */

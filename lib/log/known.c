@@ -278,7 +278,17 @@ static int write_checkpoint(struct log *log)
     return rc;
 }
 
-int rill__log_checkpoint_producers(struct log *log, int64_t expired_ms, uint64_t every)
+static int64_t newest_time(const struct producers *table)
+{
+    int64_t newest = 0;
+
+    for (size_t i = 0; i < table->room; i++)
+        if (table->places[i].id >= 0 && table->places[i].max_time > newest)
+            newest = table->places[i].max_time;
+    return newest;
+}
+
+int rill__log_checkpoint_producers(struct log *log, uint64_t expiration_ms, uint64_t every)
 {
     struct known *known = &log->known;
     int64_t durable = rill__log_durable(log);
@@ -289,7 +299,9 @@ int rill__log_checkpoint_producers(struct log *log, int64_t expired_ms, uint64_t
     if (rc == 0 && known->loaded && known->table.end <= durable &&
         known->table.end > known->checkpoint_end &&
         (uint64_t)(known->table.end - known->checkpoint_end) >= every) {
-        rill__producers_expire(&known->table, expired_ms);
+        int64_t newest = newest_time(&known->table);
+        if ((uint64_t)newest > expiration_ms)
+            rill__producers_expire(&known->table, newest - (int64_t)expiration_ms);
         rill__producers_trim(&known->table, rill__log_start(log));
         rc = write_checkpoint(log);
     }

@@ -165,9 +165,9 @@ int rill__log_is_aborted(struct log *log, const struct batch_view *view, bool *a
 /* The sequence that the producer's next record has; -1: nothing is known of it. */
 int rill__log_expected(struct log *log, int64_t producer_id, int32_t *sequence);
 /* Writes what is known of producers, if anybody has asked, if all that is durable, and if it is
- * of so many more records than the last time. Producers that have not written since
- * expired_ms are forgotten. */
-int rill__log_checkpoint_producers(struct log *log, int64_t expired_ms, uint64_t every);
+ * of so many more records than the last time. Producers whose last batch is older than the
+ * partition's newest one by expiration_ms are forgotten: records' times only, no clock. */
+int rill__log_checkpoint_producers(struct log *log, uint64_t expiration_ms, uint64_t every);
 
 /* Syncs all there is and writes the mark; before a close. */
 int rill__log_checkpoint(struct log *log);

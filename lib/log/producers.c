@@ -133,8 +133,8 @@ static void note_data(struct producer_state *state, const struct batch_view *vie
                 sizeof state->batches - sizeof state->batches[0]);
         state->batches[0] = (struct producer_batch){
             view->base_offset, view->base_sequence,
-            rill__sequence_add(view->base_sequence,
-                               (uint32_t)(view->end_offset - view->base_offset - 1))};
+            rill__sequence_after(view->base_sequence,
+                                 (uint32_t)(view->end_offset - view->base_offset - 1))};
         if (state->batch_count < PRODUCER_BATCHES) state->batch_count++;
     }
     if ((view->attributes & BATCH_TRANSACTIONAL) != 0 && state->open_first < 0)
@@ -191,7 +191,7 @@ int32_t rill__producers_expected(const struct producers *p, int64_t id)
     const struct producer_state *state = rill__producers_find(p, id);
 
     if (state == NULL || state->batch_count == 0) return -1;
-    return rill__sequence_add(state->batches[0].last, 1);
+    return rill__sequence_after(state->batches[0].last, 1);
 }
 
 enum producer_verdict rill__producers_check(const struct producers *p, int64_t id, int16_t epoch,
@@ -206,7 +206,7 @@ enum producer_verdict rill__producers_check(const struct producers *p, int64_t i
     if (expected < 0 || sequence < 0 || sequence == expected) return PRODUCER_APPEND;
     for (int i = 0; i < state->batch_count; i++) {
         const struct producer_batch *batch = &state->batches[i];
-        if (batch->first != sequence || batch->last != rill__sequence_add(sequence, count - 1))
+        if (batch->first != sequence || batch->last != rill__sequence_after(sequence, count - 1))
             continue;
         *base_offset = batch->base_offset;
         return PRODUCER_DUPLICATE;

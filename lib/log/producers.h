@@ -88,12 +88,6 @@ void rill__producers_trim(struct producers *p, int64_t log_start);
 /* Forgets producers without an open transaction whose last batch is before the time. */
 void rill__producers_expire(struct producers *p, int64_t time_ms);
 
-/* A sequence that many records later; 2^31 - 1 is followed by 0. */
-static inline int32_t rill__sequence_add(int32_t sequence, uint32_t records)
-{
-    return (int32_t)(((uint32_t)sequence + records) & 0x7fffffff);
-}
-
 /* ---- As a file -------------------------------------------------------- */
 
 /* Of the partition. */

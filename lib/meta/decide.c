@@ -56,7 +56,7 @@ static int decide_work(struct meta *meta, MDB_txn *txn, void *arg)
                           "the producer named %s was in epoch %d; a newer instance, or the end "
                           "of its time, has made it %d",
                           d->name, (int)d->epoch, (int)n.epoch);
-    if (n.decided_epoch >= 0)
+    if (n.decided_epoch >= 0 && n.decided_epoch != d->settled_epoch)
         return rill__fail(RILL_ERR_BUG, "a decision of %s is not settled", d->name);
     rc = check_writers(meta, txn, d);
     for (size_t i = 0; i < d->commit_count && rc == 0; i++)
@@ -67,6 +67,7 @@ static int decide_work(struct meta *meta, MDB_txn *txn, void *arg)
     if (n.epoch == INT16_MAX)
         return rill__fail(RILL_ERR_BUG, "a transaction of %s in its last epoch", d->name);
     n.epoch++;
+    n.decided_epoch = -1;
     if (d->partition_count != 0) {
         n.decided_epoch = d->epoch;
         n.decided = (struct meta_decided *)(uintptr_t)d->partitions;

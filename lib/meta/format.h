@@ -35,7 +35,7 @@
  *     "P"                                   next producer id (8)
  *     "X" name                              of a producer: id (8), epoch (2), bits (2: 1
  *                                           transactional, 2 owned), timeout ms (4),
- *                                           owner's process slot (4), reserved (4),
+ *                                           owner's process slot (4), instance (4),
  *                                           owner's ticket (8), changed ms (8); then
  *                                           nothing, or its last decision to commit until
  *                                           all is done that follows from it: epoch (2),

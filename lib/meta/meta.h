@@ -239,6 +239,7 @@ int rill__meta_producer_ids(struct meta *meta, uint32_t count, int64_t *first);
 /* A process, as it is known by its slot and ticket. */
 struct meta_owner {
     uint32_t slot;
+    uint32_t instance; /* a random number that tells it from others of its process */
     uint64_t ticket;
 };
 
@@ -336,6 +337,7 @@ struct meta_decision {
     const char *name;
     int64_t producer_id;
     int16_t epoch;
+    int32_t settled_epoch; /* of an earlier decision that has been settled; -1: none */
     const struct meta_decided *partitions; /* where its records are */
     size_t partition_count;
     const struct meta_commit *commits;

@@ -42,7 +42,8 @@ static int decode_name(struct meta *meta, const MDB_val *value, struct meta_name
     name->transactional = (rill__get16(v + 10) & BIT_TRANSACTIONAL) != 0;
     name->owned = (rill__get16(v + 10) & BIT_OWNED) != 0;
     name->timeout_ms = rill__get32(v + 12);
-    name->owner = (struct meta_owner){rill__get32(v + 16), rill__get64(v + 24)};
+    name->owner =
+        (struct meta_owner){rill__get32(v + 16), rill__get32(v + 20), rill__get64(v + 24)};
     name->changed_ms = (int64_t)rill__get64(v + 32);
     if (name->producer_id < 0 || name->epoch < 0) goto damaged;
     if (value->mv_size == META_NAME_SIZE) return 0;
@@ -96,6 +97,7 @@ int rill__meta_write_name(struct meta *meta, MDB_txn *txn, const char *name,
                                        (n->owned ? BIT_OWNED : 0)));
     rill__put32(value + 12, n->timeout_ms);
     rill__put32(value + 16, n->owner.slot);
+    rill__put32(value + 20, n->owner.instance);
     rill__put64(value + 24, n->owner.ticket);
     rill__put64(value + 32, (uint64_t)n->changed_ms);
     if (n->decided_epoch >= 0) {

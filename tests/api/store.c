@@ -160,8 +160,8 @@ static void an_option_out_of_range_is_named(void **state)
     refused(rill_producer_open(store, &producer, &p), "acks", "4", "3");
     refused(rill_consumer_open(store, &consumer, &c), "auto_offset_reset", "3", "2");
     consumer.auto_offset_reset = 0;
-    consumer.isolation = 2;
-    refused(rill_consumer_open(store, &consumer, &c), "isolation", "2", "1");
+    consumer.isolation = 4;
+    refused(rill_consumer_open(store, &consumer, &c), "isolation", "4", "3");
     consumer.isolation = 0;
     consumer.assignor = 9;
     refused(rill_consumer_open(store, &consumer, &c), "assignor", "9", "4");

@@ -136,7 +136,7 @@ static void over_rolls_and_restarts(void **state)
 
 static int checkpoint(struct log *log)
 {
-    return rill__log_checkpoint_producers(log, INT64_MIN, 0);
+    return rill__log_checkpoint_producers(log, UINT64_MAX, 0);
 }
 
 static const char *checkpoint_path(void)
@@ -155,7 +155,7 @@ static void a_checkpoint_knows_what_is_gone(void **state)
     OK(checkpoint(t->log)); /* not durable yet: a power cut would make it a liar */
     assert_false(test_exists(checkpoint_path()));
     OK(rill__log_sync(t->log, 200, FOREVER_NS));
-    OK(rill__log_checkpoint_producers(t->log, INT64_MIN, 201));
+    OK(rill__log_checkpoint_producers(t->log, UINT64_MAX, 201));
     assert_false(test_exists(checkpoint_path())); /* too few since the last one */
     OK(checkpoint(t->log));
     assert_true(test_exists(checkpoint_path()));
@@ -228,18 +228,37 @@ static void a_checkpoint_that_fails_is_told(void **state)
     OK(checkpoint(t->log)); /* nothing new */
 }
 
+static void put_later(struct log *log, int64_t id, int64_t time_ms)
+{
+    rill_record record = RILL_RECORD_INIT;
+    struct batch batch;
+    int64_t offset;
+
+    record.timestamp_ms = time_ms;
+    rill__batch_init(&batch, buffer, sizeof buffer);
+    assert_true(rill__batch_add(&batch, &record, time_ms, NULL));
+    batch.producer_id = id;
+    batch.producer_epoch = 0;
+    batch.base_sequence = 0;
+    batch.checked = true;
+    rill__batch_seal(&batch);
+    OK(rill__log_append(log, &batch, false, FOREVER_NS, &offset));
+}
+
 static void old_producers_are_forgotten(void **state)
 {
     struct test_log *t = *state;
 
-    put_ok(t->log, 7, 0, 0, 1); /* all have time 1000 */
-    OK(rill__log_sync(t->log, 1, FOREVER_NS));
-    OK(rill__log_checkpoint_producers(t->log, 1000, 0));
-    assert_int_equal(expected(t->log, 7), 1);
-    put_ok(t->log, 7, 0, 1, 1);
+    put_ok(t->log, 7, 0, 0, 1); /* time 1000 */
+    put_later(t->log, 8, 3000);
     OK(rill__log_sync(t->log, 2, FOREVER_NS));
-    OK(rill__log_checkpoint_producers(t->log, 1001, 0));
+    OK(rill__log_checkpoint_producers(t->log, 2000, 0));
+    assert_int_equal(expected(t->log, 7), 1);
+    put_later(t->log, 9, 3001);
+    OK(rill__log_sync(t->log, 3, FOREVER_NS));
+    OK(rill__log_checkpoint_producers(t->log, 2000, 0));
     assert_int_equal(expected(t->log, 7), -1);
+    assert_int_equal(expected(t->log, 8), 1);
     put_ok(t->log, 7, 0, 55, 1); /* any would do */
 }
 

@@ -9,7 +9,7 @@
 
 static struct heap heap;
 static struct meta *meta;
-static const struct meta_owner me = {3, 77};
+static const struct meta_owner me = {3, 9, 77};
 
 static int set_up(void **state)
 {
@@ -82,9 +82,10 @@ static void taking_a_name_fences(void **state)
     OK(rill__meta_name_take(meta, "a", true, 1234, me, &was, &now));
     assert_int_equal(was.producer_id, -1);
     assert_int_equal(now.epoch, 0);
-    OK(rill__meta_name_take(meta, "a", true, 4321, (struct meta_owner){5, 6}, &was, &now));
+    OK(rill__meta_name_take(meta, "a", true, 4321, (struct meta_owner){5, 8, 6}, &was, &now));
     assert_int_equal(was.owner.slot, 3);
     assert_int_equal(was.owner.ticket, 77);
+    assert_int_equal(was.owner.instance, 9);
     assert_true(was.owned);
     assert_int_equal(was.timeout_ms, 1234);
     assert_int_equal(now.producer_id, was.producer_id);
@@ -186,6 +187,7 @@ static void what_is_decided_stays_so(void **state)
     FAILS(RILL_ERR_FENCED, rill__meta_decide(meta, &d, 1000)); /* again */
 
     d.epoch = 1;
+    d.settled_epoch = 5;
     FAILS(RILL_ERR_BUG, rill__meta_decide(meta, &d, 1000)); /* unsettled */
     now = take("a");                                        /* a new instance finds it */
     assert_int_equal(now.decided_epoch, 0);
@@ -198,6 +200,14 @@ static void what_is_decided_stays_so(void **state)
     OK(rill__meta_name_settle(meta, "nobody", 0));
     OK(rill__meta_name_judge(meta, now.producer_id, 0, &commit));
     assert_false(commit); /* what is found of it now was never part of it */
+
+    d = decision_of("a", get("a"));
+    d.partitions = places;
+    d.partition_count = 1;
+    OK(rill__meta_decide(meta, &d, 1000));
+    d.settled_epoch = d.epoch++; /* the next one settles it */
+    OK(rill__meta_decide(meta, &d, 1000));
+    assert_int_equal(get("a").decided_epoch, d.epoch);
 }
 
 static void who_is_judged_cannot_decide(void **state)
