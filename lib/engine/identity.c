@@ -58,7 +58,7 @@ static int settle_earlier(struct rill_producer *p, const struct meta_name *was)
     return rc == 0 ? 0 : rill__fail_prefix(rc, "what an earlier instance of %s left", p->name);
 }
 
-static int take_name(struct rill_producer *p, const char *name)
+static int take_over_name(struct rill_producer *p, const char *name)
 {
     struct meta_name was;
     struct meta_name now;
@@ -92,8 +92,8 @@ int rill__identity_open(struct rill_producer *p)
         return rill__fail(RILL_ERR_INVALID,
                           "producer_name and transactional_id: one of them names "
                           "the producer");
-    if (o->transactional_id != NULL) return take_name(p, o->transactional_id);
-    if (o->producer_name != NULL) return take_name(p, o->producer_name);
+    if (o->transactional_id != NULL) return take_over_name(p, o->transactional_id);
+    if (o->producer_name != NULL) return take_over_name(p, o->producer_name);
     if ((o->flags & RILL_PRODUCER_NO_IDEMPOTENCE) == 0) take_anonymous_id(p);
     return 0;
 }

@@ -382,7 +382,7 @@ int rill__producer_append(rill_producer *p, const rill_record *records, size_t c
     return append_from(p, -1, records, count, timeout_ms, base_offset);
 }
 
-static int check_named(const struct rill_producer *p)
+static int check_sequenced(const struct rill_producer *p)
 {
     if (p->name != NULL && !p->transactional) return 0;
     return rill__fail(RILL_ERR_STATE, "the producer %s; name one in producer_name",
@@ -394,7 +394,7 @@ int rill__producer_append_sequenced(rill_producer *p, int32_t sequence,
                                     const rill_record *records, size_t count, int timeout_ms,
                                     rill_offset *base_offset)
 {
-    int rc = check_named(p);
+    int rc = check_sequenced(p);
 
     if (rc == 0 && sequence < 0)
         rc = rill__fail(RILL_ERR_INVALID, "sequence %d; it is 0 or more", (int)sequence);
@@ -406,7 +406,7 @@ int rill__producer_sequence(rill_producer *p, const char *topic, int32_t partiti
 {
     rill_record record = {.topic = topic, .partition = partition};
     struct lane *lane;
-    int rc = check_named(p);
+    int rc = check_sequenced(p);
 
     if (rc != 0) return rc;
     rill__mutex_lock(&p->lock);

@@ -71,7 +71,7 @@ static int settle_one(struct store *store, struct log *log, const struct open_tr
                                      rill__deadline(SETTLE_MS));
 }
 
-static int settle_log(struct store *store, struct log *log, int64_t only)
+static int settle_partition_log(struct store *store, struct log *log, int64_t only)
 {
     struct open_transaction open[OPEN_AT_ONCE];
     size_t count;
@@ -91,7 +91,7 @@ int rill__settle_partition(struct store *store, struct topic *topic, int32_t par
     int rc;
 
     if (rill__log_first_open(log) == INT64_MAX) return 0;
-    rc = settle_log(store, log, -1);
+    rc = settle_partition_log(store, log, -1);
     return rc == 0 ? 0
                    : rill__fail_prefix(rc, "%s-%d: a transaction that was left open",
                                        topic->info.name, (int)partition);
@@ -112,7 +112,8 @@ int rill__settle_producer(struct store *store, int64_t producer_id)
         for (uint32_t p = 0; p < info.partition_count && rc == 0; p++) {
             rc = rill__partition_log(topic, (int32_t)p, SETTLE_MS, &log);
             if (rc != 0) break;
-            if (rill__log_first_open(log) != INT64_MAX) rc = settle_log(store, log, producer_id);
+            if (rill__log_first_open(log) != INT64_MAX)
+                rc = settle_partition_log(store, log, producer_id);
             rill__partition_release(topic, (int32_t)p);
         }
         rill__topic_release(topic);

@@ -52,7 +52,7 @@ static int keep_claim(struct rill_producer *p, const char *name)
     return 0;
 }
 
-static int claim(rill_txn *txn, const rill_space *space)
+static int claim_space(rill_txn *txn, const rill_space *space)
 {
     struct rill_producer *p = txn->producer;
     int64_t in_place_of = -1;
@@ -91,7 +91,7 @@ static int check(rill_txn *txn, const rill_space *space, rill_bytes key)
     if (key.size > RILL_SPACE_KEY_MAX)
         return rill__fail(RILL_ERR_TOO_BIG, "a key of %zu bytes in space %s; at most %d",
                           key.size, space->name, RILL_SPACE_KEY_MAX);
-    return claim(txn, space);
+    return claim_space(txn, space);
 }
 
 int rill__txn_view(rill_txn *txn)

@@ -135,7 +135,7 @@ struct clock_work {
 
 /* A clock of which nothing is kept, or what is kept does not verify, has been seen
  * when the store was made, in some boot; unless it was not set then. */
-static int look_work(struct meta *meta, MDB_txn *txn, void *arg)
+static int look_at_deletions(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct clock_work *work = arg;
     struct meta_clock kept = {.seen = {.wall_ms = within(work->created_ms)}};
@@ -160,7 +160,7 @@ static int look_work(struct meta *meta, MDB_txn *txn, void *arg)
 static int keep_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct clock_work *work = arg;
-    int rc = look_work(meta, txn, arg); /* others may have been here meanwhile */
+    int rc = look_at_deletions(meta, txn, arg); /* others may have been here meanwhile */
 
     return rc == 0 && work->due ? put_clock(meta, txn, &work->clock) : rc;
 }
@@ -169,7 +169,7 @@ int rill__meta_clock_look(struct meta *meta, const struct meta_instant *now, int
                           int timeout_ms, struct meta_clock *clock)
 {
     struct clock_work work = {.now = *now, .created_ms = created_ms};
-    int rc = rill__meta_read(meta, look_work, &work);
+    int rc = rill__meta_read(meta, look_at_deletions, &work);
 
     if (rc == 0 && work.due) rc = rill__meta_write_within(meta, timeout_ms, keep_work, &work);
     if (rc == 0) *clock = work.clock;
