@@ -1,5 +1,6 @@
 /*
- * check.c - rill verify and rill dump: what is wrong with a store, and what is in its files.
+ * check.c - rill verify, repair and dump: what is wrong with a store, making it good, and
+ * what is in its files.
  */
 #include "tool.h"
 
@@ -39,7 +40,9 @@ static const char *kind_text(int32_t kind)
                                         "commit",
                                         "leftover",
                                         "unreadable",
-                                        "format"};
+                                        "format",
+                                        "gap",
+                                        "producers"};
 
     return kind > 0 && kind < (int32_t)(sizeof names / sizeof *names) ? names[kind] : "?";
 }
@@ -158,6 +161,107 @@ static int run_verify(char **arguments, size_t count)
     return report.error_count > 0 || report.warning_count > 0 ? DAMAGED : DONE;
 }
 
+/* ---- repair ----------------------------------------------------------------------- */
+
+static bool dry_run, yes;
+
+static const struct option repair_options[] = {
+    {"dry-run", 0, OPTION_FLAG, &dry_run, 0, "only say what would be done", 0, 0, 0},
+    {"yes", 'y', OPTION_FLAG, &yes, 0, "do not ask", 0, 0, 0},
+    {"json", 0, OPTION_FLAG, &json, 0, "an object", 0, 0, 0},
+    {0},
+};
+
+static const char *action_text(int32_t kind)
+{
+    static const char *const names[] = {"?",         "segment", "gap",
+                                        "index",     "control", "store file",
+                                        "catalogue", "topic",   "catalogue record",
+                                        "partition", "commit",  "quarantine"};
+
+    return kind > 0 && kind < (int32_t)(sizeof names / sizeof *names) ? names[kind] : "?";
+}
+
+static int show_action(void *arg, const rill_repair_action *action)
+{
+    (void)arg;
+    if (json) {
+        json_open(NULL, '{');
+        json_text("kind", action_text(action->kind));
+        json_text("topic", action->topic);
+        json_number("partition", action->partition);
+        json_text("file", action->file);
+        json_text("quarantine", action->quarantine);
+        json_offset("first_offset", action->first);
+        json_offset("end_offset", action->end);
+        json_unsigned("bytes_lost", action->bytes_lost);
+        json_text("text", action->text);
+        json_close();
+        return 0;
+    }
+    progress_clear();
+    if (action->topic != NULL && action->partition >= 0)
+        putf("%s-%d: ", action->topic, action->partition);
+    putf("%s\n", action->text);
+    if (action->quarantine != NULL) putf("    the old one: %s\n", action->quarantine);
+    return put_flush() ? 0 : PROGRESS_STOPPED;
+}
+
+static void put_repair_report(const rill_repair_report *report)
+{
+    if (json) {
+        json_unsigned("actions", report->action_count);
+        json_unsigned("records_lost", report->records_lost);
+        json_unsigned("bytes_lost", report->bytes_lost);
+        json_unsigned("quarantined", report->quarantined);
+        json_unsigned("left", report->left_count);
+        return;
+    }
+    if (report->action_count == 0) put("there is nothing to repair\n");
+    else
+        putf("%s %s; %s lost; %s in quarantine\n",
+             counted((int64_t)report->action_count, "repair"), dry_run ? "to be done" : "done",
+             counted((int64_t)report->records_lost, "record"),
+             counted((int64_t)report->quarantined, "file"));
+    if (report->left_count > 0 && !dry_run)
+        putf("%s%s left%s; see rill verify\n", colour(RED),
+             counted((int64_t)report->left_count, "problem"), colour(PLAIN));
+}
+
+static int run_repair(char **arguments, size_t count)
+{
+    rill_repair_report report = {.size = sizeof report};
+    rill_repair_options options = {.size = sizeof options,
+                                   .flags = dry_run ? RILL_REPAIR_DRY_RUN : 0,
+                                   .progress = show_progress,
+                                   .progress_arg = (void *)(uintptr_t) "repairing",
+                                   .visit = show_action};
+    const char *dir;
+    int status = store_name(&dir), rc;
+
+    (void)arguments, (void)count;
+    if (status != DONE) return status;
+    if (!dry_run && !yes &&
+        !confirmed("repair store %s (--dry-run says what would be done)", dir))
+        return fail(FAILED, "the store stays as it is");
+    signals_catch();
+    put_hold(json);
+    if (json) {
+        json_open(NULL, '{');
+        json_open("done", '[');
+    }
+    rc = rill_repair(dir, &options, &report);
+    progress_clear();
+    if (json) json_close();
+    if (rc == 0) put_repair_report(&report);
+    if (json) json_close();
+    if (rc != 0 && json) put_drop();
+    put_hold(false);
+    if (rc == PROGRESS_STOPPED) return stopped_status(put_ok() ? DONE : OUTPUT_CLOSED);
+    if (rc != 0) return fail_rill(rc);
+    return report.left_count > 0 && !dry_run ? DAMAGED : DONE;
+}
+
 /* ---- dump ------------------------------------------------------------------------ */
 
 static bool records, dump_json;
@@ -258,6 +362,14 @@ const struct command check_commands[] = {
      "that "
      "which guards it. The exit status is 4 if there are any.",
      verify_options, "rill verify\nrill verify --from-disk --json | jq .errors", run_verify},
+    {"repair", "", "make a damaged store one that opens and reads",
+     "What can be made anew is made anew. What cannot be read is moved to quarantine/ in the "
+     "store, "
+     "never removed, and it is said exactly which records are lost. Nobody may have the store "
+     "open. "
+     "What was interrupted is just done again. On a terminal it asks first; copy the store away "
+     "before, if it may matter.",
+     repair_options, "rill repair --dry-run\nrill repair --yes", run_repair},
     {"dump", "FILE...", "what is in a store's files, item by item",
      "Segments (*.log), indexes, control files and STORE, also damaged ones. Nothing is changed, "
      "and "

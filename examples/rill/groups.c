@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool json, if_there, yes, dry_run, csv_out;
+static bool json, internal, if_there, yes, dry_run, csv_out;
 static struct texts topic_texts;
 static const char *csv_file;
 static int64_t to_offset, to_time, shift;
@@ -39,6 +39,8 @@ static const char *assignor_text(int32_t assignor)
 /* ---- list ------------------------------------------------------------------------ */
 
 static const struct option list_options[] = {
+    {"internal", 0, OPTION_FLAG, &internal, 0, "also those whose names begin with \"__\"", 0, 0,
+     0},
     {"json", 0, OPTION_FLAG, &json, 0, "an array of objects", 0, 0, 0},
     {0},
 };
@@ -47,7 +49,10 @@ static int list_one(void *arg, const rill_group_info *info)
 {
     rill *store = arg;
     int64_t lag;
-    int rc = rill_group_lag(store, info->name, RILL_READ_WRITTEN, &lag);
+    int rc;
+
+    if (!internal && strncmp(info->name, "__", 2) == 0) return 0;
+    rc = rill_group_lag(store, info->name, RILL_READ_WRITTEN, &lag);
 
     if (json) {
         json_open(NULL, '{');

@@ -17,48 +17,72 @@ static const struct option stat_options[] = {
 
 struct sums {
     rill *store;
+    rill_consumer *consumer;
+    uint64_t used; /* partitions that it is assigned */
     uint64_t topics, partitions, records, bytes;
     int worst;
 };
 
-/* Looks at every partition of a topic; those of the metrics are the ones in use. */
 static int sum_topic(void *arg, const rill_topic_info *topic)
 {
     struct sums *sums = arg;
+    rill_topic_info info; /* also says how much it holds */
+    int rc = rill_topic_describe(sums->store, topic->name, &info);
 
+    if (rc == RILL_ERR_NOT_FOUND) return 0; /* deleted meanwhile */
     sums->topics++;
-    for (uint32_t p = 0; p < topic->options.partition_count; p++) {
-        rill_partition_info info;
-        int rc = rill_partition_describe(sums->store, topic->name, (int32_t)p, &info);
+    sums->partitions += topic->options.partition_count;
+    if (rc != 0) {
+        sums->worst = fail_rill(rc);
+        return 0;
+    }
+    sums->records += info.record_span;
+    sums->bytes += info.stored_bytes;
+    return 0;
+}
 
-        if (rc == RILL_ERR_NOT_FOUND) break; /* deleted meanwhile */
-        sums->partitions++;
-        if (rc != 0) {
-            sums->worst = fail_rill(rc);
-            continue;
-        }
-        sums->records += (uint64_t)(info.log_end - info.log_start);
-        sums->bytes += info.segment_bytes;
+/* The metrics are of partitions that this process uses: so it reads them all, that is,
+ * it would if it polled. One that cannot be read leaves the others in. */
+static int use_topic(void *arg, const rill_topic_info *topic)
+{
+    struct sums *sums = arg;
+    rill_position position = {
+        .topic = topic->name, .offset = RILL_OFFSET_LATEST, .leader_epoch = -1};
+
+    for (uint32_t p = 0; p < topic->options.partition_count; p++) {
+        int rc;
+
+        position.partition = (int32_t)p;
+        rc = sums->used++ == 0 ? rill_consumer_assign(sums->consumer, &position, 1)
+                               : rill_consumer_incremental_assign(sums->consumer, &position, 1);
+        if (rc != 0) sums->used--;
+        if (rc != 0 && rc != RILL_ERR_NOT_FOUND) sums->worst = fail_rill(rc);
     }
     return 0;
 }
 
-static int put_metrics(rill *store)
+static int put_metrics(struct sums *sums)
 {
+    rill_consumer_options options = {.size = sizeof options};
     size_t size = 0;
     char *text = NULL;
-    int rc = rill_metrics(store, NULL, 0, &size);
+    int rc = rill_consumer_open(sums->store, &options, &sums->consumer);
 
+    if (rc != 0) return fail_rill(rc);
+    rc = rill_topic_list(sums->store, use_topic, sums);
+    if (rc == 0) rc = rill_metrics(sums->store, NULL, 0, &size);
     /* Others may add to it between two calls. */
     while (rc == RILL_ERR_TOO_BIG) {
         size_t room = size + size / 4;
 
         text = must_grow(text, room);
-        rc = rill_metrics(store, text, room, &size);
+        rc = rill_metrics(sums->store, text, room, &size);
     }
     if (rc == 0) put(text);
+    else fail_rill(rc);
     free(text);
-    return rc != 0 ? fail_rill(rc) : DONE;
+    rill_consumer_close(sums->consumer, 0);
+    return status_of(rc);
 }
 
 static const struct {
@@ -76,6 +100,11 @@ static const struct {
     {"segments_rolled", offsetof(rill_stats, segments_rolled), "segments rolled"},
     {"recoveries", offsetof(rill_stats, recoveries), "recoveries"},
     {"wakeups", offsetof(rill_stats, wakeups), "wake-ups"},
+    {"bytes_uncompressed", offsetof(rill_stats, bytes_uncompressed), "bytes before compression"},
+    {"segments_deleted", offsetof(rill_stats, segments_deleted), "segments deleted"},
+    {"compactions", offsetof(rill_stats, compactions), "compactions"},
+    {"interceptor_failures", offsetof(rill_stats, interceptor_failures),
+     "failures of interceptors"},
     {"group_steps", offsetof(rill_stats, group_steps), "changes of groups"},
     {"members_expelled", offsetof(rill_stats, members_expelled), "members expelled"},
 };
@@ -120,11 +149,14 @@ static int run_stat(char **arguments, size_t count)
     if (json && prometheus) return usage("--json and --prometheus: only one of them is expected");
     status = store_open(0, &sums.store);
     if (status != DONE) return status;
-    rc = rill_topic_list(sums.store, sum_topic, &sums);
-    if (rc == 0) rc = rill_stats_total(sums.store, &stats);
-    if (rc != 0) status = fail_rill(rc);
-    else if (prometheus) status = put_metrics(sums.store);
-    else put_stats(&stats, &sums);
+    if (prometheus) {
+        status = put_metrics(&sums);
+    } else {
+        rc = rill_topic_list(sums.store, sum_topic, &sums);
+        if (rc == 0) rc = rill_stats_total(sums.store, &stats);
+        if (rc != 0) status = fail_rill(rc);
+        else put_stats(&stats, &sums);
+    }
     return store_close(sums.store, status != DONE ? status : sums.worst);
 }
 

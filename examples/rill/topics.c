@@ -178,28 +178,6 @@ static int run_create(char **arguments, size_t count)
 
 /* ---- list ----------------------------------------------------------------------- */
 
-struct totals {
-    uint64_t records;
-    uint64_t bytes;
-    uint64_t segments;
-};
-
-/* Adds up what a topic holds; a partition that cannot be looked at stops it. */
-static int add_up(rill *store, const rill_topic_info *topic, struct totals *totals)
-{
-    *totals = (struct totals){0};
-    for (uint32_t p = 0; p < topic->options.partition_count; p++) {
-        rill_partition_info info;
-        int rc = rill_partition_describe(store, topic->name, (int32_t)p, &info);
-
-        if (rc != 0) return rc;
-        totals->records += (uint64_t)(info.log_end - info.log_start);
-        totals->bytes += info.segment_bytes;
-        totals->segments += info.segment_count;
-    }
-    return 0;
-}
-
 static const struct option list_options[] = {
     {"internal", 0, OPTION_FLAG, &internal, 0, "also those whose names begin with \"__\"", 0, 0,
      0},
@@ -215,11 +193,11 @@ struct listing {
 static int list_one(void *arg, const rill_topic_info *topic)
 {
     struct listing *listing = arg;
-    struct totals totals;
+    rill_topic_info info; /* also says how much it holds */
     int rc;
 
     if (!internal && strncmp(topic->name, "__", 2) == 0) return 0;
-    rc = add_up(listing->store, topic, &totals);
+    rc = rill_topic_describe(listing->store, topic->name, &info);
     if (rc == RILL_ERR_NOT_FOUND) return 0; /* deleted this moment */
     if (rc != 0) listing->worst = fail_rill(rc);
     if (json) {
@@ -227,9 +205,9 @@ static int list_one(void *arg, const rill_topic_info *topic)
         json_text("topic", topic->name);
         json_unsigned("partitions", topic->options.partition_count);
         if (rc == 0) {
-            json_unsigned("records", totals.records);
-            json_unsigned("bytes", totals.bytes);
-            json_unsigned("segments", totals.segments);
+            json_unsigned("records", info.record_span);
+            json_unsigned("bytes", info.stored_bytes);
+            json_unsigned("segments", info.segment_count);
         }
         json_number("created_ms", topic->created_ms);
         json_close();
@@ -237,8 +215,8 @@ static int list_one(void *arg, const rill_topic_info *topic)
     }
     table_cell("%s", topic->name);
     table_cell("%u", topic->options.partition_count);
-    table_cell("%s", rc == 0 ? count_text((int64_t)totals.records) : "?");
-    table_cell("%s", rc == 0 ? size_text(totals.bytes) : "?");
+    table_cell("%s", rc == 0 ? count_text((int64_t)info.record_span) : "?");
+    table_cell("%s", rc == 0 ? size_text(info.stored_bytes) : "?");
     table_cell("%s", time_text(topic->created_ms));
     return 0;
 }
@@ -508,13 +486,12 @@ static int run_delete(char **arguments, size_t count)
     if (status != DONE) return status;
     for (size_t i = 0; i < count && status == DONE; i++) {
         rill_topic_info topic;
-        struct totals totals;
         int rc = rill_topic_describe(store, arguments[i], &topic);
 
         if (rc == RILL_ERR_NOT_FOUND && if_there) continue;
-        if (rc == 0 && !yes && add_up(store, &topic, &totals) == 0 &&
-            !confirmed("delete topic %s with %s records", topic.name,
-                       count_text((int64_t)totals.records))) {
+        if (rc == 0 && !yes &&
+            !confirmed("delete topic %s with %s", topic.name,
+                       counted((int64_t)topic.record_span, "record"))) {
             status = fail(FAILED, "topic %s stays", topic.name);
             break;
         }

@@ -354,7 +354,14 @@ bad 3 'partitions 0 to 0' delete-records lines --before=1 --partition=1
 is 1 delete-records lines --before=1000000
 grep -q 'the log ends at' err || fail "beyond the end"
 
-ok maintain --for=300ms --check=10ms
+# By retention: all but the segment that is written to.
+ok topic create brief --retention=1ms --segment-bytes=64KiB --max-message=16KiB
+ok produce brief lines
+ok topic describe brief --json
+json 'd[0]["partitions"][0]["segments"] > 3'
+ok maintain --for=2s --check=10ms
+ok topic describe brief --json
+json 'd[0]["partitions"][0]["segments"] <= 2 and d[0]["partitions"][0]["log_start"] > 1000'
 bad 2 'a duration' maintain --for=ever
 rc=0
 # shellcheck disable=SC2086
@@ -425,6 +432,26 @@ has '^error: '
 is 4 verify -s few --json
 json 'd["errors"] > 0 and d["damage"][0]["severity"] == "error"'
 is 4 dump "$log"
+ok repair -s few --dry-run
+is 4 verify -s few
+ok repair -s few --yes --json
+json 'd["actions"] > 0 and d["left"] == 0 and d["records_lost"] > 0 and len(d["done"]) == d["actions"]'
+ok verify -s few
+has '^sound'
+[ -d few/quarantine ] || fail "nothing is in quarantine"
+ok repair -s few
+has 'nothing to repair'
+bad 3 'nowhere' repair -s nowhere --yes
+start maintain -s few >/dev/null 2>&1
+holder=$!
+for _ in $(seq 50); do
+    [ -e few/shared ] && break
+    sleep 0.1
+done
+sleep 0.3
+bad 6 'few' repair -s few --yes
+kill $holder
+wait $holder 2>/dev/null || true
 ok dump store/STORE
 has 'store '
 log=$(find snap -name '*.log' -size +0 | head -n 1)
