@@ -254,6 +254,7 @@ static int find_pieces(struct compaction *c)
     c->piece_count = 0;
     if (active < 0) return rc;
     if (rc == 0) rc = rill__log_base_of(log, start, &base);
+    if (rc != 0 && atomic_load(&log->control->log_start) > start) return find_pieces(c);
     while (rc == 0 && base < limit) {
         struct piece piece;
         rc = find_piece(c, base, &piece);

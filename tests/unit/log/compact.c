@@ -1214,6 +1214,236 @@ static void copy_is_of_one_layout(void **state)
     keyed_holds(t->log, &k, "a3");
 }
 
+/* ---- What others do meanwhile ---- */
+
+static struct {
+    uint64_t calls;
+    uint64_t at;
+    struct log *other;
+    int64_t before;
+} deletion;
+
+static void delete_now(void *arg, const struct fault_event *event)
+{
+    int64_t start;
+
+    (void)arg;
+    (void)event;
+    if (++deletion.calls != deletion.at) return;
+    /* While compaction has the lock it must wait, and does so another time. */
+    if (rill__log_delete_before(deletion.other, deletion.before, 0, &start) != 0) deletion.at++;
+}
+
+/* The log start moves, and files go, before any call that compaction makes. */
+static void deletion_may_come_at_any_time(void **state)
+{
+    struct test_log *t = *state;
+    bool there[KEYED_MAX];
+
+    for (int64_t before = 6; before <= 19; before += 13) {
+        bool came = true;
+        for (uint64_t n = 1; came; n++) {
+            struct log_compaction_report report;
+
+            write_what_fails(t);
+            deletion.other = test_log_second(t);
+            deletion.calls = 0;
+            deletion.at = n;
+            deletion.before = before;
+            faults_watch(delete_now, NULL);
+            OK(compact_it(t->log, &report));
+            faults_clear();
+            came = deletion.calls >= deletion.at;
+            if (came) assert_int_equal(rill__log_start(t->log), before);
+            for (int i = 0; i < 2; i++) {
+                struct log *log = i == 0 ? t->log : deletion.other;
+                int64_t start = rill__log_start(log);
+                keyed_parse(keyed_text(log, &k, start), there);
+                right(keyed_wrong(&k, start, k.end, k.end, there));
+            }
+            keyed_compact(deletion.other);
+            keyed_parse(keyed_text(t->log, &k, before), there);
+            right(keyed_unclean(&k, before, k.end, there));
+            rill__log_close(deletion.other);
+            test_log_deinit(t);
+            test_log_init(t);
+            OK(test_log_open(t));
+        }
+    }
+}
+
+static struct {
+    uint64_t calls;
+    uint64_t at;
+} poisoning;
+
+static void poison_now(void *arg, const struct fault_event *event)
+{
+    (void)event;
+    if (++poisoning.calls == poisoning.at) rill__log_poison(arg, RILL_ERR_IO);
+}
+
+/* Nothing is replaced once a sync has failed elsewhere. */
+static void poison_may_come_at_any_time(void **state)
+{
+    struct test_log *t = *state;
+    bool there[KEYED_MAX];
+    bool came = true;
+
+    for (uint64_t n = 1; came; n += 3) {
+        struct log_compaction_report report;
+        int rc;
+
+        write_what_fails(t);
+        poisoning.calls = 0;
+        poisoning.at = n;
+        faults_watch(poison_now, t->log);
+        rc = compact_it(t->log, &report);
+        faults_clear();
+        came = poisoning.calls >= n;
+        if (rc != 0) assert_int_equal(rc, RILL_ERR_POISONED);
+        OK(test_log_restart(t));
+        keyed_parse(keyed_text(t->log, &k, 0), there);
+        right(keyed_wrong(&k, 0, k.end, k.end, there));
+        keyed_compact(t->log);
+        keyed_parse(keyed_text(t->log, &k, 0), there);
+        right(keyed_unclean(&k, 0, k.end, there));
+        test_log_deinit(t);
+        test_log_init(t);
+        OK(test_log_open(t));
+    }
+}
+
+/* ---- Odd bytes ---- */
+
+/* The first batch of the segment is changed and stamped again. */
+static void change_batch(int64_t base, uint32_t at, uint64_t value, size_t size)
+{
+    const char *path = test_segment_path(base, "log");
+    uint8_t *bytes;
+    size_t file_size;
+
+    bytes = test_read_file(path, &file_size);
+    for (size_t i = 0; i < size; i++)
+        bytes[SEGMENT_HEADER_SIZE + at + i] = (uint8_t)(value >> (8 * i));
+    rill__batch_stamp(bytes + SEGMENT_HEADER_SIZE, rill__batch_hash(bytes + SEGMENT_HEADER_SIZE),
+                      rill__get64(bytes + SEGMENT_SALT_AT), base,
+                      (int32_t)rill__get32(bytes + SEGMENT_HEADER_SIZE + BATCH_EPOCH_AT));
+    test_write_file(path, 0, bytes, file_size);
+    free(bytes);
+}
+
+static void odd_batches_end_it(void **state)
+{
+    struct test_log *t = *state;
+    struct log_compaction_report report;
+    const struct keyed_batch large = {.value_size = 40};
+
+    keyed_append_as(t->log, &k, "aa", &large);
+    keyed_write(t->log, &k, "a  a");
+    change_batch(0, BATCH_EPOCH_AT, 1000, 4); /* the next one has a smaller one */
+    FAILS(RILL_ERR_CORRUPT, compact_it(t->log, &report));
+    assert_non_null(strstr(test_message(), "epoch"));
+    change_batch(0, BATCH_EPOCH_AT, 1, 4);
+    change_batch(0, BATCH_HEADER_SIZE + RECORD_KEY_SIZE_AT, 200, 4);
+    FAILS(RILL_ERR_CORRUPT, compact_it(t->log, &report));
+    assert_non_null(strstr(test_message(), "record number 0 runs out"));
+    change_batch(0, BATCH_HEADER_SIZE + RECORD_KEY_SIZE_AT, 5 | RECORD_HAS_HEADERS, 4);
+    change_batch(0, BATCH_RAW_SIZE_AT, 80, 4);
+    change_batch(0, BATCH_PACKED_SIZE_AT, 80, 4);
+    change_batch(0, BATCH_ATTRIBUTES_AT, 5, 2); /* a codec that is not there */
+    if (compact_it(t->log, &report) == 0) fail();
+    assert_int_equal(report.segments_before, 0);
+}
+
+static void segment_of_a_later_version_ends_it(void **state)
+{
+    struct test_log *t = *state;
+    struct log_compaction_report report;
+    uint8_t *bytes;
+    size_t size;
+
+    keyed_write(t->log, &k, "aa  aa  a");
+    bytes = test_read_file(test_segment_path(2, "log"), &size);
+    rill__put16(bytes + SEGMENT_VERSION_AT, 3);
+    rill__put64(bytes + SEGMENT_CHECKSUM_AT, rill__checksum(bytes, SEGMENT_CHECKSUM_AT));
+    test_write_file(test_segment_path(2, "log"), 0, bytes, SEGMENT_HEADER_SIZE);
+    free(bytes);
+    FAILS(RILL_ERR_FORMAT, compact_it(t->log, &report));
+    assert_int_equal(report.segments_before, 1);
+}
+
+/* What one batch cannot tell is told by two. */
+static void gaps_may_be_very_long(void **state)
+{
+    struct test_log *t = *state;
+    const int64_t far = INT64_C(5000000000);
+    struct log_cursor cursor;
+    struct batch_view view;
+    uint32_t count = 0;
+    uint32_t empty = 0;
+    bool more = true;
+
+    keyed_write(t->log, &k, "ab a  ");
+    OK(rill__log_skip(t->log, far, INT64_MAX));
+    keyed_roll(t->log);
+    OK(rill__log_sync(t->log, far, INT64_MAX));
+    keyed_compact(t->log);
+    rill__cursor_init(&cursor, t->log);
+    OK(rill__cursor_seek(&cursor, 0));
+    for (;;) {
+        OK(rill__cursor_step(&cursor, far, true, &view, &more));
+        rill__cursor_release(&cursor);
+        if (!more) break;
+        count += view.record_count;
+        if (view.record_count == 0) empty++;
+    }
+    assert_int_equal(cursor.offset, far);
+    rill__cursor_deinit(&cursor);
+    assert_int_equal(count, 2);
+    assert_in_range(empty, 3, 4);
+    assert_true(header_of(t, 0).end < far); /* what is so long does not go into one */
+}
+
+static void far_deadline_stops_nothing(void **state)
+{
+    struct test_log *t = *state;
+    struct log_compaction what = keyed_compaction();
+    struct log_compaction_report report;
+    const struct keyed_batch large = {.value_size = 1500};
+
+    for (int i = 0; i < 3; i++) {
+        keyed_append_as(t->log, &k, i == 1 ? "cd" : "ab", &large);
+        keyed_write(t->log, &k, "  ");
+    }
+    what.deadline_ns = rill__deadline(600000);
+    OK(rill__log_compact(t->log, &what, &report));
+    assert_true(report.finished);
+    keyed_holds(t->log, &k, "c2 d3 a4 b5");
+}
+
+/* What was aborted stays where the map does not reach, as all does. */
+static void aborted_batches_behind_the_map_stay(void **state)
+{
+    struct test_log *t = *state;
+    struct log_compaction what = keyed_compaction();
+    struct log_compaction_report report;
+    int left = 1;
+
+    keyed_append(t->log, &k, "abcd");
+    append_in_transaction(t->log, "xyz", 5, 1);
+    keyed_end(t->log, &k, 5, 1, false);
+    keyed_write(t->log, &k, "a  ");
+    what.memory_bytes = 0;
+    what.stop = stop_after;
+    what.stop_arg = &left;
+    OK(rill__log_compact(t->log, &what, &report));
+    assert_false(report.finished);
+    keyed_holds(t->log, &k, "a0 b1 c2 d3 x4 y5 z6 !7 a8");
+    keyed_compact(t->log);
+    keyed_holds(t->log, &k, "b1 c2 d3 !7 a8");
+}
+
 /* ---- By chance ---- */
 
 static void any_log_against_the_model(void **state)
@@ -1326,6 +1556,13 @@ int main(void)
                                        TEST(log_may_begin_inside_a_compacted_segment),
                                        TEST(leftovers_are_not_taken_for_the_log),
                                        TEST(copy_is_of_one_layout),
+                                       TEST(deletion_may_come_at_any_time),
+                                       TEST(poison_may_come_at_any_time),
+                                       TEST(odd_batches_end_it),
+                                       TEST(segment_of_a_later_version_ends_it),
+                                       TEST(gaps_may_be_very_long),
+                                       TEST(far_deadline_stops_nothing),
+                                       TEST(aborted_batches_behind_the_map_stay),
                                        TEST(any_log_against_the_model)};
     /* Thousands of syncs, that nobody doubts here. */
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
