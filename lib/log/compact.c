@@ -44,7 +44,6 @@ struct compaction {
     struct log *log;
     const struct log_compaction *what;
     struct log_compaction_report *report;
-    struct file lock_file;
     struct source source;
     struct keymap map;
     struct cleaning cleaning;
@@ -406,6 +405,11 @@ static int replace(struct log *log, const struct piece *pieces, size_t count)
     char name[SEGMENT_NAME_SIZE];
     int rc;
 
+    /* CLEAN_INDEX is the sign that some may be left over. */
+    if (count > 1) {
+        rc = rill__dir_sync(&log->dir);
+        if (rc != 0) return rill__log_poison(log, rc);
+    }
     rill__segment_name(pieces[0].header.base, "log", name);
     rc = rill__file_rename(&log->dir, CLEAN_LOG, name);
     if (rc != 0) return rc;
@@ -414,7 +418,7 @@ static int replace(struct log *log, const struct piece *pieces, size_t count)
     for (size_t i = 1; i < count && rc == 0; i++)
         rc = rill__segment_remove(&log->dir, pieces[i].header.base);
     if (rc == 0 && count > 1) {
-        /* Before the sign that there may be some left over goes. */
+        /* Before the sign goes. */
         rc = rill__dir_sync(&log->dir);
         if (rc != 0) return rill__log_poison(log, rc);
     }
@@ -656,16 +660,6 @@ static int all_passes(struct compaction *c)
     return rc;
 }
 
-static int lock(struct compaction *c)
-{
-    return rill__log_lock_file(c->log, CONTROL_LOCK_COMPACT, 0, &c->lock_file);
-}
-
-static void unlock(struct compaction *c)
-{
-    rill__log_unlock_file(&c->lock_file);
-}
-
 /* Leftovers go, whoever they are of. */
 static int clear_leftovers(struct log *log)
 {
@@ -706,8 +700,8 @@ static void say_what_was_done(const struct compaction *c)
 int rill__log_compact(struct log *log, const struct log_compaction *what,
                       struct log_compaction_report *report)
 {
-    struct compaction c = {
-        .log = log, .what = what, .report = report, .lock_file = FILE_NONE, .map = KEYMAP_EMPTY};
+    struct compaction c = {.log = log, .what = what, .report = report, .map = KEYMAP_EMPTY};
+    struct file lock = FILE_NONE;
     int rc = rill__log_state(log);
 
     memset(report, 0, sizeof *report);
@@ -715,7 +709,7 @@ int rill__log_compact(struct log *log, const struct log_compaction *what,
     c.cleaning.map = &c.map;
     set_clock(&c);
     rill__source_init(&c.source, log);
-    rc = lock(&c);
+    rc = rill__log_lock_file(log, CONTROL_LOCK_COMPACT, 0, &lock);
     if (rc == 0) rc = clear_leftovers(log);
     if (rc == 0) {
         rc = all_passes(&c);
@@ -727,7 +721,7 @@ int rill__log_compact(struct log *log, const struct log_compaction *what,
         rc = c.blocked;
     }
     report->finished = rc == 0 && !c.stopped;
-    unlock(&c);
+    rill__log_unlock_file(&lock);
     rill__source_deinit(&c.source);
     rill__keymap_deinit(&c.map, log->config.heap);
     rill__free(log->config.heap, c.pieces);

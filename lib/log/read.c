@@ -44,6 +44,8 @@ void rill__cursor_release(struct log_cursor *cursor)
     cursor->previous = NULL;
 }
 
+#define NO_BATCH "no batch where one must be, or a segment is missing"
+
 static int damaged(const struct log_cursor *cursor, const char *why)
 {
     return rill__fail(RILL_ERR_CORRUPT, "%s/%s: batch at position %u, offset %" PRId64 ": %s",
@@ -79,17 +81,6 @@ static bool is_replaced(struct log *log, const struct segment *segment)
     return replaced;
 }
 
-/* Whether a segment that is not active says itself that offset lies behind it. */
-static bool ends_before(const struct log *log, const struct segment *segment, int64_t offset)
-{
-    struct index_seal seal;
-
-    if (segment->base == atomic_load_explicit(&log->control->active_base, memory_order_acquire))
-        return false;
-    if (segment->end >= 0) return segment->end <= offset;
-    return rill__index_sealed(segment, &seal) && seal.end_offset <= offset;
-}
-
 /* Pins the segment that holds offset. RILL_ERR_RANGE if that is gone, RILL_ERR_CORRUPT
  * if only the segment is. */
 static int pin_at(struct log *log, int64_t offset, struct segment **segment)
@@ -105,9 +96,11 @@ static int pin_at(struct log *log, int64_t offset, struct segment **segment)
         if (rc == 0) rc = rill__log_pin(log, base, false, segment);
         gone = rill__log_check_start(log, offset);
         if (rc == 0 && gone == 0) {
-            if (!ends_before(log, *segment, offset)) return 0;
-            /* Another one has just taken its place; or what comes after it is gone. */
-            lost = !is_replaced(log, *segment);
+            /* A segment that is gone is a part of a compacted one, or lost. */
+            lost =
+                (*segment)->end >= 0 ? (*segment)->end <= offset : missing >= 0 && base < missing;
+            if (!lost) return 0;
+            lost = !is_replaced(log, *segment); /* just now */
         }
         if (rc == 0) rill__log_unpin(log, *segment);
         *segment = NULL;
@@ -174,7 +167,7 @@ static int walk_to(struct log_cursor *cursor, int64_t offset)
         if (rill__batch_view(segment->map.data + cursor->position,
                              segment->size - cursor->position, &view, &why) != BATCH_VALID ||
             view.base_offset != cursor->offset) {
-            int rc = damaged(cursor, why != NULL ? why : "no batch where one must be");
+            int rc = damaged(cursor, why != NULL ? why : NO_BATCH);
             if (!find_batch(segment, from, offset, &cursor->position, &view)) return rc;
             cursor->offset = view.base_offset;
             return 0;
@@ -276,7 +269,7 @@ int rill__cursor_step(struct log_cursor *cursor, int64_t end, bool verify,
         rc = rill__log_check_start(log, cursor->offset);
         if (rc != 0) return rc; /* the next segment is gone, not lost */
         rc = damaged(cursor, why != NULL           ? why
-                             : state == BATCH_NONE ? "no batch where one must be"
+                             : state == BATCH_NONE ? NO_BATCH
                                                    : "base offset does not follow");
         /* Or this is where a segment ended that is now a part of another one. */
         if (!is_replaced(log, cursor->segment)) return rc;
@@ -400,10 +393,11 @@ static int search_time(struct log *log, struct search *search, int64_t *offset)
         if (rc != 0) break;
         next = cursor.segment->end;
         if (next < 0) rc = rill__log_base_after(log, cursor.segment->base, &next);
-        /* Without a next one it is active, and may bear the seal of a roll that
-         * did not happen. */
+        /* It may bear the seal of a roll that did not happen, not only if it is active:
+         * power may have gone before the right one was on disk. */
         if (next < 0 || next > log_end) next = log_end;
-        else if (rill__index_sealed(cursor.segment, &seal) && seal.max_time < search->time_ms)
+        else if (rill__index_sealed(cursor.segment, &seal) && seal.end_offset == next &&
+                 seal.max_time < search->time_ms)
             from = next;
         if (rc == 0 && from != next) rc = find_time(&cursor, next, search, offset);
         rill__cursor_deinit(&cursor);

@@ -465,10 +465,14 @@ static void loss_behind_our_back_is_damage(void **state)
     OK(rill__cursor_next(&cursor, rill__log_end(t->log), true, &view));
     FAILS(RILL_ERR_CORRUPT, rill__cursor_next(&cursor, rill__log_end(t->log), true, &view));
     assert_non_null(strstr(test_message(), "missing"));
-    FAILS(RILL_ERR_CORRUPT, rill__cursor_seek(&cursor, bases[1]));
+    OK(rill__cursor_seek(&cursor, bases[1])); /* where the one before it ends */
+    FAILS(RILL_ERR_CORRUPT, rill__cursor_next(&cursor, rill__log_end(t->log), true, &view));
     assert_non_null(strstr(test_message(), "missing"));
+    FAILS(RILL_ERR_CORRUPT, rill__cursor_seek(&cursor, bases[1] + 1));
+    assert_non_null(strstr(test_message(), "missing"));
+    OK(rill__segment_remove(&dir, bases[2]));
     rill__log_mark_deleted(t->log);
-    FAILS(RILL_ERR_NOT_FOUND, rill__cursor_seek(&cursor, bases[1]));
+    FAILS(RILL_ERR_NOT_FOUND, rill__cursor_seek(&cursor, bases[2]));
     rill__cursor_deinit(&cursor);
     rill__file_close(&dir);
 }
