@@ -390,6 +390,14 @@ int rill__partition_is_empty(struct topic *topic, int32_t number, bool *empty)
     return found ? 0 : rc;
 }
 
+static bool process_is_gone(void *arg, uint32_t process)
+{
+    struct store *store = arg;
+    uint64_t ticket = atomic_load(&store->shared->processes[process].ticket);
+
+    return rill__process_is_gone(store, process, ticket);
+}
+
 static int open_log(struct partition *partition, int timeout_ms, struct log **log)
 {
     struct topic *topic = partition->topic;
@@ -411,6 +419,8 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .recovered_arg = partition,
         .idle_segments = &store->idle_segments,
         .kept_files = &store->kept_files,
+        .process_is_gone = process_is_gone,
+        .process_arg = store,
         .mapped_bytes = &store->counters->mapped_bytes,
         .syncs = &store->counters->syncs,
         .rolls = &store->counters->segments_rolled,

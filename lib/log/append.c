@@ -63,6 +63,8 @@ static int populate(struct log *log, int64_t base, uint32_t position, size_t siz
     size_t to = (position + size + POPULATE_STEP) & ~(size_t)(POPULATE_STEP - 1);
     int rc = rill__log_pin(log, base, true, &segment);
 
+    if (rc == RILL_ERR_NOT_FOUND) /* rolled and deleted by now: the tail tells */
+        return rill__log_state(log);
     if (rc != 0) return rc;
     if (is_populated(log, base, from)) from = atomic_load(&log->populated_end);
     if (to > segment->size) to = segment->size;

@@ -167,7 +167,8 @@ static int torn_tail(struct follow *f, const struct reached *at, const char *why
     damage.position = (int64_t)at->position;
     return rill__follow_tell(f, damage, "Nothing: opening the store cuts it.",
                              "The log ends at offset %" PRId64
-                             " with a batch that was not finished (%s); none of it was promised.",
+                             "; what follows there was not finished, or is of what the file held "
+                             "before (%s). None of it was promised.",
                              f->offset, why);
 }
 

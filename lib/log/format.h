@@ -9,12 +9,13 @@
  *     00000000000000000000.log      segments, named by their base offset
  *     00000000000000000000.index    one beside each segment
  *     control                       shared words and durable marks
- *     next.log                      a segment prepared ahead, or none
+ *     next.log                      a segment prepared ahead, or none; next.index
  *     *.tmp                         half-made; deleted when found
  *
  * Segment: a header, then batches back to back, each 8-byte aligned, up to a
  * zero length field or the end of the file. The file has its full size from
- * the start; what follows the last batch is zero.
+ * the start, which may be another one for each segment; what follows the last batch
+ * is zero, or does not verify: the file may have been another segment's before.
  *
  *     offset size  segment header
  *     ------ ----  -------------------------------------------------------
@@ -137,17 +138,22 @@
  * Truth:   segments are the truth. An index is a hint: entries are checked when
  *          used, and rebuilt at recovery. The mark separates a torn tail (cut)
  *          from damage (RILL_ERR_CORRUPT, never cut).
- * Extent:  the log begins in the segment with the smallest base offset; if
- *          nothing is durable yet, in that of the mark (0 if it has none). A
+ * Extent:  the log begins at the log start, which the marks have, in the segment
+ *          with the largest base offset that is not behind it; if nothing is
+ *          durable yet, in that of the mark (0 if it has none). What lies before
+ *          the log start is gone, whether its bytes are still there or not. A
  *          segment ends at the first batch that does not verify, or has another
  *          base offset than the next, or a smaller epoch than the one before;
  *          the log goes on in the segment that has the end as its base offset.
  *          Segments that this does not reach are not part of it, nor is one
  *          behind the mark whose header is all zeros.
- * Order:   prepared segment: allocate, zero, sync. Roll: header, rename, then
- *          published in the control block. Durable: sync of every segment from
- *          the durable end to the tail, then of the directory if a segment is
- *          new, then the durable end goes up, then (lazily) the mark.
+ * Order:   prepared segment: allocate, zero, sync; or one that is gone: renamed,
+ *          header to zeros, sync. Roll: header, rename, then published in the
+ *          control block. Durable: sync of every segment from the durable end to
+ *          the tail, then of the directory if a segment is new, then the durable
+ *          end goes up, then (lazily) the mark. Log start: all is made durable,
+ *          both marks have it, then it is published, then segments that lie
+ *          before it are removed or used again, oldest first.
  * Compaction: a new segment is written as clean.tmp, and clean-index.tmp, and
  *          synced; both marks name a later segment; then it is renamed over the
  *          first that it stands for, the directory is synced, the others that

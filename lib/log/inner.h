@@ -52,6 +52,10 @@ struct log {
 
     _Atomic int64_t start_seen; /* log_start, when segments were forgotten last; relaxed */
 
+    struct log_retention retention; /* what rill__log_retain was told last; the lock's too */
+    int64_t retention_ms;           /* monotonic: when; 0: never; the same */
+    int64_t retention_base;         /* the active segment then; the same */
+
     /* How far the writer's map of segment populated_base is write-faulted.
      * Hints; relaxed. */
     _Atomic int64_t populated_base;
@@ -110,6 +114,8 @@ void rill__log_unlock_file(struct file *lock); /* FILE_NONE does nothing */
 /* The file of segment base, the kept one if it is that; and giving it back. */
 int rill__log_take_file(struct log *log, struct kept_file *kept, int64_t base, struct file *file);
 void rill__log_put_file(const struct kept_file *kept, struct file *file);
+/* Lets go of what is kept of segments before base. */
+void rill__log_shed_before(struct log *log, int64_t base);
 /* Lets go if nothing was used for a while; for maintenance. */
 void rill__log_rest(struct log *log);
 void rill__log_close_kept(struct log *log); /* the last */
@@ -152,8 +158,16 @@ void rill__log_unlock_sync(struct log *log);
  * marks; not if that is there or beyond already. */
 int rill__log_move_start(struct log *log, int64_t start, int64_t deadline_ns);
 
+/* ---- recycle.c ---- */
+
+/* Makes a segment that lies before the log start the prepared one, if there is none and
+ * it will do. True: its files are gone. What fails is as if it would not do. */
+bool rill__log_recycle(struct log *log, int64_t base);
+
 /* ---- retain.c ---- */
 
+/* After a roll: what rill__log_retain was told last, as far as it still holds. */
+int rill__log_retain_again(struct log *log);
 /* Removes the segments that lie before the log start; of this process' view too. */
 int rill__log_sweep(struct log *log, struct log_retained *retained);
 /* RILL_ERR_RANGE if the log begins behind offset, else 0. Of a segment that is

@@ -105,27 +105,34 @@ static bool take_sync_lock(struct log *log)
     return rc >= 0;
 }
 
-void rill__log_shed(struct log *log)
+void rill__log_shed_before(struct log *log, int64_t base)
 {
     struct segment *writer = NULL;
     struct saved_message message;
 
     rill__message_save(&message);
     if (take_append_lock(log)) {
-        writer = log->writer;
-        log->writer = NULL;
-        forget_file(log, &log->writer_file);
+        if (log->writer != NULL && log->writer->base < base) {
+            writer = log->writer;
+            log->writer = NULL;
+        }
+        if (log->writer_file.base < base) forget_file(log, &log->writer_file);
         rill__log_unlock(log);
     }
     if (take_sync_lock(log)) {
-        forget_file(log, &log->sync_file);
+        if (log->sync_file.base < base) forget_file(log, &log->sync_file);
         rill__shared_mutex_unlock(&log->control->sync_lock);
     }
     rill__log_unpin(log, writer);
+    rill__message_restore(&message);
+}
+
+void rill__log_shed(struct log *log)
+{
+    rill__log_shed_before(log, INT64_MAX);
     rill__log_drop_idle(log);
     rill__log_forget_bases(log);
     atomic_store_explicit(&log->populated_base, -1, memory_order_relaxed);
-    rill__message_restore(&message);
 }
 
 void rill__log_rest(struct log *log)

@@ -106,6 +106,8 @@ int rill__log_open(const struct log_config *config, struct file *dir, int timeou
     rill__mutex_init(&log->known.lock);
     rc = take_dir(log, dir);
     if (rc == 0) rc = map_control(log);
+    if (rc == 0) /* whoever had our number before */
+        atomic_store(&log->control->pins[config->process], 0);
     if (rc == 0 && !is_recovered(log)) {
         rc = rill__log_lock_file(log, CONTROL_LOCK_RECOVERY, timeout_ms, &lock);
         if (rc == 0 && !is_recovered(log)) rc = rill__log_recover(log, &lock);

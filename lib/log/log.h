@@ -57,7 +57,10 @@ struct log_config {
     void *recovered_arg;
     _Atomic uint32_t *idle_segments; /* of all logs of the store, see log.c; relaxed */
     _Atomic uint32_t *kept_files;    /* the same, see kept.c */
-    _Atomic uint64_t *mapped_bytes;  /* statistics, relaxed */
+    /* Whether the process with that number is gone; false in doubt. NULL: always. */
+    bool (*process_is_gone)(void *arg, uint32_t process);
+    void *process_arg;
+    _Atomic uint64_t *mapped_bytes; /* statistics, relaxed */
     _Atomic uint64_t *syncs;
     _Atomic uint64_t *rolls;
     _Atomic uint64_t *recoveries;
@@ -202,7 +205,10 @@ struct log_retained {
     int64_t log_start;
 };
 /* Removes what may go, and what an earlier removal left whose process died. An
- * active segment that is too old is rolled first. retained may be NULL. */
+ * active segment that is too old is rolled first. retained may be NULL.
+ * Until it is called again, maintenance of this process does the same whenever a
+ * segment was rolled, so that the oldest one becomes the next; for reasons of age and
+ * size, as they are in the configuration then, and by a clock that only goes on. */
 int rill__log_retain(struct log *log, const struct log_retention *what,
                      struct log_retained *retained);
 /* Whether a segment with this largest timestamp is too old. A clock that jumped

@@ -8,7 +8,7 @@
  * it is believed batch by batch as long as checksums, offsets and epochs go on
  * without a gap. The first thing that does not is the torn tail.
  *
- *     find the tail -> remove later segments -> zero what follows the tail ->
+ *     find the tail -> remove later segments -> zero what was discarded ->
  *     sync -> epoch + 1 -> mark -> control block -> (caller) incarnation
  *
  * The log start is what the mark says. Segments before it may be there or not,
@@ -16,7 +16,8 @@
  *
  * What was cut can not come back: it is zeroed and synced before the first
  * append, batches of an earlier epoch are refused behind those of a later one,
- * and a batch verifies only in its own segment, offset and epoch.
+ * and a batch verifies only in its own segment, offset and epoch. What does not
+ * verify behind the tail may stay: the file may have been another segment's before.
  *
  * Recovery may itself die at any point: until the incarnation is stored, the
  * next process starts over, from the mark.
@@ -391,6 +392,47 @@ static bool tail_from_control(struct log *log, const struct mark *mark, struct t
            batches_lead_to(log, mark, tail);
 }
 
+/* Where the last batch ends that verifies behind the tail, or that is torn at it: the
+ * position of the tail if there is none, the end of the file if the bytes make it too
+ * much work to tell. */
+static uint64_t end_of_discarded(const struct segment *segment, const struct tail_copy *tail)
+{
+    uint64_t budget = 4 * (uint64_t)segment->size;
+    uint64_t end = tail->position;
+    struct batch_view view;
+    const char *why;
+
+    for (uint64_t at = tail->position; at + BATCH_HEADER_SIZE <= segment->size; at += 8) {
+        const uint8_t *header = segment->map.data + at;
+        uint32_t length = rill__get32(header + BATCH_LENGTH_AT);
+        int64_t offset;
+
+        if (length == 0 || length > segment->size - at) continue;
+        offset = (int64_t)rill__get64(header + BATCH_BASE_OFFSET_AT);
+        if (offset < tail->end_offset || offset - tail->base > UINT32_MAX) continue;
+        if (at == tail->position && offset == tail->end_offset) end = at + length;
+        if (rill__batch_view(header, segment->size - (size_t)at, &view, &why) != BATCH_VALID)
+            continue;
+        if (budget < length) return segment->size;
+        budget -= length;
+        if (rill__batch_verify(&view, segment->salt) && at + length > end) end = at + length;
+    }
+    return end;
+}
+
+/* After a boot. */
+static int zero_discarded(struct log *log, const struct tail_copy *tail, bool *dirty)
+{
+    struct segment *segment;
+    uint64_t end;
+    int rc = rill__log_pin(log, tail->base, true, &segment);
+
+    if (rc != 0) return rc;
+    end = end_of_discarded(segment, tail);
+    rill__log_unpin(log, segment);
+    return zero_range(log, tail->base, tail->position, end, dirty);
+}
+
 static int fill_control(struct log *log, const struct tail_copy *tail, const struct mark *mark,
                         int64_t durable_end, int64_t directory_base)
 {
@@ -482,7 +524,6 @@ int rill__log_recover(struct log *log, const struct file *control_file)
     struct scan scan = {.log = log, .mark = &mark};
     int64_t durable_end;
     int64_t directory_base = -1;
-    uint64_t intent = UINT64_MAX;
     bool compacting;
     bool same_boot;
     bool dirty = false;
@@ -501,7 +542,6 @@ int rill__log_recover(struct log *log, const struct file *control_file)
     if (same_boot) {
         durable_end = atomic_load(&c->durable_end);
         directory_base = atomic_load(&c->directory_base);
-        intent = atomic_load(&c->intent_end);
         rc = remove_bases(log, scan.tail.base, -1, &scan.removed);
     } else {
         /* From here on the words are not to be trusted, should we die. */
@@ -511,8 +551,10 @@ int rill__log_recover(struct log *log, const struct file *control_file)
         directory_base = scan.tail.base;
     }
     if (rc != 0) goto out;
-    if (scan.tail.base >= 0)
-        rc = zero_range(log, scan.tail.base, scan.tail.position, intent, &dirty);
+    if (scan.tail.base >= 0 && same_boot)
+        rc = zero_range(log, scan.tail.base, scan.tail.position, atomic_load(&c->intent_end),
+                        &dirty);
+    else if (scan.tail.base >= 0) rc = zero_discarded(log, &scan.tail, &dirty);
     if (rc == 0 && scan.removed) rc = rill__log_refresh(log);
     if (rc == 0) rc = remove_before(log, mark.log_start);
     if (rc == 0 && !same_boot) rc = sync_recovered(log, &mark, &scan.tail);

@@ -20,6 +20,7 @@
 #include "log/inner.h"
 #include <inttypes.h>
 
+#define SWEEP_MAX 64        /* removed while others wait to sync */
 #define RETAIN_WAIT_MS 1000 /* for a sync by somebody else; then the next turn does it */
 
 int rill__log_check_start(const struct log *log, int64_t offset)
@@ -43,7 +44,7 @@ static int remove_segment(struct log *log, int64_t base, struct log_retained *re
 
     rill__segment_name(base, "log", name);
     rc = rill__file_look(&log->dir, name, &facts);
-    if (rc == 0) rc = rill__segment_remove(&log->dir, base);
+    if (rc == 0 && !rill__log_recycle(log, base)) rc = rill__segment_remove(&log->dir, base);
     if (rc != 0 || facts.links == 0) return rc;
     retained->segment_count++;
     retained->bytes += facts.size;
@@ -57,9 +58,10 @@ static void has_swept(struct control *c, int64_t start)
     while (swept < start && !atomic_compare_exchange_weak(&c->swept, &swept, start)) {}
 }
 
-/* Under sync_lock: compaction replaces segments under it, and one that reaches from
- * before the start to behind it must not be taken for the one that it replaced. */
-static int sweep(struct log *log, struct log_retained *retained)
+/* Some of them; *more: there are others. Under sync_lock: compaction replaces segments
+ * under it, and one that reaches from before the start to behind it must not be taken
+ * for the one that it replaced. */
+static int sweep(struct log *log, struct log_retained *retained, bool *more)
 {
     int64_t start = atomic_load(&log->control->log_start);
     int64_t first = -1;
@@ -69,11 +71,12 @@ static int sweep(struct log *log, struct log_retained *retained)
     if (rc == 0) rc = rill__log_refresh(log);
     if (rc == 0) rc = rill__log_base_of(log, start, &first);
     if (rc == 0) rc = rill__log_base_after(log, -1, &base);
-    while (rc == 0 && base < first) {
+    for (int i = 0; rc == 0 && base < first && i < SWEEP_MAX; i++) {
         rc = remove_segment(log, base, retained);
         if (rc == 0) rc = rill__log_base_after(log, base, &base);
     }
-    if (rc != 0) return rc;
+    *more = base < first;
+    if (rc != 0 || *more) return rc;
     rill__log_forget_before(log, first);
     has_swept(log->control, start);
     return 0;
@@ -81,13 +84,16 @@ static int sweep(struct log *log, struct log_retained *retained)
 
 int rill__log_sweep(struct log *log, struct log_retained *retained)
 {
-    int rc;
+    bool more = true;
+    int rc = 0;
 
-    if (atomic_load(&log->control->swept) >= atomic_load(&log->control->log_start)) return 0;
-    rc = rill__log_lock_sync(log, rill__deadline(RETAIN_WAIT_MS));
-    if (rc != 0) return rc == RILL_ERR_TIMEOUT ? 0 : rc; /* the next turn does it */
-    rc = sweep(log, retained);
-    rill__log_unlock_sync(log);
+    while (rc == 0 && more) {
+        if (atomic_load(&log->control->swept) >= atomic_load(&log->control->log_start)) break;
+        rc = rill__log_lock_sync(log, rill__deadline(RETAIN_WAIT_MS));
+        if (rc != 0) return rc == RILL_ERR_TIMEOUT ? 0 : rc; /* the next turn does it */
+        rc = sweep(log, retained, &more);
+        rill__log_unlock_sync(log);
+    }
     return rc;
 }
 
@@ -283,17 +289,15 @@ static int roll_old(struct log *log, const struct log_retention *what, int64_t *
     return rc;
 }
 
-int rill__log_retain(struct log *log, const struct log_retention *what,
-                     struct log_retained *retained)
+static int retain(struct log *log, const struct log_retention *what,
+                  struct log_retained *retained)
 {
-    struct log_retained none = {0, 0, 0};
     struct tail_copy tail;
     int64_t start = rill__log_start(log);
     bool all = false;
     int rc = rill__log_state(log);
 
-    if (retained == NULL) retained = &none;
-    *retained = none;
+    *retained = (struct log_retained){0, 0, 0};
     if (rc != 0) return rc;
     rill__control_tail(log->control, &tail);
     if (tail.base >= 0 &&
@@ -307,4 +311,46 @@ int rill__log_retain(struct log *log, const struct log_retention *what,
     if (rc == 0) rc = rill__log_sweep(log, retained);
     retained->log_start = rill__log_start(log);
     return rc;
+}
+
+static int64_t active_base(const struct log *log)
+{
+    return atomic_load_explicit(&log->control->active_base, memory_order_acquire);
+}
+
+int rill__log_retain(struct log *log, const struct log_retention *what,
+                     struct log_retained *retained)
+{
+    struct log_retained mine;
+    int64_t base = active_base(log);
+    int rc = retain(log, what, retained == NULL ? &mine : retained);
+
+    rill__mutex_lock(&log->lock);
+    log->retention = *what;
+    log->retention_ms = rill__monotonic_ns() / 1000000;
+    log->retention_base = base;
+    rill__mutex_unlock(&log->lock);
+    return rc;
+}
+
+int rill__log_retain_again(struct log *log)
+{
+    const struct log_config *config = &log->config;
+    struct log_retained retained;
+    struct log_retention what;
+    int64_t told_ms;
+    bool rolled;
+
+    rill__mutex_lock(&log->lock);
+    rolled = log->retention_base != active_base(log);
+    log->retention_base = active_base(log);
+    what = log->retention;
+    told_ms = log->retention_ms;
+    rill__mutex_unlock(&log->lock);
+    if (told_ms == 0 || !rolled || (config->cleanup_policy & RILL_CLEANUP_DELETE) == 0) return 0;
+    what.consumed = 0; /* a group may have gone back since */
+    if (what.retention_ms != 0) what.retention_ms = config->retention_ms;
+    what.retention_bytes = config->retention_bytes;
+    what.wall_now_ms += rill__monotonic_ns() / 1000000 - told_ms;
+    return retain(log, &what, &retained);
 }

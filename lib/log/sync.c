@@ -402,6 +402,7 @@ static int follow_start(struct log *log)
     rc = rill__log_base_of(log, start, &first);
     if (rc != 0) return rc;
     rill__log_forget_before(log, first);
+    rill__log_shed_before(log, first);
     atomic_store(&log->start_seen, start);
     return 0;
 }
@@ -423,7 +424,8 @@ int rill__log_maintain(struct log *log, uint32_t *next_ms)
             due_in(next_ms, log->config.sync_interval_ms - since);
         }
     }
-    rc = follow_start(log);
+    rc = rill__log_retain_again(log);
+    if (rc == 0) rc = follow_start(log);
     if (rc == 0) rc = prepare_next(log);
     if (rc == 0) rc = roll_by_age(log, next_ms);
     rill__log_rest(log);

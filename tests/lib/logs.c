@@ -133,9 +133,11 @@ int test_log_reboot(struct test_log *t)
 struct log *test_log_second(struct test_log *t)
 {
     struct file dir = test_log_directory();
+    struct log_config config = t->config;
     struct log *log = NULL;
 
-    OK(rill__log_open(&t->config, &dir, 0, &log));
+    config.process = t->config.process + 1;
+    OK(rill__log_open(&config, &dir, 0, &log));
     return log;
 }
 

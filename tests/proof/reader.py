@@ -416,10 +416,14 @@ class Partition:
         names = os.listdir(os.path.join(self.store, self.directory))
         bases = sorted(int(n[:20]) for n in names
                        if len(n) == 24 and n.endswith(".log") and n[:20].isdigit())
-        self.end = bases[0] if bases and self.durable > 0 else max(self.mark_segment, 0)
+        self.bases = bases
+        self.end = max(self.mark_segment, 0)
         self.epoch = 0
-        if self.durable > 0 and (not bases or bases[0] > self.start):
-            raise Damaged(self.directory, 0, "the first segment is missing")
+        if self.durable > 0:
+            before = [base for base in bases if base <= self.start]
+            if not before:
+                raise Damaged(self.directory, 0, "the first segment is missing")
+            self.end = before[-1]
         while self.end in bases:
             before = self.end
             if not self.read_segment(before) or self.end == before:
@@ -442,30 +446,32 @@ class Partition:
         if (i64(data, 16), data[32:48], u32(data, 48), u64(data, 64)) != (
                 base, self.topic.id, self.number, len(data)):
             raise Damaged(where, 0, "the header is another segment's, or the size another")
-        self.read_batches(where, data, u64(data, 24))
+        at, why = self.read_batches(where, data, u64(data, 24))
+        if self.end < self.durable and (self.end == base or self.end not in self.bases):
+            raise Damaged(where, at, why)
         return True
 
     def read_batches(self, where, data, salt):
+        """Where they end, and why: what comes after the last one means nothing."""
         at = 128
         while at + 64 <= len(data):
             size = u32(data, at + 20)
             batch = data[at:at + size]
             whole = size >= 64 and size % 8 == 0 and len(batch) == size
             if not whole or batch_sum(salt, batch) != u64(batch, 0):
-                if self.end < self.durable and (size != 0 or any(data[at:])):
-                    raise Damaged(where, at, "a durable batch does not verify")
-                return
+                return at, "a durable batch does not verify"
             if i64(batch, 8) != self.end or i32(batch, 16) < self.epoch:
-                if self.end < self.durable:
-                    raise Damaged(where, at, "a durable batch is not the one that follows")
-                return
+                return at, "a durable batch is not the one that follows"
             try:
-                self.records.extend(records_of(batch))
+                for place, record in enumerate(records_of(batch)):
+                    if (self.end + place if record is None else record[0]) >= self.start:
+                        self.records.append(record)
             except ValueError as error:
                 raise Damaged(where, at, str(error))
             self.epoch = i32(batch, 16)
             self.end += u32(batch, 28) + 1
             at += size
+        return at, "durable batches are missing behind the last one"
 
     def crc(self):
         if None in self.records:
