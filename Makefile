@@ -268,7 +268,7 @@ build_packaging = lib examples
 # What tests and their scripts may read from the environment.
 test_env = RILL_ROOT='$(CURDIR)' RILL_BUILD='$(abspath $(B))' CC='$(CC)' CXX='$(CXX)' \
     NM='$(NM)' RILL_LIBS='$(LIBS)' RILL_CFLAGS='$(lib_cflags) $(sanitize) -pthread' \
-    PROOF_SHARE=1 RILL_RUNNER='$(RUNNER)' $(if $(SAN)$(CROSS)$(RUNNER),RILL_TEST_SLOW=1) \
+    WITHOUT='$(WITHOUT)' PROOF_SHARE=1 RILL_RUNNER='$(RUNNER)' $(if $(SAN)$(CROSS)$(RUNNER),RILL_TEST_SLOW=1) \
     $(if $(findstring qemu,$(RUNNER)),RILL_TEST_EMULATED=1)
 
 # The tools first; a second make then sees what the first one installed.

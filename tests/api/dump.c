@@ -300,7 +300,8 @@ static void records_of_all_kinds_are_shown(void **state)
     char path[1500];
 
     (void)state;
-    topic.compression = RILL_COMPRESSION_LZ4;
+    if (rill_compression_available(RILL_COMPRESSION_LZ4))
+        topic.compression = RILL_COMPRESSION_LZ4;
     OK(rill_topic_create(store, "kinds", &topic));
     OK(rill_topic_describe(store, "kinds", &info));
     OK(rill_producer_open(store, &out, &producer));

@@ -14,7 +14,7 @@ mkdir "$dir/shared.run" "$dir/static.run"
 # shellcheck disable=SC2046,SC2086
 $cc $flags -o "$dir/shared" examples/produce.c $(pkg-config --libs rill)
 (cd "$dir/shared.run" && LD_LIBRARY_PATH=$dir/usr/lib "$dir/shared" </dev/null)
-readelf -d "$dir/shared" | grep -q 'NEEDED.*librill\.so\.[0-9]*\]'
+readelf -d "$dir/shared" | grep -q 'NEEDED.*librill\.so\.[0-9.]*\]'
 
 libs=$(pkg-config --static --libs rill)
 # shellcheck disable=SC2086
