@@ -1149,14 +1149,18 @@ typedef struct rill_space rill_space;
 #define RILL_SPACE_KEY_MAX 500          /* bytes */
 #define RILL_SPACE_VALUE_MAX (1u << 20) /* bytes */
 
-/* name follows the rule of topics' names; those that begin with "__" are the library's.
+/* Opens a space. name follows the rule of topics' names; those that begin with "__" are the
+ * library's.
  * Errors: RILL_ERR_NOT_FOUND; RILL_ERR_INVALID a name; RILL_ERR_STATE this handle of the store
  *         has it open already. */
 RILL_API int rill_space_open(rill *store, const char *name, uint32_t flags, rill_space **space);
+/* Closes a space. */
 RILL_API void rill_space_close(rill_space *space);
-/* With all that is in it. Errors: RILL_ERR_NOT_FOUND; RILL_ERR_STATE a producer may write it. */
+/* Deletes a space with all that is in it.
+ * Errors: RILL_ERR_NOT_FOUND; RILL_ERR_STATE a producer may write it. */
 RILL_API int rill_space_delete(rill *store, const char *name);
-/* In order of name, until visit returns nonzero, which is then returned. */
+/* Calls visit for every space, in order of name, until it returns nonzero, which is then
+ * returned. */
 RILL_API int rill_space_list(rill *store, int (*visit)(void *arg, const char *name), void *arg);
 
 /* Copies the committed value, at most room bytes of it; *size gets how many it has.
@@ -1164,24 +1168,30 @@ RILL_API int rill_space_list(rill *store, int (*visit)(void *arg, const char *na
 RILL_API int rill_space_get(rill_space *space, rill_bytes key, void *value, size_t room,
                             size_t *size);
 
-/* All spaces as they were at one moment: sums over them are right. While it is open the store
- * keeps what it shows, and the catalogue of this process cannot grow beyond its map: do not
- * keep it for long. Threads: one at a time. */
+/* Opens a view: all spaces as they were at one moment, so sums over them are right. While it
+ * is open the store keeps what it shows, and the catalogue of this process cannot grow
+ * beyond its map: do not keep it for long.
+ * Threads: one at a time. */
 typedef struct rill_view rill_view;
 RILL_API int rill_view_open(rill *store, rill_view **view);
+/* Closes a view; what it has shown is gone with it. */
 RILL_API void rill_view_close(rill_view *view);
-/* Lifetime: value until the view is closed. RILL_ERR_NOT_FOUND. */
+/* The value of a key, as it was when the view was opened.
+ * Lifetime: value until the view is closed.
+ * Errors:   RILL_ERR_NOT_FOUND. */
 RILL_API int rill_view_get(rill_view *view, rill_space *space, rill_bytes key, rill_bytes *value);
 
-/* Inside a transaction: what it has put, else what is committed.
+/* The value of a key inside a transaction: what it has put, else what is committed.
  * Lifetime: value until the next call on the transaction.
  * Errors:   RILL_ERR_NOT_FOUND; RILL_ERR_TOO_BIG a key; RILL_ERR_BUSY another producer that is
  * open writes the space; RILL_ERR_STATE the transaction has ended. */
 RILL_API int rill_txn_get(rill_txn *txn, rill_space *space, rill_bytes key, rill_bytes *value);
-/* key and value are copied. Errors: as get; RILL_ERR_TOO_BIG a key, a value, or all puts of the
+/* Puts a value under a key, in place of the one that is there; both are copied. It is there
+ * for others when the transaction is committed.
+ * Errors: as get; RILL_ERR_TOO_BIG a key, a value, or all puts of the
  * transaction together (transaction_bytes_max); RILL_ERR_INVALID value.data is NULL. */
 RILL_API int rill_txn_put(rill_txn *txn, rill_space *space, rill_bytes key, rill_bytes value);
-/* What is not there is deleted, too. */
+/* Deletes a key and its value; one that is not there, too. Errors: as get. */
 RILL_API int rill_txn_delete(rill_txn *txn, rill_space *space, rill_bytes key);
 
 /* A walk over the keys of a space in [from, to), or with reverse from the last to the first of
@@ -1192,14 +1202,15 @@ typedef struct rill_range {
     int32_t reverse;
 } rill_range;
 typedef struct rill_cursor rill_cursor;
-/* In the view, or in the transaction with what it has put; one of them is NULL. range may be
- * NULL: all. Its bytes are copied. */
+/* Opens a walk, in the view, or in the transaction with what it has put; one of them is NULL.
+ * range may be NULL: all. Its bytes are copied. */
 RILL_API int rill_cursor_open(rill_view *view, rill_txn *txn, rill_space *space,
                               const rill_range *range, rill_cursor **cursor);
-/* Lifetime: key and value until the next call on the cursor or its transaction.
+/* The next key and its value.
+ * Lifetime: key and value until the next call on the cursor or its transaction.
  * Errors:   RILL_ERR_NOT_FOUND there is no more. */
 RILL_API int rill_cursor_next(rill_cursor *cursor, rill_bytes *key, rill_bytes *value);
-/* Before the view is closed, or the transaction ends. */
+/* Closes a cursor, before its view is closed, or its transaction ends. */
 RILL_API void rill_cursor_close(rill_cursor *cursor);
 
 /* ---- Groups ----------------------------------------------------------- */

@@ -19,7 +19,7 @@ static const char *group, *from, *format_text, *key_separator_text, *delimiter_t
     *instance, *client;
 static struct texts partition_texts;
 static int64_t since, until, limit, timeout_ms;
-static bool follow, json, escape, raw, zero, no_commit, durable, skip_damage;
+static bool follow, json, escape, raw, zero, no_commit, durable, committed, skip_damage;
 
 static const struct option consume_options[] = {
     {"group", 'g', OPTION_TEXT, &group, "GROUP",
@@ -56,6 +56,8 @@ static const struct option consume_options[] = {
      "escape control characters, backslashes and what is not UTF-8; so on a terminal", 0, 0, 0},
     {"raw", 0, OPTION_FLAG, &raw, 0, "bytes as they are, also on a terminal", 0, 0, 0},
     {"durable", 0, OPTION_FLAG, &durable, 0, "only what a power cut cannot take back", 0, 0, 0},
+    {"committed", 0, OPTION_FLAG, &committed, 0,
+     "of transactions only those that are committed; up to the first that is open", 0, 0, 0},
     {"no-commit", 0, OPTION_FLAG, &no_commit, 0, "with a group: commit nothing", 0, 0, 0},
     {"instance", 0, OPTION_TEXT, &instance, "ID",
      "with a group: a static member, whose partitions wait for it when it goes away", 0, 0, 0},
@@ -192,11 +194,18 @@ static int finish_parts(struct reading *reading)
     for (size_t i = 0; i < reading->part_count && status == DONE; i++) {
         struct part *part = &reading->parts[i];
         rill_offset position;
+        int64_t lag;
 
         if (part->done) continue;
         if (rill_consumer_position(reading->consumer, part->start.topic, part->start.partition,
                                    &position) == 0 &&
             position >= part->end)
+            status = finish_part(reading, part);
+        /* A transaction that is open may stay so; what is behind it is not for us. */
+        else if (committed && !follow &&
+                 rill_consumer_lag(reading->consumer, part->start.topic, part->start.partition,
+                                   &lag) == 0 &&
+                 lag == 0)
             status = finish_part(reading, part);
     }
     return status;
@@ -318,13 +327,19 @@ static int read_all(struct reading *reading)
     return status;
 }
 
+static int32_t isolation(void)
+{
+    if (committed) return durable ? RILL_READ_COMMITTED_DURABLE : RILL_READ_COMMITTED;
+    return durable ? RILL_READ_DURABLE : RILL_READ_WRITTEN;
+}
+
 static int consume(rill *store, char **topics, size_t count, struct reading *reading)
 {
     rill_consumer_options options = {.size = sizeof options,
                                      .group = group,
                                      .client_id = client,
                                      .group_instance_id = instance,
-                                     .isolation = durable ? RILL_READ_DURABLE : RILL_READ_WRITTEN,
+                                     .isolation = isolation(),
                                      .auto_offset_reset = from != NULL && strcmp(from, "end") == 0
                                                               ? RILL_RESET_LATEST
                                                               : RILL_RESET_EARLIEST,

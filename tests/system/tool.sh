@@ -276,6 +276,8 @@ ok consume lines --group=readers --count=10
 ok consume '^times$' --group=other --timeout=300ms
 [ "$(wc -l <out)" = 4 ] || fail "an expression"
 ok consume lines --group=readers --no-commit --count=1
+ok consume fresh --committed --durable
+(cat lines; echo) | cmp -s - out || fail "--committed"
 bad 2 'group reset' consume lines --group=readers --from=5
 bad 2 'need --group' consume lines --no-commit
 ok group list
