@@ -86,6 +86,12 @@ static int read_part(struct rill_consumer *c, struct assigned *part, rill_record
             /* What compaction took away is passed, too. */
             if (rc == 0 && part->view.record_count == 0 && part->cursor.offset > position)
                 position = part->cursor.offset;
+            if (rc == 0 && part->view.record_count == 0 && n == 0 && !part->handed &&
+                part->cursor.previous != NULL && part->cursor.offset < end) {
+                /* A whole segment without records: nobody needs the one before it. */
+                rill__cursor_release(&part->cursor);
+                continue;
+            }
             if (rc != 0 || part->view.record_count == 0) break;
             rc = passes_by(c, part, &passed);
             if (rc != 0) {

@@ -51,7 +51,7 @@ int rill__follow_tell(struct follow *f, rill_damage damage, const char *repair,
 /* ---- The second look -------------------------------------------------- */
 
 /* Is the name another file's by now, or nobody's? file: what it was; FILE_NONE: it
- * was nobody's. */
+ * was nobody's. NULL: it does not matter. */
 static bool name_moved(const struct follow *f, const char *name, const struct file *file)
 {
     struct file now = FILE_NONE;
@@ -83,7 +83,7 @@ int rill__follow_look_twice(struct follow *f, const char *name, const struct fil
     return now.words.incarnation != then->incarnation || now.words.count != then->count ||
                    (now.words.count && now.words.start > f->offset &&
                     now.words.start > then->start) ||
-                   name_moved(f, name, file)
+                   (file != NULL && name_moved(f, name, file))
                ? FOLLOW_MOVED
                : 0;
 }
@@ -172,6 +172,42 @@ static int begin_following(struct follow *f)
     return 0;
 }
 
+/* What is named must have been met: the active segment by the words, that of the mark
+ * by recovery. */
+static int check_names(struct follow *f)
+{
+    const struct chain *chain = &f->chain;
+    rill_damage damage = rill__damage_of(RILL_DAMAGE_WORDS, RILL_LOG_WARNING, "control");
+    int rc;
+
+    if (chain->words.count && chain->words.tail.base >= 0 &&
+        chain->words.tail.base != f->census->last_base &&
+        !rill__chain_has(chain, chain->words.tail.base)) {
+        rc = rill__follow_look_twice(f, "control", NULL);
+        if (rc != 0) return rc;
+        rc = rill__follow_tell(f, damage, "Writes them anew from the batches that are there.",
+                               "The shared words say that segment %" PRId64
+                               " is the last one; the log ends in segment %" PRId64 ".",
+                               chain->words.tail.base, f->census->last_base);
+        f->chain.distrusted = true; /* as recovery does */
+        f->ended = false;
+        return rc != 0 ? rc : FOLLOW_MOVED;
+    }
+    if (chain->words.count || chain->marks_valid == 0 || chain->mark.durable_end == 0 ||
+        rill__chain_has(chain, chain->mark.segment))
+        return 0;
+    damage.kind = RILL_DAMAGE_MARK;
+    damage.severity = RILL_LOG_ERROR;
+    damage.position = chain->mark.sequence % 2 == 0 ? MARK_B_AT : MARK_A_AT;
+    damage.size = MARK_SIZE;
+    rc = rill__follow_look_twice(f, "control", NULL);
+    if (rc != 0) return rc;
+    return rill__follow_tell(f, damage, "Writes both marks anew.",
+                             "The durable mark names segment %" PRId64
+                             ", which is not there; the partition cannot be opened.",
+                             chain->mark.segment);
+}
+
 static int follow_log(struct follow *f)
 {
     int rc = begin_following(f);
@@ -187,7 +223,7 @@ static int follow_log(struct follow *f)
             rc = rill__follow_missing(f);
         }
     }
-    return rc;
+    return rc == 0 ? check_names(f) : rc;
 }
 
 /* ---- The control file and what is left over --------------------------- */

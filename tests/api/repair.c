@@ -205,7 +205,7 @@ static void reads(const char *topic, int64_t end, const int64_t *lost, int lost_
         next++;
     }
     while (next < end) {
-        OK(rill_consumer_poll(consumer, WAIT_MS, records, 16, &count));
+        OK(rill_consumer_poll(consumer, 0, records, 16, &count));
         if (count == 0) fail_msg("nothing comes behind offset %lld", (long long)next);
         for (size_t i = 0; i < count; i++, next++) {
             while (skipped < lost_count && lost[skipped] == next) {

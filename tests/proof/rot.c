@@ -13,7 +13,16 @@
  *     records in segments that are not damaged can be read by seeking;
  *     no topic and no commit is missing without an error, and a committed offset
  *     is the one committed;
- *     topics' directories are not swept away because the catalogue lost them.
+ *     topics' directories are not swept away because the catalogue lost them;
+ *     what a check finds is in the file that is damaged, or about it; what it calls
+ *     sound opens and is read to its end.
+ *
+ * A copy of it is repaired:
+ *
+ *     it opens, a check finds it sound, and a second repair has nothing to do;
+ *     it is read to its end without an error; every record whose batch is as it was
+ *     is there, every other one was said to be lost, and nothing else is read;
+ *     files of others are as they were; appending and committing go on.
  *
  * BUDGET counts damages. CASE=n does one.
  */
@@ -201,7 +210,7 @@ static void replace_file(const char *path, const char *other)
 {
     char command[1900 + sizeof files[0]];
 
-    snprintf(command, sizeof command, "cp '%s' '%s' 2>/dev/null || true", other, path);
+    snprintf(command, sizeof command, "cp '%.899s' '%.899s' 2>/dev/null || true", other, path);
     assert_int_equal(system(command), 0);
 }
 
@@ -248,7 +257,7 @@ static void forget_boot(void)
     assert_int_equal(system(command), 0);
 }
 
-/* ---- The child that reads ---- */
+/* ---- What a check says ---- */
 
 static void broken(const char *what)
 {
@@ -256,6 +265,46 @@ static void broken(const char *what)
     fflush(stdout);
     _exit(2);
 }
+
+static int errors_found;
+
+/* Damage shows where it is: in the file, or in what is known only through it. */
+static int found_damage(void *arg, const rill_damage *found)
+{
+    const char *damaged = arg;
+    const char *file = found->file == NULL ? "" : found->file;
+    char part[16];
+    bool of_catalogue = strstr(damaged, "/meta/") != NULL;
+    bool there = strstr(damaged, "/STORE") != NULL ? strcmp(file, "STORE") == 0
+                 : of_catalogue
+                     ? strstr(file, "meta") != NULL || found->kind == RILL_DAMAGE_TOPIC_UNKNOWN
+                     : false;
+
+    for (int32_t p = 0; p < PARTITIONS; p++) {
+        snprintf(part, sizeof part, "/%d/", p);
+        if (strstr(damaged, part) != NULL && strstr(file, part) != NULL) there = true;
+    }
+    if (found->severity == RILL_LOG_ERROR || found->severity == RILL_LOG_WARNING) {
+        if (!there) {
+            printf("    found in %s: %s\n", file, found->text);
+            broken("a check finds damage where there is none");
+        }
+    }
+    if (found->severity == RILL_LOG_ERROR) errors_found++;
+    return 0;
+}
+
+static void check_damaged(const char *damaged)
+{
+    rill_check_options options = {
+        .size = sizeof options, .visit = found_damage, .visit_arg = (void *)(uintptr_t)damaged};
+    rill_check_report report = {.size = sizeof report};
+
+    errors_found = 0;
+    if (rill_check(directory, &options, &report) != 0) broken("a check fails");
+}
+
+/* ---- The child that reads ---- */
 
 static void check_record(const rill_record *record)
 {
@@ -353,8 +402,11 @@ static void read_all(const char *damaged)
 {
     rill_options options = {.size = sizeof options};
     rill *store;
-    int rc = rill_open(directory, &options, &store);
+    int rc;
 
+    check_damaged(damaged);
+    rc = rill_open(directory, &options, &store);
+    if (rc != 0 && errors_found == 0) broken("a check finds it sound, and it does not open");
     if (topic_directories() != 1) broken("a topic's records are swept away");
     if (rc != 0) {
         if (rill_errmsg()[0] == '\0') broken("an error without a message");
@@ -367,6 +419,7 @@ static void read_all(const char *damaged)
 
         snprintf(other, sizeof other, "/%d/", p);
         if (!failed && read != RECORDS) broken("a shorter log is called healthy");
+        if (failed && errors_found == 0) broken("a check finds it sound, and it is not read");
         if (strstr(damaged, other) == NULL && strstr(damaged, "STORE") == NULL &&
             strstr(damaged, "data.mdb") == NULL && (failed || read != RECORDS))
             broken("damage in one place, and another is not readable");
@@ -377,40 +430,205 @@ static void read_all(const char *damaged)
     _exit(0);
 }
 
+/* ---- The child that repairs ---- */
+
+static char pristine[900];
+static bool kept[PARTITIONS][RECORDS]; /* its batch is as it was, in its place */
+
+static uint8_t *read_file(const char *path, size_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    uint8_t *bytes;
+
+    *size = 0;
+    if (fd < 0) return NULL;
+    assert_int_equal(fstat(fd, &st), 0);
+    bytes = malloc((size_t)st.st_size + 1);
+    assert_non_null(bytes);
+    assert_int_equal(read(fd, bytes, (size_t)st.st_size), st.st_size);
+    close(fd);
+    *size = (size_t)st.st_size;
+    return bytes;
+}
+
+/* A batch of a segment as it was made, against the damaged one. */
+static int note_batch(void *arg, const rill_item *item)
+{
+    struct {
+        uint8_t *was, *is;
+        size_t is_size;
+        int32_t partition;
+    } *both = arg;
+    bool same;
+
+    if (item->kind != RILL_ITEM_BATCH) return 0;
+    same = both->is != NULL && (size_t)(item->position + item->size) <= both->is_size &&
+           memcmp(both->was + item->position, both->is + item->position, (size_t)item->size) == 0;
+    for (int64_t i = item->first; i < item->end && i < RECORDS; i++)
+        kept[both->partition][i] = same;
+    return 0;
+}
+
+/* All but those in the damaged file. */
+static void note_kept(const char *damaged)
+{
+    struct {
+        uint8_t *was, *is;
+        size_t is_size;
+        int32_t partition;
+    } both;
+    char path[2000];
+    size_t size;
+
+    memset(kept, 1, sizeof kept);
+    if (strstr(damaged, ".log") == NULL) return;
+    both.partition = strstr(damaged, "/1/") != NULL;
+    snprintf(path, sizeof path, "%s%s", pristine, damaged + strlen(directory));
+    both.was = read_file(path, &size);
+    both.is = read_file(damaged, &both.is_size);
+    assert_non_null(both.was);
+    assert_int_equal(rill_dump(path, note_batch, &both), 0);
+    free(both.was);
+    free(both.is);
+}
+
+static int64_t said_lost[PARTITIONS][RECORDS];
+
+static int note_action(void *arg, const rill_repair_action *action)
+{
+    ++*(int *)arg;
+    if (action->kind != RILL_REPAIR_GAP || action->partition < 0) return 0;
+    for (int64_t i = action->first; i < action->end && i < RECORDS; i++)
+        said_lost[action->partition][i] = 1;
+    return 0;
+}
+
+static int list_name(void *arg, const rill_topic_info *info)
+{
+    snprintf(arg, RILL_TOPIC_NAME_MAX + 1, "%s", info->name);
+    return 0;
+}
+
+static void read_repaired(rill *store, const char *topic, int32_t partition)
+{
+    rill_position from = {topic, partition, -1, 0, NULL};
+    rill_consumer *consumer;
+    rill_record record;
+    size_t count = 1;
+    bool got[RECORDS] = {false};
+    int64_t next = 0;
+
+    if (rill_consumer_open(store, NULL, &consumer) != 0 ||
+        rill_consumer_assign(consumer, &from, 1) != 0)
+        broken("a repaired partition cannot be read");
+    while (count > 0) {
+        if (rill_consumer_poll(consumer, 0, &record, 1, &count) != 0)
+            broken("an error in a repaired partition");
+        if (count == 0) break;
+        check_record(&record);
+        if (record.offset < next) broken("an offset comes twice");
+        next = record.offset + 1;
+        got[record.offset] = true;
+    }
+    rill_consumer_close(consumer, 0);
+    for (int64_t i = 0; i < RECORDS; i++) {
+        if (!got[i] && kept[partition][i]) {
+            printf("    offset %" PRId64 " of partition %d\n", i, (int)partition);
+            broken("a repair loses a record that was not damaged");
+        }
+        if (!got[i] && !said_lost[partition][i]) broken("a repair loses a record in silence");
+        if (got[i] && said_lost[partition][i])
+            broken("a record is there that was said to be lost");
+    }
+}
+
+static void repair_it(const char *damaged)
+{
+    rill_options options = {.size = sizeof options};
+    int actions = 0;
+    rill_repair_options how = {.size = sizeof how, .visit = note_action, .visit_arg = &actions};
+    rill_repair_report report = {.size = sizeof report};
+    char topic[RILL_TOPIC_NAME_MAX + 1] = "";
+    rill *store;
+
+    note_kept(damaged);
+    if (rill_repair(directory, &how, &report) != 0) broken("a repair fails");
+    if (report.left_count != 0) broken("a repair leaves something");
+    check_damaged("");
+    actions = 0;
+    if (rill_repair(directory, &how, &report) != 0) broken("a second repair fails");
+    if (actions != 0) broken("a second repair has something to do");
+    if (rill_open(directory, &options, &store) != 0) broken("a repaired store does not open");
+    if (rill_topic_list(store, list_name, topic) != 0 || topic[0] == '\0')
+        broken("a repaired store has no topic");
+    for (int32_t p = 0; p < PARTITIONS; p++) read_repaired(store, topic, p);
+    for (int g = 0; g < GROUPS && strstr(damaged, "/meta/") == NULL; g++)
+        check_committed(store, g);
+    write_something(store);
+    if (rill_close(store) != 0) broken("a repaired store does not close");
+    check_damaged("");
+    _exit(0);
+}
+
 /* ---- Cases ---- */
 
-static void run_case(uint64_t seed, uint64_t number)
+static void copy_store(const char *from, const char *to)
 {
-    char what[200];
-    const char *damaged;
-    bool boot;
+    char command[3000];
+
+    snprintf(command, sizeof command, "cp -a '%s' '%s'", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+static void child(uint64_t number, const char *what, bool boot, void (*work)(const char *damaged),
+                  const char *damaged)
+{
     int status = 0;
     pid_t pid;
 
-    dice.state = seed * 2 + 1 + number * UINT64_C(1000003);
-    snprintf(directory, sizeof directory, "%s/store", test_directory());
-    make_store();
-    boot = roll(2) == 0;
-    if (boot) forget_boot();
-    damaged = damage(what, sizeof what);
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
         alarm(60);
-        read_all(damaged);
+        work(damaged);
     }
     assert_true(pid > 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (status != 0)
         proof_violation(number, "%s, %s: status %#x", what, boot ? "another boot" : "same boot",
                         (unsigned)status);
+}
+
+static void run_case(uint64_t seed, uint64_t number)
+{
+    char what[200];
+    char copy[900];
+    char command[3000];
+    const char *damaged;
+    bool boot;
+
+    dice.state = seed * 2 + 1 + number * UINT64_C(1000003);
+    snprintf(directory, sizeof directory, "%s/store", test_directory());
+    snprintf(pristine, sizeof pristine, "%s", test_path("pristine"));
+    snprintf(copy, sizeof copy, "%s", test_path("copy"));
+    make_store();
+    copy_store(directory, pristine);
+    boot = roll(2) == 0;
+    if (boot) forget_boot();
+    damaged = damage(what, sizeof what);
+    copy_store(directory, copy);
+    child(number, what, boot, read_all, damaged);
+    snprintf(command, sizeof command, "rm -rf '%s' && mv '%s' '%s'", directory, copy, directory);
+    assert_int_equal(system(command), 0);
+    child(number, what, boot, repair_it, damaged);
     test_directory_remove();
 }
 
 int main(void)
 {
     uint64_t seed = proof_seed();
-    uint64_t cases = proof_budget(40000, 400);
+    uint64_t cases = proof_budget(40000, 250);
 
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     if (getenv("CASE") != NULL) {
