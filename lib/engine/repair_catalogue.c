@@ -224,7 +224,9 @@ static int tell_old_record(void *arg, char kind, const char *name)
         "Where the catalogue is damaged, %s %s was found again; it may be an older version.",
         kind == 'T'   ? "topic"
         : kind == 'G' ? "group"
-                      : "a commit of group",
+        : kind == 'O' ? "a commit of group"
+        : kind == 'X' ? "producer"
+                      : "a record",
         name);
 }
 

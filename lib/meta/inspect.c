@@ -35,7 +35,9 @@ static int tell_record(struct inspection *in, uint64_t position, const MDB_val *
                        const char *what)
 {
     static const char *const kinds[] = {
-        "Ttopic", "Ggroup", "Ocommit of group", "Iidle time of group", "Sschema", "Cclock"};
+        "Ttopic",       "Ggroup", "Ocommit of group",  "Iidle time of group",
+        "Sschema",      "Cclock", "Pnext producer id", "Xproducer",
+        "Qproducer id", "Dspace", "Nnext space",       "Kkey of the application"};
     const char *k = key->mv_data;
     const char *kind = "unknown kind";
     char text[400];
@@ -110,10 +112,14 @@ static int tell_found(void *arg, uint64_t position, const MDB_val *key, const MD
         if (rc == 0 && in->told->offset != NULL)
             return in->told->offset(in->told->arg, group, &offset);
         break;
-    case 'I':
-        if (value.mv_size != META_IDLE_SIZE) rc = RILL_ERR_CORRUPT;
-        break;
-    case 'C': break;
+    case 'I': rc = value.mv_size == META_IDLE_SIZE ? 0 : RILL_ERR_CORRUPT; break;
+    case 'C': rc = value.mv_size == META_CLOCK_SIZE ? 0 : RILL_ERR_CORRUPT; break;
+    case 'D': rc = value.mv_size == META_SPACE_SIZE ? 0 : RILL_ERR_CORRUPT; break;
+    case 'P':
+    case 'N': rc = value.mv_size == 8 ? 0 : RILL_ERR_CORRUPT; break;
+    case 'X': rc = value.mv_size >= META_NAME_SIZE ? 0 : RILL_ERR_CORRUPT; break;
+    case 'Q':
+    case 'K': break;
     default: return tell_record(in, position, key, "is none that this library knows");
     }
     return rc == 0 ? 0 : tell_record(in, position, key, "has a size that none has");

@@ -12,10 +12,17 @@
  * Of several versions of a record the latest counts: a commit by its time, a group
  * by its generation. An older commit makes consumers repeat something; none at all
  * could make them skip. A topic is taken from a hole only if its directory is there.
+ * Numbers that must not be given twice go far ahead if they are lost. Keys of the
+ * application do not come back: an older one would be wrong beside others.
  */
 #include "base/bytes.h"
 #include "meta/inner.h"
 #include <stdlib.h>
+
+#define IDS_SINCE (UINT64_C(1) << 20) /* that may have been given since an older version */
+#define IDS_NEVER (UINT64_C(1) << 40) /* none was given so far */
+#define SPACES_SINCE (UINT32_C(1) << 10)
+#define SPACES_NEVER (UINT32_C(1) << 24)
 
 struct remnant {
     uint8_t *key;
@@ -158,6 +165,9 @@ static uint64_t age_of(const struct remnant *l)
     case 'O': return l->value_size >= META_OFFSET_SIZE + 8 ? rill__get64(l->value + 16) : 0;
     case 'G': return l->value_size >= 12 ? rill__get32(l->value) : 0;
     case 'T': return l->value_size >= META_TOPIC_SIZE_1 + 8 ? rill__get64(l->value + 16) : 0;
+    case 'X': return l->value_size >= META_NAME_SIZE + 8 ? rill__get64(l->value + 32) : 0;
+    case 'P': return l->value_size >= 16 ? rill__get64(l->value) : 0;
+    case 'N': return l->value_size >= 16 ? rill__get32(l->value) : 0;
     default: return 0;
     }
 }
@@ -171,7 +181,12 @@ static bool may_come_back(const struct salvage *s, const struct remnant *l)
     case 'O':
         return l->key_size > 22 && s->with->has_topic(s->with->arg, l->key + l->key_size - 20);
     case 'G': return l->value_size >= 12;
-    default: return false; /* hints */
+    case 'X':
+    case 'Q':
+    case 'D': return true;
+    case 'P':
+    case 'N': return l->value_size == 16;
+    default: return false; /* hints, and what is the application's */
     }
 }
 
@@ -230,6 +245,40 @@ struct put_work {
     size_t to;
 };
 
+/* A group's members are of another time; numbers may have been given since. */
+static int put_changed(struct meta *meta, MDB_txn *txn, const MDB_val *key, const uint8_t *value)
+{
+    uint8_t v[8 + 8] = {0};
+    char kind = *(const char *)key->mv_data;
+
+    if (kind == 'P') rill__put64(v, rill__get64(value) + IDS_SINCE);
+    else if (kind == 'N') rill__put32(v, rill__get32(value) + SPACES_SINCE);
+    else rill__put32(v, rill__get32(value) + 1);
+    return rill__meta_put(meta, txn, key, v, kind == 'G' ? 4 : 8);
+}
+
+/* That the next number is not there need not mean that none was given. */
+static int put_numbers(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    const struct salvage *s = arg;
+    uint8_t v[8 + 8] = {0};
+    MDB_val id = {1, (void *)(uintptr_t) "P"};
+    MDB_val space = {1, (void *)(uintptr_t) "N"};
+    MDB_val there;
+    int rc = 0;
+
+    if (is_in_hole(s, id.mv_data, 1) && mdb_get(txn, meta->dbi, &id, &there) == MDB_NOTFOUND) {
+        rill__put64(v, IDS_NEVER);
+        rc = rill__meta_put(meta, txn, &id, v, 8);
+    }
+    if (rc == 0 && is_in_hole(s, space.mv_data, 1) &&
+        mdb_get(txn, meta->dbi, &space, &there) == MDB_NOTFOUND) {
+        rill__put64(v, SPACES_NEVER);
+        rc = rill__meta_put(meta, txn, &space, v, 8);
+    }
+    return rc;
+}
+
 static int put_some(struct meta *meta, MDB_txn *txn, void *arg)
 {
     const struct put_work *work = arg;
@@ -239,11 +288,9 @@ static int put_some(struct meta *meta, MDB_txn *txn, void *arg)
         const struct remnant *l = &work->s->left[i];
         MDB_val key = {l->key_size, l->key};
         MDB_val value = {l->value_size, l->value};
-        if (l->key[0] == 'S') continue;       /* the new one has its own */
-        if (l->key[0] == 'G' && l->scraped) { /* its members are of another time */
-            uint8_t generation[4 + 8];
-            memcpy(generation, l->value, 4);
-            rc = rill__meta_put(meta, txn, &key, generation, 4);
+        if (l->key[0] == 'S') continue; /* the new one has its own */
+        if (l->scraped && strchr("GPN", l->key[0]) != NULL) {
+            rc = put_changed(meta, txn, &key, l->value);
             continue;
         }
         rc = rill__meta_failed(meta, mdb_put(txn, meta->dbi, &key, &value, 0), "writing");
@@ -259,7 +306,7 @@ static int put_remnants(const struct salvage *s, struct meta *to)
         struct put_work work = {s, from, from + 1000 < s->count ? from + 1000 : s->count};
         rc = rill__meta_write(to, put_some, &work);
     }
-    return rc;
+    return rc == 0 ? rill__meta_write(to, put_numbers, (void *)(uintptr_t)s) : rc;
 }
 
 static int tell_scraped(const struct salvage *s)
