@@ -530,6 +530,42 @@ typedef int (*rill_serializer_fn)(void *arg, const rill_record *record, rill_byt
 RILL_API int rill_partition_delete_records(rill *store, const char *topic, int32_t partition,
                                            rill_offset before, rill_offset *log_start);
 
+/* What a compaction has done. */
+typedef struct rill_compact_report {
+    size_t size;           /* set by the caller: sizeof(rill_compact_report) */
+    uint64_t bytes_before; /* of the batches that were written anew */
+    uint64_t bytes_after;
+    uint64_t records_before;
+    uint64_t records_after;
+    uint64_t tombstones_removed; /* of the records, those whose time was over */
+    uint64_t duration_ms;
+    uint32_t segments_before;
+    uint32_t segments_after;
+    uint32_t passes;   /* over the partition; more than one if compaction_memory_bytes were
+                          too few for the keys; 0: there was nothing to do */
+    uint32_t reserved; /* zero */
+} rill_compact_report;
+
+/* Compacts the partition now, whatever its min_cleanable_dirty_ratio: of all that was
+ * appended before the call, only the last record of each key stays, and records without
+ * a key. Offsets and order do not change; who reads meanwhile goes on. Not compacted is
+ * what is younger than min_compaction_lag_ms, or behind the first open transaction.
+ * Tombstones go delete_retention_ms after they were first compacted. The segment that
+ * is appended to is closed first, if there is anything in it, and so becomes smaller.
+ * report may be NULL; it is filled in on errors, too.
+ * Durable:  on return. Whenever it is interrupted, everything is as before or as after.
+ * Threads:  appends wait for moments only.
+ * Errors:   RILL_ERR_NOT_FOUND no such topic or partition; RILL_ERR_STATE its
+ *           cleanup_policy has no RILL_CLEANUP_COMPACT, or the wall clock is not set, by
+ *           which tombstones go; RILL_ERR_BUSY it is being compacted, here or by another
+ *           process; RILL_ERR_CORRUPT damage, which ends it: what is before it is
+ *           compacted, and the rest as it was; RILL_ERR_UNSUPPORTED the same for a codec
+ *           that this build does not have; RILL_ERR_NO_SPACE, RILL_ERR_TIMEOUT: some
+ *           segments may be done, and the next call goes on.
+ * Since 0.2. */
+RILL_API int rill_partition_compact(rill *store, const char *topic, int32_t partition,
+                                    rill_compact_report *report);
+
 /* ---- Producer --------------------------------------------------------- */
 
 typedef struct rill_producer rill_producer;

@@ -183,6 +183,13 @@ int rill_partition_delete_records(rill *store, const char *topic, int32_t partit
                                                     log_start);
 }
 
+int rill_partition_compact(rill *store, const char *topic, int32_t partition,
+                           rill_compact_report *report)
+{
+    int rc = rill__store_check("rill_partition_compact", store, "topic", topic);
+    return rc != 0 ? rc : rill__partition_compact(store->store, topic, partition, report);
+}
+
 int rill_partition_offset_for_time(rill *store, const char *topic, int32_t partition,
                                    int64_t timestamp_ms, rill_offset *offset)
 {

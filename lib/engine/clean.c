@@ -188,28 +188,38 @@ static bool tend_meanwhile(void *arg)
     return atomic_load(&share->store->thread_stop);
 }
 
+/* As the topic and the clock have it. */
+static struct log_compaction what_to_compact(const struct share *share,
+                                             const struct meta_topic *topic)
+{
+    struct log_compaction what = {.limit = INT64_MAX,
+                                  .now_ms = share->clock.seen.wall_ms,
+                                  .delete_retention_ms = topic->delete_retention_ms,
+                                  .min_lag_ms = topic->min_compaction_lag_ms,
+                                  .memory_bytes = share->store->options.compaction_memory_bytes,
+                                  .deadline_ns = INT64_MAX};
+
+    if (share->clock.steady_ms < 0 ||
+        (uint64_t)share->clock.steady_ms < topic->delete_retention_ms)
+        what.ahead_ms = share->clock.ahead_ms;
+    return what;
+}
+
 static int compact(struct share *share, const struct meta_topic *topic, struct log *log)
 {
     struct store *store = share->store;
     int64_t budget_ns =
         store->compact_ns > COMPACT_FIRST_NS ? store->compact_ns : COMPACT_FIRST_NS;
-    struct log_compaction what = {.limit = INT64_MAX,
-                                  .now_ms = share->clock.seen.wall_ms,
-                                  .delete_retention_ms = topic->delete_retention_ms,
-                                  .min_lag_ms = topic->min_compaction_lag_ms,
-                                  .min_dirty_ratio = topic->min_cleanable_dirty_ratio,
-                                  .memory_bytes = store->options.compaction_memory_bytes,
-                                  .deadline_ns = rill__monotonic_ns() + budget_ns,
-                                  .stop = tend_meanwhile,
-                                  .stop_arg = share};
+    struct log_compaction what = what_to_compact(share, topic);
     struct log_compaction_report report;
     int rc;
 
     if (!share->is_set) return 0;
+    what.min_dirty_ratio = topic->min_cleanable_dirty_ratio;
+    what.deadline_ns = rill__monotonic_ns() + budget_ns;
+    what.stop = tend_meanwhile;
+    what.stop_arg = share;
     share->tend_ns = rill__monotonic_ns();
-    if (share->clock.steady_ms < 0 ||
-        (uint64_t)share->clock.steady_ms < topic->delete_retention_ms)
-        what.ahead_ms = share->clock.ahead_ms;
     rc = rill__log_compact(log, &what, &report);
     if (report.segments_before != 0) rill__count(&store->counters->compactions, 1);
     if (rc != 0) return rc;
@@ -359,5 +369,83 @@ int rill__store_clean(struct store *store, uint32_t *next_ms)
     due_ms -= rill__monotonic_ns() / 1000000;
     if (due_ms < REST_MS) due_ms = REST_MS;
     if (due_ms < *next_ms) *next_ms = (uint32_t)due_ms;
+    return rc;
+}
+
+/* ---- One partition, because somebody says so -------------------------- */
+
+static int compact_now(struct share *share, const struct meta_topic *topic, struct log *log,
+                       rill_compact_report *report)
+{
+    struct log_compaction what;
+    struct log_compaction_report done;
+    int rc = look_at_clock(share);
+
+    if (rc == 0 && !share->is_set)
+        rc = rill__fail(RILL_ERR_STATE,
+                        "the wall clock is not set; when tombstones go cannot be said");
+    if (rc == 0)
+        rc = rill__log_seal(log, rill__deadline((int)share->store->options.open_timeout_ms));
+    if (rc != 0) return rc;
+    what = what_to_compact(share, topic);
+    rc = rill__log_compact(log, &what, &done);
+    if (done.segments_before != 0) rill__count(&share->store->counters->compactions, 1);
+    report->bytes_before = done.bytes_before;
+    report->bytes_after = done.bytes_after;
+    report->records_before = done.records_before;
+    report->records_after = done.records_after;
+    report->tombstones_removed = done.tombstones_removed;
+    report->segments_before = done.segments_before;
+    report->segments_after = done.segments_after;
+    report->passes = done.passes;
+    return rc;
+}
+
+static int compact_partition(struct store *store, const char *name, int32_t partition,
+                             rill_compact_report *report)
+{
+    struct share share = {.store = store};
+    struct topic *topic = NULL;
+    struct meta_topic info;
+    struct log *log;
+    uint64_t version = rill__catalogue_version(store);
+    int rc = rill__check_name("topic", name);
+
+    if (rc == 0) rc = rill__meta_topic_get(store->meta, name, &info);
+    if (rc == 0) rc = rill__topic_of(store, &info, version, &topic);
+    if (rc != 0) return rc;
+    if ((info.cleanup_policy & RILL_CLEANUP_COMPACT) == 0)
+        rc = rill__fail(RILL_ERR_STATE,
+                        "topic %s is not compacted: its cleanup_policy has no "
+                        "RILL_CLEANUP_COMPACT",
+                        name);
+    if (rc == 0)
+        rc = rill__partition_log(topic, partition, (int)store->options.open_timeout_ms, &log);
+    if (rc == 0) {
+        rc = compact_now(&share, &info, log, report);
+        rill__partition_release(topic, partition);
+    }
+    rill__topic_release(topic);
+    return rc;
+}
+
+int rill__partition_compact(struct store *store, const char *name, int32_t partition,
+                            rill_compact_report *report)
+{
+    rill_compact_report done = {.size = sizeof done};
+    size_t size = report == NULL ? sizeof done : report->size;
+    int64_t began_ns = rill__monotonic_ns();
+    int rc;
+
+    if (size < sizeof size || size > 4096)
+        return rill__fail(
+            RILL_ERR_INVALID,
+            "rill_compact_report: size is %zu; set it to sizeof(rill_compact_report)", size);
+    rc = compact_partition(store, name, partition, &done);
+    done.duration_ms = (uint64_t)(rill__monotonic_ns() - began_ns) / 1000000;
+    done.size = size;
+    if (report == NULL) return rc;
+    memset(report, 0, size);
+    memcpy(report, &done, size < sizeof done ? size : sizeof done);
     return rc;
 }

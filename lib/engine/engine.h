@@ -59,6 +59,8 @@ int rill__partition_describe(struct store *store, const char *topic, int32_t par
                              rill_partition_info *info);
 int rill__partition_delete_records(struct store *store, const char *topic, int32_t partition,
                                    rill_offset before, rill_offset *log_start);
+int rill__partition_compact(struct store *store, const char *topic, int32_t partition,
+                            rill_compact_report *report);
 int rill__partition_offset_for_time(struct store *store, const char *topic, int32_t partition,
                                     int64_t timestamp_ms, rill_offset *offset);
 int rill__group_describe(struct store *store, const char *group, rill_group_info *info);

@@ -697,6 +697,18 @@ static void say_what_was_done(const struct compaction *c)
                   r->records_after, r->bytes_before, r->bytes_after);
 }
 
+int rill__log_seal(struct log *log, int64_t deadline_ns)
+{
+    struct tail_copy tail;
+    int rc = rill__log_lock(log, deadline_ns);
+
+    if (rc != 0) return rc;
+    rill__control_tail(log->control, &tail);
+    if (tail.base >= 0) rc = rill__log_roll(log, &tail);
+    rill__log_unlock(log);
+    return rc != 0 ? rc : rill__log_sync(log, tail.end_offset, deadline_ns);
+}
+
 int rill__log_compact(struct log *log, const struct log_compaction *what,
                       struct log_compaction_report *report)
 {

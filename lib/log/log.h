@@ -267,6 +267,9 @@ struct log_compaction_report {
     double dirty_ratio; /* as it was before: bytes not yet compacted to all */
     bool finished;      /* false: stopped in between, the next call goes on */
 };
+/* Closes the active segment, if anything is in it, and syncs: all that was appended
+ * may be compacted then. */
+int rill__log_seal(struct log *log, int64_t deadline_ns);
 /* Leaves of each key, in all that is sealed, durable and not kept by *what, the
  * last record. Offsets and order stay; so do records without a key. One at a
  * time in all processes: RILL_ERR_BUSY. What is damaged stays, and what is
