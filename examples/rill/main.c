@@ -29,10 +29,18 @@ const struct command *current_command;
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args,
                                                       const char *end)
 {
+    char *text;
+
+    if (vasprintf(&text, format, args) < 0) exit(FAILED);
     progress_clear();
     fputs("rill: ", stderr);
-    vfprintf(stderr, format, args);
+    /* Names and values may have anything in them, but a message is one line. */
+    for (const char *at = text; *at != 0; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f) fprintf(stderr, "\\x%02x", (unsigned)*at);
+        else fputc(*at, stderr);
+    }
     fputs(end, stderr);
+    free(text);
 }
 
 int fail(int status, const char *format, ...)

@@ -90,6 +90,7 @@ bad 3 'nowhere: ' topic list -s nowhere
 [ ! -e nowhere ] || fail "a store out of nothing"
 bad 2 'auto, always or never is expected' version --color=maybe
 bad 2 'duration' topic list -s s --wait=10
+bad 2 'x0a' topic list -s s $'a\nb'
 
 # ---- Topics -------------------------------------------------------------------------
 
