@@ -243,7 +243,12 @@ static int make_beginning(struct importer *im, const struct stream_part *source)
     if (rc != 0 || (first != NULL && first->offset < source->from)) return rc;
     if (rill__log_start(part->log) >= source->from) return 0;
     rc = rill__log_skip(part->log, source->from, deadline);
-    return rc == 0 ? rill__log_delete_before(part->log, source->from, deadline, NULL) : rc;
+    if (rc == 0) rc = rill__log_delete_before(part->log, source->from, deadline, NULL);
+    if (rc == 0 && part->there_next < source->from) {
+        close_there(im); /* it stood before the log start, which a consumer warns of */
+        part->there_next = source->from;
+    }
+    return rc;
 }
 
 static int begin_part(struct importer *im, const struct stream_part *source)
