@@ -75,7 +75,8 @@ static const struct option produce_options[] = {
     {"linger", 0, OPTION_DURATION, &linger_ms, "TIME", "how long a batch may wait to fill; 5ms",
      1, 3600000, 0},
     {"skip-bad", 0, OPTION_FLAG, &skip_bad, 0,
-     "go on after a line that does not fit (its time, its escapes, its size)", 0, 0, 0},
+     "go on after a line that does not fit (its time, escapes, size, no key where one must be)",
+     0, 0, 0},
     {"create", 0, OPTION_FLAG, &create, 0, "make the topic if it is not there", 0, 0, 0},
     {"json", 0, OPTION_FLAG, &json, 0,
      "at the end, an object that says what became of the records", 0, 0, 0},
@@ -383,7 +384,7 @@ static int produce_file(rill_producer *producer, struct reader *reader, char del
         record.partition = given(&partition) ? (int32_t)partition : RILL_PARTITION_ANY;
         outcome->read++;
         if (wrong == NULL) rc = send_one(producer, &record, outcome->read, outcome);
-        if (wrong != NULL || rc == RILL_ERR_TOO_BIG) {
+        if (wrong != NULL || rc == RILL_ERR_TOO_BIG || rc == RILL_ERR_INVALID) {
             if (wrong == NULL) wrong = rill_errmsg();
             if (!skip_bad)
                 return fail(FAILED, "%s, line %" PRIu64 ": %s", reader->name, number, wrong);

@@ -1,5 +1,5 @@
 /*
- * space.c - rill delete-records and rill maintain: room on the disk.
+ * space.c - rill delete-records, compact and maintain: room on the disk.
  */
 #include "tool.h"
 
@@ -109,6 +109,78 @@ static int run_delete(char **arguments, size_t count)
     return store_close(store, status);
 }
 
+/* ---- compact --------------------------------------------------------------------- */
+
+static const struct option compact_options[] = {
+    {"partition", 'p', OPTION_TEXTS, &partition_texts, "N",
+     "this partition, or N-M; may be given several times; without it, all", 0, 0, 0},
+    {"json", 0, OPTION_FLAG, &json, 0, "an array of objects", 0, 0, 0},
+    {0},
+};
+
+static int compact_partition(rill *store, const char *topic, int32_t partition)
+{
+    rill_compact_report report = {.size = sizeof report};
+    int rc = rill_partition_compact(store, topic, partition, &report);
+
+    if (rc != 0) return fail_rill(rc);
+    if (json) {
+        json_open(NULL, '{');
+        json_number("partition", partition);
+        json_unsigned("records_before", report.records_before);
+        json_unsigned("records_after", report.records_after);
+        json_unsigned("bytes_before", report.bytes_before);
+        json_unsigned("bytes_after", report.bytes_after);
+        json_unsigned("segments_before", report.segments_before);
+        json_unsigned("segments_after", report.segments_after);
+        json_unsigned("tombstones_removed", report.tombstones_removed);
+        json_unsigned("passes", report.passes);
+        json_unsigned("duration_ms", report.duration_ms);
+        json_close();
+        return DONE;
+    }
+    table_cell("%s", topic);
+    table_cell("%d", partition);
+    table_cell("%s", count_text((int64_t)report.records_before));
+    table_cell("%s", count_text((int64_t)report.records_after));
+    table_cell("%s", size_text(report.bytes_before));
+    table_cell("%s", size_text(report.bytes_after));
+    table_cell("%s", duration_text((int64_t)report.duration_ms));
+    return DONE;
+}
+
+static int run_compact(char **arguments, size_t count)
+{
+    rill_topic_info topic;
+    rill *store;
+    int status = store_open(0, &store), rc;
+
+    (void)count;
+    if (status != DONE) return status;
+    rc = rill_topic_describe(store, arguments[0], &topic);
+    if (rc != 0) return store_close(store, fail_rill(rc));
+    status = partitions_check(&partition_texts, &topic);
+    if (status != DONE) return store_close(store, status);
+    signals_catch();
+    put_hold(true);
+    if (json) json_open(NULL, '[');
+    else table_begin("TOPIC PARTITION> RECORDS> NOW> BYTES> NOW> TOOK>");
+    for (uint32_t p = 0; p < topic.options.partition_count && status == DONE && stopped == 0;
+         p++) {
+        progress("compacting", p, topic.options.partition_count, false);
+        if (partitions_have(&partition_texts, p))
+            status = compact_partition(store, arguments[0], (int32_t)p);
+    }
+    progress_clear();
+    if (json) json_close();
+    else table_end();
+    /* What was done before a failure is told; when nothing was, there is nothing to tell. */
+    if (status == NOT_NOW) put_drop();
+    put_hold(false);
+    free(partition_texts.items);
+    return stopped_status(store_close(store, status));
+}
+
 /* ---- maintain -------------------------------------------------------------------- */
 
 static int64_t for_ms, check_ms;
@@ -155,6 +227,14 @@ const struct command space_commands[] = {
      "rill delete-records orders --partition=0 --before=100000\n"
      "rill delete-records orders --before=latest --yes",
      run_delete},
+    {"compact", "TOPIC", "of each key only the last record stays, now",
+     "For topics with the cleanup policy compact, whatever part of them is dirty. Offsets and "
+     "order do "
+     "not change, and who reads or appends meanwhile goes on. Ctrl-C ends it behind the "
+     "partition "
+     "that it is at.",
+     compact_options, "rill compact accounts\nrill compact accounts --partition=0 --json",
+     run_compact},
     {"maintain", "", "do the work in the background that the store's users do not do",
      "Syncs by interval, prepares segments, deletes by retention, compacts, and lets idle groups "
      "go. "

@@ -362,6 +362,21 @@ ok topic create brief --retention=1ms --segment-bytes=64KiB --max-message=16KiB
 ok produce brief lines
 ok topic describe brief --json
 json 'd[0]["partitions"][0]["segments"] > 3'
+ok topic create accounts --cleanup=compact --partitions=2
+for i in $(seq 3000); do echo "$((i % 7)):state $i"; done >states
+ok produce accounts states --key-separator=:
+ok compact accounts --json
+json 'sum(p["records_before"] for p in d) == 3000 and sum(p["records_after"] for p in d) == 7'
+ok consume accounts -k:
+sort out >got
+tail -n 7 states | sort | cmp -s - got || fail "what is left is not the last of each key"
+ok compact accounts --partition=1
+has '^accounts  *1 '
+bad 6 'cleanup_policy' compact lines
+bad 3 'nothing' compact nothing
+bad 3 'partitions 0 to 1' compact accounts --partition=2
+echo 'no key' >keyless
+bad 1 'keyless, line 1: .*must have a key' produce accounts keyless
 ok maintain --for=2s --check=10ms
 ok topic describe brief --json
 json 'd[0]["partitions"][0]["segments"] <= 2 and d[0]["partitions"][0]["log_start"] > 1000'
