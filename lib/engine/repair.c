@@ -382,7 +382,13 @@ int rill__repair(const char *path, const rill_repair_options *given, rill_repair
     if (rc == 0) rc = repair_all(&repair);
     rill__check_free_topics(&repair.check);
     rill__free(&repair.check.heap, repair.damaged);
-    if (repair.shared.fd >= 0) rill__fork_forget(repair.shared.fd);
+    if (repair.shared.fd >= 0) {
+        struct saved_message why;
+        rill__message_save(&why);
+        rill__file_lock(&repair.shared, PRESENCE_BYTE, FILE_LOCK_NONE, 0);
+        rill__message_restore(&why);
+        rill__fork_forget(repair.shared.fd);
+    }
     rill__file_close(&repair.shared);
     rill__file_close(&repair.check.dir);
     if (rc != 0) return rc;
