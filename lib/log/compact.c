@@ -722,6 +722,7 @@ int rill__log_compact(struct log *log, const struct log_compaction *what,
     set_clock(&c);
     rill__source_init(&c.source, log);
     rc = rill__log_lock_file(log, CONTROL_LOCK_COMPACT, 0, &lock);
+    rill__log_hold(log); /* it reads by name what may go, but must not become another */
     if (rc == 0) rc = clear_leftovers(log);
     if (rc == 0) {
         rc = all_passes(&c);
@@ -733,6 +734,7 @@ int rill__log_compact(struct log *log, const struct log_compaction *what,
         rc = c.blocked;
     }
     report->finished = rc == 0 && !c.stopped;
+    rill__log_let_go(log);
     rill__log_unlock_file(&lock);
     rill__source_deinit(&c.source);
     rill__keymap_deinit(&c.map, log->config.heap);

@@ -124,13 +124,11 @@ static int grow_room(struct rewrite *rw, struct room *room, size_t size)
     return 0;
 }
 
+/* Nobody maps the file before it is synced, and then it has all its blocks. */
 static int flush(struct rewrite *rw)
 {
-    int rc;
+    int rc = rill__file_write(&rw->file, rw->buffer.data, rw->used, rw->written);
 
-    if (rw->used == 0) return 0;
-    rc = rill__file_allocate(&rw->file, rw->written + rw->used);
-    if (rc == 0) rc = rill__file_write(&rw->file, rw->buffer.data, rw->used, rw->written);
     rw->written += rw->used;
     rw->used = 0;
     return rc;

@@ -447,6 +447,8 @@ class Partition:
                 base, self.topic.id, self.number, len(data)):
             raise Damaged(where, 0, "the header is another segment's, or the size another")
         at, why = self.read_batches(where, data, u64(data, 24))
+        if data[8:10] == b"\2\0" and u32(data, 12) & 1 and self.end != u64(data, 72):
+            raise Damaged(where, at, "a compacted segment ends elsewhere than its header says")
         if self.end < self.durable and (self.end == base or self.end not in self.bases):
             raise Damaged(where, at, why)
         return True

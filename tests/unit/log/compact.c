@@ -1066,7 +1066,7 @@ static void on_a_full_disk_nothing_is_lost(void **state)
     struct log_compaction_report report;
 
     keyed_write(t->log, &k, "abab  ");
-    faults_fail(FAULT_FALLOCATE, "clean", 1, ENOSPC, FAULT_ONCE);
+    faults_fail(FAULT_PWRITE, "clean", 1, ENOSPC, FAULT_ONCE);
     FAILS(RILL_ERR_NO_SPACE, compact_it(t->log, &report));
     faults_clear();
     assert_false(test_exists(test_path("clean.tmp")));
