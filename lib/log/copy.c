@@ -16,7 +16,7 @@
  * they are compacted. None is used again for others as long as a copy is being
  * made (rill__log_hold). One that is gone when its turn comes: if the log start
  * has moved beyond it, so does that of the copy; else the copy begins anew, as it does
- * if some were compacted by its end.
+ * if some were compacted by its end; then no other compaction is let in.
  */
 #include "base/bytes.h"
 #include "log/inner.h"
@@ -24,6 +24,7 @@
 
 #define CHUNK (256u << 10)
 #define TRIES_MAX 100
+#define COMPACTION_WAIT_MS 10000 /* for one that is on its way */
 
 enum { GONE = 1 }; /* no error: a segment has gone, look again */
 
@@ -291,10 +292,19 @@ static int copy_once(struct partition_copy *c, int64_t deadline_ns)
     return rill__log_make_control(c->to, &mark);
 }
 
+/* As far as it can be: one that takes longer is copied beside. */
+static int keep_compaction_away(struct log *log, struct file *lock)
+{
+    int rc = rill__log_lock_file(log, CONTROL_LOCK_COMPACT, COMPACTION_WAIT_MS, lock);
+
+    return rc == RILL_ERR_TIMEOUT ? 0 : rc;
+}
+
 int rill__log_copy(struct log *log, const struct file *to, struct log_copy *copy,
                    int64_t deadline_ns)
 {
     struct partition_copy c = {.log = log, .to = to, .copy = copy};
+    struct file compaction = FILE_NONE;
     int rc;
 
     rill__log_hold(log);
@@ -307,8 +317,10 @@ int rill__log_copy(struct log *log, const struct file *to, struct log_copy *copy
             break;
         }
         rc = remove_copied(&c, INT64_MAX);
+        if (rc == 0 && compaction.fd < 0) rc = keep_compaction_away(log, &compaction);
         if (rc != 0) break;
     }
+    rill__log_unlock_file(&compaction);
     rill__log_let_go(log);
     rill__free(log->config.heap, c.chunk);
     if (rc == 0) copy->end = c.tail.end_offset;
