@@ -91,17 +91,6 @@ static int copy_file(struct partition_copy *c, const char *name, uint64_t size, 
 
 /* ---- Sealed segments ---- */
 
-/* The number that ties an index to its segment; 0: it has none. */
-static uint64_t salt_of(const struct file *dir, const char *name, uint64_t at)
-{
-    struct file file = FILE_NONE;
-    uint8_t b[8] = {0};
-
-    if (rill__file_open(dir, name, FILE_READ, &file) == 0) rill__file_read(&file, b, 8, at);
-    rill__file_close(&file);
-    return rill__get64(b);
-}
-
 /* By a link if that can be (*linked), else by copying. */
 static int take_file(struct partition_copy *c, const char *name, bool *linked)
 {
@@ -140,27 +129,56 @@ static int take_index(struct partition_copy *c, const char *name)
     return rc == GONE ? 0 : rc;
 }
 
+/* Has the copy an index for the segment that does not belong to it? */
+static bool is_index_of_another(const struct partition_copy *c, const char *name,
+                                const struct segment_header *header)
+{
+    uint64_t salt;
+    int64_t base;
+
+    return rill__index_owner(c->to, name, &base, &salt) && salt != header->salt;
+}
+
 /* A compaction may put other files in their place between the one and the other:
- * then the index does not fit, which is seen by its salt. */
-static int take_sealed(struct partition_copy *c, int64_t base)
+ * then the index does not fit. One of them is as good as the other; a segment does as
+ * well without. A damaged header is for whoever reads it. */
+static int take_sealed(struct partition_copy *c, int64_t base, struct segment_header *header)
 {
     char log_name[SEGMENT_NAME_SIZE];
     char index_name[SEGMENT_NAME_SIZE];
-    uint64_t salt = 0;
-    int rc = 0;
+    struct saved_message message;
+    int rc;
 
     rill__segment_name(base, "log", log_name);
     rill__segment_name(base, "index", index_name);
-    for (int attempt = 0; attempt < 3 && rc == 0; attempt++) {
-        rc = take_index(c, index_name);
-        if (rc == 0 && attempt == 0) rc = take_log(c, log_name);
-        if (rc == GONE && rill__file_remove(c->to, index_name) != 0) rc = RILL_ERR_IO;
-        if (rc != 0) break;
-        salt = salt_of(c->to, index_name, INDEX_SALT_AT);
-        if (salt == 0 || salt == salt_of(c->to, log_name, SEGMENT_SALT_AT)) break;
+    header->base = -1;
+    rc = take_index(c, index_name);
+    if (rc == 0) rc = take_log(c, log_name);
+    if (rc == GONE && rill__file_remove(c->to, index_name) != 0) rc = RILL_ERR_IO;
+    if (rc != 0) return rc;
+    rill__message_save(&message);
+    if (rill__segment_peek(&c->log->config, c->to, base, header) != 0) header->base = -1;
+    rill__message_restore(&message);
+    for (int i = 0; i < 2 && rc == 0 && header->base >= 0; i++) {
+        if (!is_index_of_another(c, index_name, header)) break;
         rc = rill__file_remove(c->to, index_name);
+        if (rc == 0 && i == 0) rc = take_index(c, index_name);
     }
     return rc;
+}
+
+/* A segment that says where it ends says what follows it. */
+static int check_next(struct partition_copy *c, const struct segment_header *header, int64_t next)
+{
+    struct index_seal seal;
+    int64_t end = header->base < 0 ? -1 : header->end;
+
+    if (header->base >= 0 && end < 0 && rill__index_peek(c->to, header, &seal))
+        end = seal.end_offset;
+    if (end < 0 || end >= next) return 0;
+    return rill__fail(RILL_ERR_CORRUPT,
+                      "%s: the segment that begins at offset %" PRId64 " is missing",
+                      c->log->dir.name, end);
 }
 
 /* ---- What is there, is right ---- */
@@ -241,6 +259,7 @@ static int go_on_behind(struct partition_copy *c, int64_t *base)
 
 static int take_segments(struct partition_copy *c)
 {
+    struct segment_header header;
     char name[SEGMENT_NAME_SIZE];
     int64_t base;
     int64_t next;
@@ -251,11 +270,12 @@ static int take_segments(struct partition_copy *c)
         if (rc == 0 && next < 0)
             rc = rill__fail(RILL_ERR_CORRUPT, "%s: segment %" PRId64 " is missing",
                             c->log->dir.name, c->tail.base);
-        if (rc == 0) rc = take_sealed(c, base);
+        if (rc == 0) rc = take_sealed(c, base, &header);
         if (rc == GONE) {
             rc = go_on_behind(c, &base);
             continue;
         }
+        if (rc == 0) rc = check_next(c, &header, next);
         if (rc == 0 && c->copy->verify) rc = verify_segment(c, base, next);
         base = next;
     }
