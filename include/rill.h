@@ -1522,13 +1522,15 @@ typedef struct rill_copy_options {
 
 /* Makes in directory dir a copy of the store, or of some topics with what groups
  * have committed for them, while any process writes to it. The copy is a store of
- * its own: open it, or rill_restore it. Nobody has to wait meanwhile.
+ * its own: open it, or rill_restore it. Nobody has to wait meanwhile, but for a moment
+ * who changes the catalogue (topics, groups, commits).
  *
- * A partition's copy is the partition as it was at some moment of the call, all
- * of it: every record that was acknowledged before the call, and none that comes
- * after it. Different partitions are of different moments; no group has committed
- * beyond the end of a copied partition. A topic that is deleted meanwhile is not in
- * the copy, unless it was asked for: then the call fails.
+ * The copy is the store as it was at one moment of the call: it has every record that
+ * was acknowledged before the call, and none that was sent after it. No group has
+ * committed beyond the end of a partition, and a transaction is in it with all its
+ * records and offsets, or not at all. What goes meanwhile by retention, or with a topic
+ * that is deleted, is in it or not; but if a topic was asked for and is gone, the call
+ * fails. Nothing is compacted meanwhile.
  *
  * Where dir is on the same file system, segments that are full are not copied but
  * get a second name there: what that costs does not depend on how large they are,
@@ -1545,11 +1547,11 @@ typedef struct rill_copy_options {
  * options may be NULL.
  * Durable:  on return.
  * Errors:   RILL_ERR_INVALID dir holds other files, or is inside of the store;
- *           RILL_ERR_BUSY another call makes a copy there, or segments come and go
- *           too fast; RILL_ERR_NOT_FOUND no such topic; RILL_ERR_CORRUPT with
+ *           RILL_ERR_BUSY another call makes a copy there, or topics or segments come
+ *           and go too fast; RILL_ERR_NOT_FOUND no such topic; RILL_ERR_CORRUPT with
  *           RILL_COPY_VERIFY, or a segment is missing; RILL_ERR_POISONED;
- *           RILL_ERR_NO_SPACE; RILL_ERR_TIMEOUT a sync by another process takes longer
- *           than open_timeout_ms; what progress returned.
+ *           RILL_ERR_NO_SPACE; RILL_ERR_TIMEOUT a sync, a commit or a compaction by another
+ *           process takes longer than open_timeout_ms; what progress returned.
  * Since 0.2. */
 RILL_API int rill_snapshot(rill *store, const char *dir, const rill_copy_options *options);
 
@@ -1597,7 +1599,8 @@ typedef struct rill_export_options {
  * the store's format; it is specified in engine/stream.h.
  *
  * What is exported is what is there when the call begins, and durable then: it is
- * synced first. Records that go meanwhile (retention, compaction) may be in it or not.
+ * synced first; of transactions what is committed, and nothing behind one that is open.
+ * Records that go meanwhile (retention, compaction) may be in it or not.
  *
  * With resume, an export goes on that was cut short at any byte, or that was finished:
  * then what has come since is added. The call reads the old stream from its beginning

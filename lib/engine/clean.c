@@ -21,6 +21,7 @@
  * asked to stop between two segments, and the next share goes on.
  */
 #include "engine/clients.h"
+#include "engine/gate.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,8 @@
 struct share {
     struct store *store;
     int64_t deadline_ns;
-    int64_t tend_ns; /* when maintenance is due, while a log is compacted */
+    int64_t tend_ns;  /* when maintenance is due, while a log is compacted */
+    struct file gate; /* meanwhile */
     struct meta_clock clock;
     bool has_clock;
     bool is_set;       /* the wall clock */
@@ -120,6 +122,7 @@ static int ask_groups(struct share *share, const struct meta_topic *topic)
     for (uint32_t p = 0; rc == 0 && p < topic->partition_count; p++) lowest[p] = -1;
     while (rc == 0 && (rc = rill__meta_group_after(share->store->meta, name, name, sizeof name,
                                                    &generation)) == 0) {
+        if (rill__is_import_group(name)) continue; /* it only notes how far an import is */
         rc = ask_group(share, name, topic, committed);
         if (rc == RILL_ERR_NOT_FOUND) {
             rc = 0; /* deleted meanwhile */
@@ -185,7 +188,7 @@ static bool tend_meanwhile(void *arg)
         rill__message_restore(&why);
         share->tend_ns = rill__deadline((int)next_ms);
     }
-    return atomic_load(&share->store->thread_stop);
+    return atomic_load(&share->store->thread_stop) || rill__gate_is_wanted(&share->gate);
 }
 
 /* As the topic and the clock have it. */
@@ -220,7 +223,10 @@ static int compact(struct share *share, const struct meta_topic *topic, struct l
     what.stop = tend_meanwhile;
     what.stop_arg = share;
     share->tend_ns = rill__monotonic_ns();
+    rc = rill__gate_enter_compacting(store, &share->gate);
+    if (rc != 0) return rc;
     rc = rill__log_compact(log, &what, &report);
+    rill__gate_leave(&share->gate);
     if (report.segments_before != 0) rill__count(&store->counters->compactions, 1);
     if (rc != 0) return rc;
     share->unfinished = !report.finished;
@@ -388,7 +394,10 @@ static int compact_now(struct share *share, const struct meta_topic *topic, stru
         rc = rill__log_seal(log, rill__deadline((int)share->store->options.open_timeout_ms));
     if (rc != 0) return rc;
     what = what_to_compact(share, topic);
+    rc = rill__gate_enter_compacting(share->store, &share->gate);
+    if (rc != 0) return rc;
     rc = rill__log_compact(log, &what, &done);
+    rill__gate_leave(&share->gate);
     if (done.segments_before != 0) rill__count(&share->store->counters->compactions, 1);
     report->bytes_before = done.bytes_before;
     report->bytes_after = done.bytes_after;

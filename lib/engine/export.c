@@ -336,6 +336,7 @@ int rill__read_from(rill_consumer *consumer, struct topic *topic, int32_t partit
 static int export_part(struct exporter *e, struct stream_part *part, int64_t end)
 {
     rill_consumer_options options = {.size = sizeof options,
+                                     .isolation = RILL_READ_COMMITTED,
                                      .auto_offset_reset = RILL_RESET_EARLIEST};
     rill_consumer *consumer = NULL;
     struct saved_message why;

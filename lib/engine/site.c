@@ -85,6 +85,11 @@ static int remove_abandoned(void *arg, const char *name)
     return rc == 0 ? rill__dir_remove_at(&site->dir, name) : rc;
 }
 
+int rill__site_clear(struct site *site)
+{
+    return rill__dir_list(&site->dir, remove_abandoned, site);
+}
+
 /* ---- Taking it ---- */
 
 /* That dir is not in the directory `outside`. */
@@ -181,7 +186,7 @@ int rill__site_take(const char *path, const struct file *outside, struct site *o
     if (rc == 0) rc = rill__dir_sync(&site.dir);
     if (rc == 0) rc = rill__dir_open_parent(path, &parent);
     if (rc == 0) rc = rill__dir_sync(&parent);
-    if (rc == 0) rc = rill__dir_list(&site.dir, remove_abandoned, &site);
+    if (rc == 0) rc = rill__site_clear(&site);
     if (rc == 0) rc = rill__file_system_of(&site.dir, &site.on);
     if (rc == 0 && site.on.copy_on_write) rc = rill__dir_set_nocow(&site.dir);
     rill__file_close(&parent);

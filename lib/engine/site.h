@@ -25,6 +25,8 @@ struct site {
  * RILL_ERR_INVALID: it holds other files, or lies inside; RILL_ERR_BUSY: somebody
  * is at it. */
 int rill__site_take(const char *path, const struct file *outside, struct site *site);
+/* Removes all that was made in it, so that making it begins anew. */
+int rill__site_clear(struct site *site);
 /* What is in it is durable, but for the names in it: now it is a store. */
 int rill__site_finish(struct site *site);
 /* Lets go; unless it is finished it stays marked as incomplete. Keeps the message. */

@@ -22,8 +22,10 @@
 #define UNUSED_LOGS_MAX 256 /* more are closed at once */
 
 /* Locks in the file "shared"; see presence.c and members.c for the others. */
-#define TOPICS_BYTE 3 /* while directories of topics are made or removed */
-#define CLEAN_BYTE 4  /* while records are cleaned */
+#define TOPICS_BYTE 3  /* while directories of topics are made or removed */
+#define CLEAN_BYTE 4   /* while records are cleaned */
+#define COPY_BYTE 5    /* shared: while copies are made, see gate.h */
+#define COMPACT_BYTE 6 /* shared: while logs are compacted, the same */
 
 /* A process that is in the store; see presence.c. */
 struct process_slot {
@@ -279,6 +281,10 @@ int rill__topic_options_take(const rill_topic_options *given, struct meta_topic 
 int rill__topic_options_alter(uint32_t fields, const rill_topic_options *given,
                               struct meta_topic *topic);
 void rill__topic_options_show(const struct meta_topic *topic, rill_topic_options *options);
+
+/* Imports commit how far they are under such groups; they are nobody's consumers. */
+#define IMPORT_GROUP_PREFIX "__import."
+bool rill__is_import_group(const char *group);
 
 /* ---- Processes in the store: presence.c ------------------------------ */
 

@@ -298,7 +298,7 @@ static int senseless(const struct stream_reader *reader, const char *what)
                       reader->frame_count - 1, what);
 }
 
-static bool take_name(struct cursor *c, char *name, size_t size_max)
+static bool take_string(struct cursor *c, char *name, size_t size_max)
 {
     uint32_t size = rill__cursor_get32(c);
     const void *text = size > size_max ? NULL : rill__cursor_take(c, size);
@@ -320,7 +320,7 @@ static int read_options(struct stream_reader *reader, struct cursor *c, uint32_t
     options->size = sizeof *options;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t value;
-        if (!take_name(c, name, sizeof name - 1)) return senseless(reader, "an option's name");
+        if (!take_string(c, name, sizeof name - 1)) return senseless(reader, "an option's name");
         value = rill__cursor_get64(c);
         if (!rill__option_set(OPTIONS_TOPIC, options, name, value))
             return rill__fail(RILL_ERR_FORMAT,
@@ -378,7 +378,7 @@ int rill__stream_read_head(struct stream_reader *reader, struct stream_head *hea
     memcpy(head->stream_id, fixed + 16, 16);
     memcpy(head->topic_id, fixed + 32, 16);
     head->begun_ms = (int64_t)rill__get64(fixed + 48);
-    if (!take_name(&c, head->topic, RILL_TOPIC_NAME_MAX) ||
+    if (!take_string(&c, head->topic, RILL_TOPIC_NAME_MAX) ||
         rill__check_name("topic", head->topic) != 0)
         return senseless(reader, "the topic's name");
     rc = read_options(reader, &c, rill__get32(fixed + 56), &head->options);

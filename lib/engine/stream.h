@@ -71,10 +71,6 @@ enum {
     FRAME_PAYLOAD_MAX = (1 << 30) + (1 << 20)
 };
 
-/* Imports commit how far they are under such groups; they are nobody's consumers. */
-#define IMPORT_GROUP_PREFIX "__import."
-bool rill__is_import_group(const char *group);
-
 /* The consumer reads the partition from offset on, or from its log start if that is
  * behind it. */
 int rill__read_from(rill_consumer *consumer, struct topic *topic, int32_t partition,

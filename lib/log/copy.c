@@ -16,7 +16,8 @@
  * they are compacted. None is used again for others as long as a copy is being
  * made (rill__log_hold). One that is gone when its turn comes: if the log start
  * has moved beyond it, so does that of the copy; else the copy begins anew, as it does
- * if some were compacted by its end; then no other compaction is let in.
+ * if some were compacted by its end. With the end of an earlier moment it can only be
+ * made while nothing is compacted: the caller sees to that.
  */
 #include "base/bytes.h"
 #include "log/inner.h"
@@ -24,7 +25,6 @@
 
 #define CHUNK (256u << 10)
 #define TRIES_MAX 100
-#define COMPACTION_WAIT_MS 10000 /* for one that is on its way */
 
 enum { GONE = 1 }; /* no error: a segment has gone, look again */
 
@@ -32,7 +32,7 @@ struct partition_copy {
     struct log *log;
     const struct file *to;
     struct log_copy *copy;
-    struct tail_copy tail; /* where the copy ends */
+    struct log_moment tail; /* where the copy ends */
     int64_t start;
     uint8_t *chunk;
     int stopped; /* by whoever is told, with this code */
@@ -42,6 +42,19 @@ static int came(struct partition_copy *c, uint64_t bytes)
 {
     if (c->copy->told != NULL) c->stopped = c->copy->told(c->copy->arg, bytes);
     return c->stopped == 0 ? 0 : RILL_ERR_CLOSED;
+}
+
+static void set_moment(const struct tail_copy *tail, struct log_moment *moment)
+{
+    *moment = (struct log_moment){tail->end_offset, tail->base, tail->position, tail->epoch};
+}
+
+void rill__log_moment(const struct log *log, struct log_moment *moment)
+{
+    struct tail_copy tail;
+
+    rill__control_tail(log->control, &tail);
+    set_moment(&tail, moment);
 }
 
 /* ---- Bytes ---- */
@@ -250,7 +263,7 @@ static int go_on_behind(struct partition_copy *c, int64_t *base)
 
     if (rc == 0) rc = rill__log_refresh(c->log);
     if (rc != 0) return rc;
-    if (start <= gone || start > c->tail.end_offset) return GONE;
+    if (start <= gone || start > c->tail.end) return GONE;
     rc = rill__log_base_of(c->log, start, base);
     if (rc != 0) return rc;
     c->start = start;
@@ -282,49 +295,68 @@ static int take_segments(struct partition_copy *c)
     if (rc != 0) return rc;
     rill__segment_name(c->tail.base, "log", name);
     rc = copy_file(c, name, c->tail.position, false);
-    if (rc == 0 && c->copy->verify) rc = verify_segment(c, c->tail.base, c->tail.end_offset);
+    if (rc == 0 && c->copy->verify) rc = verify_segment(c, c->tail.base, c->tail.end);
     return rc;
+}
+
+/* All that it had is gone, so that it is an empty segment which has that end. */
+static int make_empty(struct partition_copy *c)
+{
+    uint64_t size = atomic_load(&c->log->config.segment_bytes);
+    struct file file = FILE_NONE;
+    char name[SEGMENT_NAME_SIZE];
+    int rc = rill__segment_create(&c->log->config, c->to, c->tail.end, c->tail.epoch, size);
+
+    rill__segment_name(c->tail.end, "log", name);
+    if (rc == 0) rc = rill__file_open(c->to, name, FILE_WRITE, &file);
+    if (rc == 0) rc = rill__file_sync(&file);
+    rill__file_close(&file);
+    c->start = c->tail.base = c->tail.end;
+    c->tail.position = SEGMENT_HEADER_SIZE;
+    return rc;
+}
+
+/* Of producers: a hint. It may know more than the copy has; then it is not used. */
+static int take_producers(struct partition_copy *c)
+{
+    bool linked;
+    int rc = take_file(c, "producers", &linked);
+
+    return rc == GONE ? 0 : rc;
 }
 
 static int copy_once(struct partition_copy *c, int64_t deadline_ns)
 {
     struct log *log = c->log;
     struct mark mark = {.sequence = 1, .segment = -1};
+    struct tail_copy tail;
     uint32_t layout;
-    int rc = rill__log_settle(log, &c->tail, deadline_ns);
+    int rc = rill__log_settle(log, &tail, deadline_ns);
 
     if (rc != 0) return rc;
+    set_moment(&tail, &c->tail);
+    if (c->copy->at != NULL) c->tail = *c->copy->at;
     layout = atomic_load(&log->control->layout);
     c->start = atomic_load(&log->control->log_start);
-    if (c->start > c->tail.end_offset) return GONE; /* it has moved since */
-    if (c->tail.base >= 0) rc = take_segments(c);
+    if (c->tail.base >= 0) rc = c->start >= c->tail.end ? make_empty(c) : take_segments(c);
+    if (rc == 0) rc = take_producers(c);
     if (rc != 0) return rc;
     /* One segment from before a compaction and one from behind it do not go together. */
     if (atomic_load(&log->control->layout) != layout) return GONE;
     if (c->tail.base >= 0) {
-        mark.durable_end = c->tail.end_offset;
+        mark.durable_end = c->tail.end;
         mark.segment = c->tail.base;
         mark.position = c->tail.position;
-        mark.open = c->tail.first_open != INT64_MAX;
     }
     mark.epoch = c->tail.epoch;
     mark.log_start = c->start;
     return rill__log_make_control(c->to, &mark);
 }
 
-/* As far as it can be: one that takes longer is copied beside. */
-static int keep_compaction_away(struct log *log, struct file *lock)
-{
-    int rc = rill__log_lock_file(log, CONTROL_LOCK_COMPACT, COMPACTION_WAIT_MS, lock);
-
-    return rc == RILL_ERR_TIMEOUT ? 0 : rc;
-}
-
 int rill__log_copy(struct log *log, const struct file *to, struct log_copy *copy,
                    int64_t deadline_ns)
 {
     struct partition_copy c = {.log = log, .to = to, .copy = copy};
-    struct file compaction = FILE_NONE;
     int rc;
 
     rill__log_hold(log);
@@ -337,12 +369,10 @@ int rill__log_copy(struct log *log, const struct file *to, struct log_copy *copy
             break;
         }
         rc = remove_copied(&c, INT64_MAX);
-        if (rc == 0 && compaction.fd < 0) rc = keep_compaction_away(log, &compaction);
         if (rc != 0) break;
     }
-    rill__log_unlock_file(&compaction);
     rill__log_let_go(log);
     rill__free(log->config.heap, c.chunk);
-    if (rc == 0) copy->end = c.tail.end_offset;
+    if (rc == 0) copy->end = c.tail.end;
     return c.stopped != 0 ? c.stopped : rc;
 }

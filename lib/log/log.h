@@ -219,8 +219,18 @@ bool rill__log_is_old(const struct log_retention *what, int64_t max_time);
  * segment. *next_ms is lowered to when there is more to do. */
 int rill__log_maintain(struct log *log, uint32_t *next_ms);
 
+/* The end that a log has at some moment. */
+struct log_moment {
+    int64_t end;
+    int64_t base; /* of the active segment; -1: there is none yet */
+    uint32_t position;
+    int32_t epoch;
+};
+void rill__log_moment(const struct log *log, struct log_moment *moment);
+
 /* How to copy a partition, and what came of it. */
 struct log_copy {
+    const struct log_moment *at; /* an end that it has had; NULL: that of now */
     bool link;   /* sealed segments are to be second names of the same files; false
                     on return: that cannot be there, they were copied */
     bool verify; /* every checksum of what the copy has: RILL_ERR_CORRUPT */
@@ -230,8 +240,8 @@ struct log_copy {
     int64_t end; /* the log end of the copy */
 };
 /* Makes in the empty directory `to` a partition that has all that this one had at
- * some moment of the call: nothing from before the log start, all to the log end,
- * whatever is appended, removed and compacted meanwhile. All of it is durable, the
+ * that moment: nothing from before the log start, all to the log end, whatever is
+ * appended, removed and compacted meanwhile. All of it is durable, the
  * names when the caller has synced `to`'s parent. What an error leaves in `to`
  * means nothing. See log/copy.c. */
 int rill__log_copy(struct log *log, const struct file *to, struct log_copy *copy,

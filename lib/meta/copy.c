@@ -2,9 +2,9 @@
  * meta/copy.c - a copy of the catalogue as it was at one moment.
  *
  * Record by record into a new environment, in one transaction there, out of one
- * transaction for reading here: no writer waits for it, and a process that is
- * stopped in a commit does not stop it. Records go over as they are, with their
- * checksums, so that damage stays damage.
+ * transaction for reading here. That is begun while nobody writes, so that the caller
+ * can note what else is so at that moment; writers wait no longer than for that.
+ * Records go over as they are, with their checksums, so that damage stays damage.
  */
 #include "meta/inner.h"
 
@@ -12,6 +12,9 @@ struct copy_work {
     struct meta *from;
     MDB_txn *txn; /* of it */
     struct meta *to;
+    bool has_turn;
+    void (*moment)(void *arg);
+    void *arg;
 };
 
 static int put_all(struct meta *to, MDB_txn *txn, void *arg)
@@ -37,17 +40,23 @@ static int copy_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct copy_work *work = arg;
 
-    (void)meta;
+    if (work->moment != NULL) work->moment(work->arg);
+    rill__meta_unlock_turns(meta);
+    work->has_turn = false;
     work->txn = txn;
     return rill__meta_write(work->to, put_all, work);
 }
 
-int rill__meta_copy(struct meta *meta, const char *path, struct meta **out)
+int rill__meta_copy(struct meta *meta, const char *path, void (*moment)(void *arg), void *arg,
+                    struct meta **out)
 {
-    struct copy_work work = {.from = meta};
+    struct copy_work work = {.from = meta, .moment = moment, .arg = arg};
     int rc = rill__meta_open(meta->heap, path, true, &work.to);
 
+    if (rc == 0) rc = rill__meta_lock_turns(meta, meta->turns_timeout_ms);
+    work.has_turn = rc == 0;
     if (rc == 0) rc = rill__meta_read(meta, copy_work, &work);
+    if (work.has_turn) rill__meta_unlock_turns(meta);
     if (rc == 0) *out = work.to;
     else rill__meta_close(work.to);
     return rc;

@@ -158,11 +158,11 @@ void rill__meta_take_turns(struct meta *meta, struct meta_turns *turns, int time
     meta->turns_timeout_ms = timeout_ms;
 }
 
-int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, void *arg)
+int rill__meta_lock_turns(struct meta *meta, int timeout_ms)
 {
     int rc;
 
-    if (meta->turns == NULL) return run(meta, work, arg, 0);
+    if (meta->turns == NULL) return 0;
     rc = rill__shared_mutex_lock(&meta->turns->lock, rill__deadline(timeout_ms));
     if (rc == RILL_ERR_TIMEOUT)
         return rill__fail(rc, "%s: process %d has been in a commit for %d ms; it may be stopped",
@@ -172,9 +172,23 @@ int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, v
     if (rc == RILL__OWNER_DIED) rill__shared_mutex_repaired(&meta->turns->lock);
     atomic_store_explicit(&meta->turns->since_ms, rill__tick_ms(), memory_order_relaxed);
     atomic_store_explicit(&meta->turns->owner, rill__process_id(), memory_order_relaxed);
-    rc = run(meta, work, arg, 0);
+    return 0;
+}
+
+void rill__meta_unlock_turns(struct meta *meta)
+{
+    if (meta->turns == NULL) return;
     atomic_store_explicit(&meta->turns->owner, 0, memory_order_relaxed);
     rill__shared_mutex_unlock(&meta->turns->lock);
+}
+
+int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, void *arg)
+{
+    int rc = rill__meta_lock_turns(meta, timeout_ms);
+
+    if (rc != 0) return rc;
+    rc = run(meta, work, arg, 0);
+    rill__meta_unlock_turns(meta);
     return rc;
 }
 

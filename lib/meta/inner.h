@@ -34,6 +34,10 @@ int rill__meta_read(struct meta *meta, meta_work work, void *arg);
 int rill__meta_write(struct meta *meta, meta_work work, void *arg);
 int rill__meta_write_within(struct meta *meta, int timeout_ms, meta_work work, void *arg);
 
+/* Whoever has the turn is the only one who writes; RILL_ERR_TIMEOUT names who has it. */
+int rill__meta_lock_turns(struct meta *meta, int timeout_ms);
+void rill__meta_unlock_turns(struct meta *meta);
+
 /* Maps LMDB's code to ours with a message; MDB_MAP_FULL is kept for the
  * transaction to see. */
 int rill__meta_failed(struct meta *meta, int mdb_code, const char *what);

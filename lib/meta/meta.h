@@ -50,9 +50,11 @@ int rill__meta_settle(struct meta *meta);
 int rill__meta_raise(struct meta *meta);
 void rill__meta_close(struct meta *meta);
 /* Makes in the empty directory path a catalogue with all that this one has now, and
- * opens it. Durable but for the names in path. On an error, what is in path means
- * nothing. */
-int rill__meta_copy(struct meta *meta, const char *path, struct meta **copy);
+ * opens it. moment (may be NULL) is called while nobody writes: what the copy has is
+ * what there is then. Durable but for the names in path. On an error, what is in path
+ * means nothing; RILL_ERR_TIMEOUT as for a write. */
+int rill__meta_copy(struct meta *meta, const char *path, void (*moment)(void *arg), void *arg,
+                    struct meta **copy);
 /* Frees reader slots of dead processes. */
 int rill__meta_check_readers(struct meta *meta);
 
