@@ -558,8 +558,8 @@ typedef struct rill_compact_report {
  * Errors:   RILL_ERR_NOT_FOUND no such topic or partition; RILL_ERR_STATE its
  *           cleanup_policy has no RILL_CLEANUP_COMPACT, or the wall clock is not set, by
  *           which tombstones go; RILL_ERR_BUSY it is being compacted, here or by another
- *           process; RILL_ERR_CORRUPT damage, which ends it: what is before it is
- *           compacted, and the rest as it was; RILL_ERR_UNSUPPORTED the same for a codec
+ *           process, or a copy of the store is made; RILL_ERR_CORRUPT damage, which ends it: what
+ * is before it is compacted, and the rest as it was; RILL_ERR_UNSUPPORTED the same for a codec
  *           that this build does not have; RILL_ERR_NO_SPACE, RILL_ERR_TIMEOUT: some
  *           segments may be done, and the next call goes on.
  * Since 0.2. */
