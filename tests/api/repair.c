@@ -4,11 +4,13 @@
  * lost is what was said to be lost; nothing was deleted; a second repair does nothing.
  */
 #include "checks.h"
+#include "faults.h"
 #include "records.h"
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "meta/meta.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
@@ -933,6 +935,54 @@ static void it_can_be_stopped_and_done_again(void **state)
     reads("t", RECORDS, lost, 2);
 }
 
+/* One call after the other: the disk is full, or there are no descriptors left. Then
+ * the repair is done again. */
+static uint64_t fail_each(unsigned calls, int errno_value, uint64_t step)
+{
+    static const int64_t lost[] = {5, 63};
+    char command[3000];
+    uint64_t n = 0;
+    bool failed;
+    int rc;
+
+    do {
+        snprintf(command, sizeof command, "rm -rf '%s' && cp -a '%s' '%s'", test_path("store"),
+                 test_path("before"), test_path("store"));
+        assert_int_equal(system(command), 0);
+        n += step;
+        faults_fail(calls, NULL, n, errno_value, FAULT_ONCE);
+        rc = repair(0);
+        failed = faults_count() >= n;
+        faults_clear();
+        if (rc != 0) assert_true(rill_errmsg()[0] != '\0');
+        OK(repair(0));
+        is_sound();
+        store = test_store_open();
+        reads("t", RECORDS, lost, 2);
+        assert_int_equal(committed("t"), 7);
+        OK(rill_close(store));
+        store = NULL;
+    } while (failed);
+    return n;
+}
+
+static void a_call_that_fails_costs_nothing(void **state)
+{
+    char command[3000];
+
+    (void)state;
+    test_flip_bit(file_of(FIRST), SEGMENT_HEADER + 5 * BATCH + 500);
+    test_flip_bit(file_of(SECOND), SEGMENT_HEADER + 3 * BATCH + 500);
+    test_flip_bit(file_of("control"), 4096 + 17);
+    test_flip_bit(test_path("store/STORE"), 20);
+    snprintf(command, sizeof command, "cp -a '%s' '%s'", test_path("store"), test_path("before"));
+    assert_int_equal(system(command), 0);
+    assert_true(
+        fail_each(FAULT_FALLOCATE | FAULT_PWRITE | FAULT_FDATASYNC | FAULT_FSYNC | FAULT_RENAMEAT,
+                  ENOSPC, 3) > 10);
+    assert_true(fail_each(FAULT_OPENAT, EMFILE, 17) > 10);
+}
+
 static void arguments_are_checked(void **state)
 {
     rill_repair_options options = {.size = sizeof options, .flags = 8};
@@ -1000,6 +1050,7 @@ int main(void)
         TEST(a_store_in_use_is_busy),
         TEST(a_newer_format_is_not_touched),
         TEST(it_can_be_stopped_and_done_again),
+        TEST(a_call_that_fails_costs_nothing),
         TEST(arguments_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
