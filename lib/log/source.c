@@ -66,7 +66,7 @@ static int take(struct source *source, size_t size, const uint8_t **data, size_t
     if (source->position < source->from || skip > source->used) skip = source->used;
     if (skip + size > source->used) {
         source->used -= skip;
-        memmove(source->buffer, source->buffer + skip, source->used);
+        if (source->used > 0) memmove(source->buffer, source->buffer + skip, source->used);
         source->from = source->position;
         skip = 0;
         if (size > source->capacity) {
