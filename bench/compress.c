@@ -143,6 +143,7 @@ static void read_all(rill *store, uint64_t count, const char *system)
         for (size_t i = 0; i < n; i++) sink += *(const uint8_t *)records[i].value.data;
         read += n;
     }
+    (void)sink;
     report(system, count * (KEY_SIZE + pool_size), now_ns() - start, "MB/s out");
     if (rill_consumer_close(consumer, 1000) != 0) die_rill("close a consumer");
 }

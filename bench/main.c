@@ -28,6 +28,11 @@
 #include <unistd.h>
 
 #define REPEATS 3
+#ifdef __clang__
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
 
 static const struct {
     const char *name;
@@ -172,13 +177,7 @@ static void print_machine(const struct bench *bench)
     char date[32];
 
     strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
-    printf("# rill %s, compiled by %s %s, %s\n", rill_version(),
-#ifdef __clang__
-           "clang", __clang_version__,
-#else
-           "gcc", __VERSION__,
-#endif
-           date);
+    printf("# rill %s, compiled by %s, %s\n", rill_version(), COMPILER, date);
     print_line_of("/proc/cpuinfo", "model name", "cpu");
     printf("# cpus: %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
     print_line_of("/proc/meminfo", "MemTotal", "memory");

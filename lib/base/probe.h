@@ -29,6 +29,9 @@
 
 #ifdef RILL_HAS_PROBES
 #include <sys/sdt.h>
+#ifdef __clang__ /* its macros have an argument "..." that may be none */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 #define RILL_PROBE2(name, a, b) DTRACE_PROBE2(rill, name, a, b)
 #define RILL_PROBE3(name, a, b, c) DTRACE_PROBE3(rill, name, a, b, c)
 #define RILL_PROBE5(name, a, b, c, d, e) DTRACE_PROBE5(rill, name, a, b, c, d, e)

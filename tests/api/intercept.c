@@ -512,7 +512,7 @@ static void records_carry_their_trace(void **state)
     send_traced(store, producer, headers, 1, one, &count);
     assert_int_equal(count, 2);
     assert_memory_equal(one, CONTEXT, 36);
-    assert_memory_not_equal(one + 36, CONTEXT + 36, 16);
+    assert_memory_not_equal(one + 36, &CONTEXT[36], 16);
     assert_string_equal(spans.parent, CONTEXT);
     spans.current = "nonsense";
     send_traced(store, producer, headers, 1, one, &count);
@@ -575,7 +575,7 @@ static void only_valid_contexts_count(void **state)
         }
         OK(rill_traceparent(&record, text));
         assert_memory_equal(text, "00", 2);
-        assert_memory_equal(text + 2, CONTEXT + 2, 54);
+        assert_memory_equal(text + 2, &CONTEXT[2], 54);
     }
     record.header_count = 1;
     FAILS(RILL_ERR_NOT_FOUND, rill_traceparent(&record, text));
