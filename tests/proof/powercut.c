@@ -12,6 +12,7 @@
  *     a partition holds all that was durable, and of what came behind it a
  *     prefix, every byte as it was given, without a gap;
  *     what an earlier recovery has discarded does not come back;
+ *     what was deleted is gone, what was being deleted all or not; nothing goes else;
  *     a committed offset is the last one acknowledged, or one on its way, and
  *     never beyond the end;
  *     leader epochs go up.
@@ -44,6 +45,8 @@ struct model {
         int64_t end;                   /* appended and acknowledged */
         int64_t attempted;             /* with what is on its way */
         int64_t durable;
+        int64_t start;     /* all before it was deleted, */
+        int64_t starting;  /* or is on its way out; by retention: somewhere up to here */
         int64_t committed; /* -1: never */
         int64_t committing;
         int32_t epoch;
@@ -69,6 +72,7 @@ static struct {
 static struct model model;
 static struct model promised; /* the model when the power went */
 static bool cut;
+static bool retention; /* the topic has one */
 static struct test_random dice;
 static uint32_t next_number;
 static rill *store;
@@ -164,6 +168,32 @@ static void sync_store(void)
     for (int p = 0; p < PARTITIONS; p++) model.partitions[p].durable = model.partitions[p].end;
 }
 
+static void delete_before(int p, int64_t before)
+{
+    rill_offset start;
+
+    if (before < model.partitions[p].start) before = model.partitions[p].start;
+    model.partitions[p].starting = before;
+    OK(rill_partition_delete_records(store, "t", p, before, &start));
+    assert_int_equal(start, before);
+    if (before > model.partitions[p].durable) model.partitions[p].durable = before;
+    model.partitions[p].start = before;
+}
+
+/* Retention too, if the topic has one. */
+static void maintain(void)
+{
+    rill_partition_info info;
+
+    for (int p = 0; p < PARTITIONS; p++) model.partitions[p].starting = model.partitions[p].end;
+    OK(rill_maintain(store, NULL));
+    for (int p = 0; p < PARTITIONS; p++) {
+        OK(rill_partition_describe(store, "t", p, &info));
+        assert_in_range(info.log_start, model.partitions[p].start, model.partitions[p].end);
+        model.partitions[p].start = model.partitions[p].starting = info.log_start;
+    }
+}
+
 static void commit(int p)
 {
     int64_t offset = (int64_t)roll((uint64_t)model.partitions[p].end + 1);
@@ -217,7 +247,8 @@ static void close_store(void)
 
 static void open_store(const char *dir)
 {
-    rill_options options = {.size = sizeof options, .flags = RILL_OPEN_CREATE};
+    rill_options options = {
+        .size = sizeof options, .flags = RILL_OPEN_CREATE, .retention_check_interval_ms = 1};
     OK(rill_open(dir, &options, &store));
 }
 
@@ -225,11 +256,14 @@ static void work(const char *dir, uint64_t steps)
 {
     for (uint64_t i = 0; i < steps && !cut; i++) {
         int p = (int)roll(PARTITIONS);
-        switch (roll(16)) {
+        int64_t end = model.partitions[p].end;
+        switch (roll(18)) {
         case 0: sync_store(); break;
         case 1:
         case 2: commit(p); break;
-        case 3: OK(rill_maintain(store, NULL)); break;
+        case 16:
+        case 3: maintain(); break;
+        case 17: delete_before(p, roll(3) == 0 ? end : (int64_t)roll((uint64_t)end + 1)); break;
         case 4: append_in_place(p); break;
         case 5: change_other_topic(); break;
         case 6:
@@ -250,13 +284,16 @@ static void check_topics(void)
                                   .partition_count = PARTITIONS,
                                   .segment_bytes = 64 << 10,
                                   .segment_ms = 1,
-                                  .timestamp_type = RILL_TIMESTAMP_CREATE + (uint32_t)roll(2)};
+                                  .timestamp_type = RILL_TIMESTAMP_CREATE + (uint32_t)roll(2),
+                                  .retention_bytes = roll(2) == 0 ? 0 : 70 << 10};
     rill_topic_info info;
     int rc = rill_topic_describe(store, "t", &info);
 
     if (model.topic_made) OK(rc);
     if (rc != 0) OK(rill_topic_create(store, "t", &options));
     model.topic_made = true;
+    OK(rill_topic_describe(store, "t", &info));
+    retention = info.options.retention_bytes != 0;
     rc = rill_topic_describe(store, "other", &info);
     if (rc != 0) assert_int_equal(rc, RILL_ERR_NOT_FOUND);
     if (model.other_known) assert_int_equal(rc == 0, model.other_made);
@@ -264,12 +301,12 @@ static void check_topics(void)
     model.other_known = true;
 }
 
-static void check_records(int p, int64_t end)
+static void check_records(int p, int64_t start, int64_t end)
 {
-    rill_position from = {"t", p, -1, 0, NULL};
+    rill_position from = {"t", p, -1, start, NULL};
     rill_consumer *reader;
     rill_record records[64];
-    int64_t offset = 0;
+    int64_t offset = start;
     size_t count;
 
     OK(rill_consumer_open(store, NULL, &reader));
@@ -282,6 +319,7 @@ static void check_records(int p, int64_t end)
         }
     } while (count > 0);
     assert_int_equal(offset, end);
+    if (start > 0) FAILS(RILL_ERR_RANGE, rill_consumer_seek(reader, "t", p, start - 1));
     OK(rill_consumer_close(reader, WAIT));
 }
 
@@ -310,12 +348,17 @@ static void check_partition(int p)
     assert_in_range(info.log_end, model.partitions[p].durable, model.partitions[p].attempted);
     assert_true(info.leader_epoch > model.partitions[p].epoch);
     assert_int_equal(info.durable_end, info.log_end);
-    check_records(p, info.log_end);
+    if (info.log_start != model.partitions[p].start)
+        assert_in_range(info.log_start, model.partitions[p].start, model.partitions[p].starting);
+    if (!retention && info.log_start != model.partitions[p].start)
+        assert_int_equal(info.log_start, model.partitions[p].starting);
+    check_records(p, info.log_start, info.log_end);
     check_committed(p, info.log_end);
     /* What recovery found is durable, and the rest is gone for ever. */
     model.partitions[p].end = info.log_end;
     model.partitions[p].attempted = info.log_end;
     model.partitions[p].durable = info.log_end;
+    model.partitions[p].start = model.partitions[p].starting = info.log_start;
     model.partitions[p].epoch = info.leader_epoch;
 }
 
@@ -396,10 +439,19 @@ static void run_case(uint64_t number)
 
 /* A letter is a step: a append, A append durably, r reserve and commit, c
  * commit an offset, s sync, o make or delete the other topic, x close and open,
- * m maintain; from 1 on, in the second partition. */
-static const char *const long_works[] = {"aaaaaA",   "a1aaAs", "rraaAca", "aoAaoA",
-                                         "cacas1cA", "aaxaaA", "maAm",    "aaaa1aaaas"};
-static const char letters[] = "aArcsox";
+ * m maintain, d delete half of the records, D all; from 1 on, in the second partition. */
+static const char *const long_works[] = {"aaaaaA",
+                                         "a1aaAs",
+                                         "rraaAca",
+                                         "aoAaoA",
+                                         "cacas1cA",
+                                         "aaxaaA",
+                                         "maAm",
+                                         "aaaa1aaaas",
+                                         "aaAdaaDA",
+                                         "aaDaaDxDaA",
+                                         "aaaaaaaaaDaaaaaaaaaDaA"};
+static const char letters[] = "aArcsoxD";
 enum {
     LETTERS = sizeof letters - 1,
     LONG_WORKS = sizeof long_works / sizeof *long_works,
@@ -430,7 +482,11 @@ static void small_work(const char *dir, const char *steps)
         case 'r': append_in_place(p); break;
         case 'c': commit(p); break;
         case 's': sync_store(); break;
-        case 'm': OK(rill_maintain(store, NULL)); break;
+        case 'm': maintain(); break;
+        case 'd':
+            delete_before(p, (model.partitions[p].end + model.partitions[p].start) / 2);
+            break;
+        case 'D': delete_before(p, model.partitions[p].end); break;
         case 'o': change_other_topic(); break;
         default:
             close_store();
@@ -504,7 +560,7 @@ static struct {
  * event in every way, what is above is by chance. */
 static void run_numbered(int worker, uint64_t number)
 {
-    char steps[16];
+    char steps[32];
     bool all;
 
     atomic_store(&shared->workers[worker].running, number);
