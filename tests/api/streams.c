@@ -347,6 +347,49 @@ static void ranges_must_make_sense(void **state)
     assert_int_equal(tape.size, 0);
 }
 
+static int compact_meanwhile(void *arg, const rill_progress *progress)
+{
+    rill_compact_report report = {.size = sizeof report};
+
+    (void)progress;
+    FAILS(RILL_ERR_BUSY, rill_partition_compact(arg, "t", 0, &report));
+    return 0;
+}
+
+/* Gaps of a compacted topic are kept; while a copy is made nothing is compacted. */
+static void a_compacted_topic_keeps_its_offsets(void **state)
+{
+    rill_topic_options options = {
+        .size = sizeof options, .segment_bytes = 1 << 20, .cleanup_policy = RILL_CLEANUP_COMPACT};
+    rill_producer_options out = {.size = sizeof out, .topic = "t"};
+    rill_compact_report report = {.size = sizeof report};
+    rill *store = *state;
+    rill_copy_options copy = {
+        .size = sizeof copy, .progress = compact_meanwhile, .progress_arg = store};
+    struct tape tape = {0};
+    rill_producer *producer;
+
+    OK(rill_topic_create(store, "t", &options));
+    OK(rill_producer_open(store, &out, &producer));
+    for (int n = 0; n < 200; n++) {
+        rill_record record = RILL_RECORD_INIT;
+        char key[16];
+        record.key = (rill_bytes){key, (size_t)snprintf(key, sizeof key, "%d", n * n % 37)};
+        record.value = (rill_bytes){key, record.key.size};
+        OK(rill_producer_append(producer, &record, 1, WAIT_MS, NULL));
+    }
+    OK(rill_producer_close(producer, WAIT_MS));
+    OK(rill_snapshot(store, test_path("copy"), &copy));
+    OK(rill_partition_compact(store, "t", 0, &report));
+    assert_true(records_in(store, "t", 0) < 100);
+    OK(export_to(store, "t", &tape));
+    OK(import_from(store, "again", &tape));
+    same_topic(store, "t", store, "again", 1);
+    OK(import_from(store, "again", &tape));
+    same_topic(store, "t", store, "again", 1);
+    rewind_tape(&tape);
+}
+
 /* ---- Cut short ---- */
 
 /* At any byte. What is written then is what would have been written at once. */
@@ -736,6 +779,7 @@ int main(void)
         WITH_STORE(all_that_belongs_to_a_record_is_kept),
         WITH_STORE(offsets_are_kept_in_new_partitions),
         WITH_STORE(only_ranges_are_exported),
+        WITH_STORE(a_compacted_topic_keeps_its_offsets),
         WITH_STORE(ranges_must_make_sense),
         WITH_STORE(an_export_that_was_cut_short_goes_on),
         WITH_STORE(a_finished_export_gets_what_has_come_since),
