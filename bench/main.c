@@ -5,8 +5,8 @@
  *
  * DIRECTORY must lie on a disk; without it, or with "-", $TMPDIR or /var/tmp. In
  * it a directory is made and removed at the end. FAMILY is append, replay,
- * handoff, durable, lookup, commit, reopen, rebalance, compress, exactly or compact; without any,
- * all of them. The output is one line per figure, with tabs between
+ * handoff, durable, lookup, commit, reopen, rebalance, compress, exactly, compact or recycle;
+ * without any, all of them. The output is one line per figure, with tabs between
  *
  *     workload  system  figure  unit  synced
  *
@@ -41,7 +41,7 @@ static const struct {
     {"append", bench_append},   {"replay", bench_replay},       {"handoff", bench_handoff},
     {"durable", bench_durable}, {"lookup", bench_lookup},       {"commit", bench_commit},
     {"reopen", bench_reopen},   {"rebalance", bench_rebalance}, {"compress", bench_compress},
-    {"compact", bench_compact}, {"exactly", bench_exactly},
+    {"compact", bench_compact}, {"exactly", bench_exactly},     {"recycle", bench_recycle},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 
