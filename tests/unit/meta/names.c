@@ -472,6 +472,7 @@ static void a_view_holds_the_map(void **state)
     const char *spaces[] = {"s"};
     struct meta_decision d;
     struct meta_turns turns = {.owner = 0};
+    char key[8];
     int rc = 0;
 
     (void)state;
@@ -481,7 +482,6 @@ static void a_view_holds_the_map(void **state)
     rill__meta_take_turns(meta, &turns, 50);
     OK(rill__meta_view_open(meta, &view));
     for (int i = 0; i < 100 && rc == 0; i++) {
-        char key[8];
         snprintf(key, sizeof key, "%d", i);
         p.key = text(key);
         d = decision_of("writer", get("writer"));
