@@ -65,14 +65,8 @@ static bool is_over(const struct share *share)
 
 static int look_at_clock(struct share *share)
 {
-    struct store *store = share->store;
-    struct meta_instant now = {.boot_ms = rill__boot_ms(), .wall_ms = rill__now_ms()};
-    int rc = 0;
+    int rc = rill__clock_look(share->store, CLOCK_MS, &share->clock, &share->is_set);
 
-    memcpy(now.boot_id, store->boot_id, 16);
-    share->is_set = now.wall_ms >= CLOCK_NOT_SET_MS;
-    if (share->is_set)
-        rc = rill__meta_clock_look(store->meta, &now, store->created_ms, CLOCK_MS, &share->clock);
     share->has_clock = rc == 0;
     return rc;
 }
@@ -203,7 +197,8 @@ static struct log_compaction what_to_compact(const struct share *share,
                                   .deadline_ns = INT64_MAX};
 
     if (share->clock.steady_ms < 0 ||
-        (uint64_t)share->clock.steady_ms < topic->delete_retention_ms)
+        (uint64_t)share->clock.steady_ms < topic->delete_retention_ms ||
+        (uint64_t)share->clock.steady_ms < topic->min_compaction_lag_ms)
         what.ahead_ms = share->clock.ahead_ms;
     return what;
 }
@@ -340,6 +335,8 @@ static int take_share(struct store *store, int64_t now_ms)
     struct share share = {.store = store, .deadline_ns = rill__monotonic_ns() + SHARE_NS};
     struct clean_cursor cursor;
 
+    note_failure(&share, look_at_clock(&share)); /* also if nothing is to be cleaned: it has
+                                                    been steady since */
     read_cursor(store->shared, &cursor);
     if (clean_share(&share, &cursor)) {
         memset(&cursor, 0, sizeof cursor);

@@ -29,6 +29,7 @@ int rill__producer_reserve(rill_producer *p, const rill_record *record, int time
     if (rc == 0)
         rc = rill__record_check(lane->topic, &shape, rill__topic_max_bytes(lane->topic), &size);
     if (rc == 0) rc = rill__lane_send(p, lane, deadline);
+    rill__clock_watch(p->store);
     if (rc == 0) rc = rill__log_reserve(lane->log, size, deadline, &room);
     if (rc != 0) goto out;
     if (shape.value.size != 0) shape.value.data = NULL; /* room, filled by the caller */

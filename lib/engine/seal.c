@@ -81,6 +81,7 @@ int rill__producer_seal(struct rill_producer *p, const struct lane *lane, struct
     int code = codec_of(p, topic, &level);
     int rc = 0;
 
+    rill__clock_watch(p->store);
     batch->attributes = rill__log_attributes(lane->log);
     rill__identity_stamp(p, lane, batch);
     *sealed = batch;

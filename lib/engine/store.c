@@ -323,6 +323,7 @@ static int store_new(const char *path, const rill_options *options, struct store
     rill__mutex_init(&store->seen_lock);
     rill__mutex_init(&store->directories_lock);
     rill__mutex_init(&store->clean_lock);
+    atomic_init(&store->clock_tried_ms, INT64_MIN / 2);
     rill__mutex_init(&store->maintain_lock);
     *out = store;
     return 0;

@@ -156,10 +156,13 @@ struct store {
     _Atomic uint32_t thread_word;    /* futex: changes when it has more to do */
     _Atomic int64_t thread_wakes_ns; /* when it will look by itself */
 
-    struct mutex directories_lock; /* with TOPICS_BYTE: one changes topics' directories */
-    struct mutex clean_lock;       /* with CLEAN_BYTE: one cleans; guards the next */
-    int64_t compact_ns;            /* how long a compaction may take */
-    _Atomic uint32_t unused_logs;  /* open, and nobody uses them */
+    struct mutex directories_lock;   /* with TOPICS_BYTE: one changes topics' directories */
+    _Atomic int64_t clocks_apart_ms; /* wall clock less tick, at the last look: relaxed, by
+                                        anyone; and when one was tried, by the tick */
+    _Atomic int64_t clock_tried_ms;
+    struct mutex clean_lock;      /* with CLEAN_BYTE: one cleans; guards the next */
+    int64_t compact_ns;           /* how long a compaction may take */
+    _Atomic uint32_t unused_logs; /* open, and nobody uses them */
     _Atomic uint32_t idle_segments;
     _Atomic uint32_t kept_files;
     struct mutex ids_lock; /* guards the next two: producer ids nobody has yet */
@@ -342,6 +345,10 @@ int rill__groups_expire(struct store *store, uint32_t *next_ms);
 int rill__store_tend(struct store *store, uint32_t *next_ms);
 /* Deletes and compacts what is to be, a bounded share of it, if it is due. */
 int rill__store_clean(struct store *store, uint32_t *next_ms);
+/* What the clock for deletions says, if the wall clock is set at all. */
+int rill__clock_look(struct store *store, int timeout_ms, struct meta_clock *clock, bool *is_set);
+/* Before a batch is appended: looks if the wall clock has been set since the last look. */
+void rill__clock_watch(struct store *store);
 void rill__bridge_stop(struct store *store);
 
 #endif

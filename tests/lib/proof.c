@@ -3,6 +3,9 @@
  */
 #include "proof.h"
 #include <inttypes.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static uint64_t seed;
@@ -29,6 +32,74 @@ uint64_t proof_budget(uint64_t all, uint64_t share)
     if (given != NULL) return strtoull(given, NULL, 0);
     return getenv("PROOF_SHARE") != NULL ? share : all;
 }
+
+/* ---- Processes --------------------------------------------------------- */
+
+enum { PROCESSES_MAX = 16 };
+
+static struct {
+    _Atomic uint64_t running[PROCESSES_MAX]; /* case */
+    _Atomic uint64_t next;
+    _Atomic uint64_t sum;
+} * shared;
+
+static pid_t start_process(int i, uint64_t count, uint64_t (*run)(uint64_t number))
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid != 0) return pid;
+    for (uint64_t number; (number = atomic_fetch_add(&shared->next, 1)) <= count;) {
+        atomic_store(&shared->running[i], number);
+        atomic_fetch_add(&shared->sum, run(number));
+    }
+    fflush(NULL);
+    _exit(0); /* what fails ends with another status */
+}
+
+static void supervise(uint64_t count, uint64_t (*run)(uint64_t number))
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    pid_t pids[PROCESSES_MAX] = {0};
+    int left = processors > PROCESSES_MAX ? PROCESSES_MAX : (int)processors;
+
+    for (int i = 0; i < left; i++) pids[i] = start_process(i, count, run);
+    while (left > 0) {
+        int status;
+        pid_t pid = wait(&status);
+        int i = 0;
+
+        while (i < PROCESSES_MAX && pids[i] != pid) i++;
+        if (i == PROCESSES_MAX) continue;
+        left--;
+        if (status == 0) continue;
+        proof_violation(atomic_load(&shared->running[i]), "see above (status %#x)",
+                        (unsigned)status);
+        if (violations > 20) atomic_store(&shared->next, count + 1);
+        pids[i] = start_process(i, count, run);
+        left++;
+    }
+}
+
+uint64_t proof_run(uint64_t count, uint64_t (*run)(uint64_t number))
+{
+    const char *one = getenv("CASE");
+
+    shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(shared != MAP_FAILED);
+    atomic_store(&shared->next, 1);
+    if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
+    setenv("TMPDIR", test_directory(), 1); /* processes that fail leave theirs in it */
+    if (one != NULL) atomic_fetch_add(&shared->sum, run(strtoull(one, NULL, 0)));
+    else supervise(count, run);
+    test_remove(getenv("TMPDIR"));
+    return atomic_load(&shared->sum);
+}
+
+/* ---- Violations -------------------------------------------------------- */
 
 void proof_violation(uint64_t which, const char *format, ...)
 {

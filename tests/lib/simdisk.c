@@ -16,6 +16,7 @@
 
 enum { NODES_MAX = 2048, NAMES_MAX = 2048, PENDING_MAX = 2048, NAME_SIZE = 64 };
 enum { PAGE = 4096, SECTOR = 512 };
+enum { TICK_NS = 50000 }; /* of the clock, with each look at it */
 
 struct node {
     ino_t inode;
@@ -49,10 +50,11 @@ static struct {
     struct sys_calls before;
     char boot_id[40];
     uint64_t events;
-    uint64_t ticks; /* of the clock since it was mounted */
-    uint64_t wall_ns;
-    uint64_t cut_at;   /* 0: no cut */
-    uint64_t ways_max; /* 0: one state by chance */
+    uint64_t ticks;     /* of the clock since it was mounted */
+    uint64_t passed_ns; /* besides */
+    uint64_t wall_ns;   /* how far the wall clock is ahead of the others */
+    uint64_t cut_at;    /* 0: no cut */
+    uint64_t ways_max;  /* 0: one state by chance */
     uint64_t ways;
     bool ways_all;
     char cut_to[800];
@@ -644,11 +646,26 @@ static int sim_fstatfs(int fd, struct statfs *st)
 static int sim_clock_gettime(clockid_t clock, struct timespec *t)
 {
     bool wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
-    uint64_t ns = disk.ticks++ * 50000 + (wall ? disk.wall_ns : 0);
+    uint64_t ns = disk.ticks++ * TICK_NS + disk.passed_ns + (wall ? disk.wall_ns : 0);
 
     t->tv_sec = (time_t)(ns / 1000000000) + 1000;
     t->tv_nsec = (long)(ns % 1000000000);
     return 0;
+}
+
+void simdisk_pass(int64_t ms)
+{
+    disk.passed_ns += (uint64_t)ms * 1000000;
+}
+
+int64_t simdisk_wall(void)
+{
+    return (int64_t)((disk.ticks * TICK_NS + disk.passed_ns + disk.wall_ns) / 1000000) + 1000000;
+}
+
+void simdisk_set_wall(int64_t wall_ms)
+{
+    disk.wall_ns += (uint64_t)(wall_ms - simdisk_wall()) * 1000000;
 }
 
 static ssize_t sim_getrandom(void *data, size_t size, unsigned flags)

@@ -51,6 +51,13 @@ void simdisk_cancel(void);
 /* Events since the disk was mounted. */
 uint64_t simdisk_events(void);
 
+/* Time goes by: all clocks of the disk go on by so many ms. */
+void simdisk_pass(int64_t ms);
+/* The wall clock is set; the others do not notice. */
+void simdisk_set_wall(int64_t wall_ms);
+/* What it shows, without going on by being looked at. */
+int64_t simdisk_wall(void);
+
 /* Syncs that are answered with success and not done: the device lies. */
 void simdisk_lie(bool lie);
 
