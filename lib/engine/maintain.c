@@ -83,18 +83,34 @@ int rill__store_maintain(struct store *store, uint32_t *next_ms)
     return findings.rc;
 }
 
+/* One that is not open here may have been appended to by others. */
+static int sync_partition(struct topic *topic, int32_t partition, int64_t deadline)
+{
+    struct log *log = rill__partition_if_open(topic, partition);
+    bool needs = true;
+    int rc = 0;
+
+    if (log != NULL) {
+        rc = rill__log_sync(log, rill__log_end(log), deadline);
+        rill__partition_leave(topic, partition);
+        return rc;
+    }
+    rc = rill__partition_needs_sync(topic, partition, &needs);
+    if (rc != 0 || !needs) return rc;
+    rc = rill__partition_log(topic, partition, rill__time_left_ms(deadline), &log);
+    if (rc != 0) return rc;
+    rc = rill__log_sync(log, rill__log_end(log), deadline);
+    rill__partition_release(topic, partition);
+    return rc;
+}
+
 static int sync_topic(struct topic *topic, int64_t deadline)
 {
     uint32_t count = rill__topic_partition_count(topic);
     int rc = 0;
 
-    for (uint32_t p = 0; rc == 0 && p < count; p++) {
-        struct log *log;
-        rc = rill__partition_log(topic, (int32_t)p, rill__time_left_ms(deadline), &log);
-        if (rc != 0) break;
-        rc = rill__log_sync(log, rill__log_end(log), deadline);
-        rill__partition_release(topic, (int32_t)p);
-    }
+    for (uint32_t p = 0; rc == 0 && p < count; p++)
+        rc = sync_partition(topic, (int32_t)p, deadline);
     return rc;
 }
 

@@ -248,6 +248,8 @@ void rill__partition_release(struct topic *topic, int32_t partition);
 /* For a look at what is open: NULL if it is not. Looking is no use that keeps it open. */
 struct log *rill__partition_if_open(struct topic *topic, int32_t partition);
 void rill__partition_leave(struct topic *topic, int32_t partition);
+/* May something of it be not durable? Found without opening it. */
+int rill__partition_needs_sync(struct topic *topic, int32_t partition, bool *needs);
 /* It has no segments, as far as can be seen without opening it. */
 int rill__partition_is_empty(struct topic *topic, int32_t partition, bool *empty);
 /* Closes it if nobody has used it for so long. */

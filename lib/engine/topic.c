@@ -398,6 +398,20 @@ static bool process_is_gone(void *arg, uint32_t process)
     return rill__process_is_gone(store, process, ticket);
 }
 
+int rill__partition_needs_sync(struct topic *topic, int32_t number, bool *needs)
+{
+    struct file dir = FILE_NONE;
+    int rc = open_directory(rill__topic_partition(topic, number), &dir);
+
+    if (rc == 0) rc = rill__log_needs_sync(&dir, topic->store->boot_id, needs);
+    rill__file_close(&dir);
+    if (rc == RILL_ERR_NOT_FOUND || rc == RILL_ERR_CORRUPT) { /* opening it tells which */
+        *needs = true;
+        rc = 0;
+    }
+    return rc;
+}
+
 static int open_log(struct partition *partition, int timeout_ms, struct log **log)
 {
     struct topic *topic = partition->topic;

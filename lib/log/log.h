@@ -87,6 +87,9 @@ void rill__log_shed(struct log *log);
 void rill__log_mark_deleted(struct log *log);
 /* The same for who has it not open; what recovery is doing meanwhile is lost on it. */
 void rill__log_mark_deleted_at(const struct file *dir, struct wake_slot *wake_slots);
+/* For who has it not open: may something of it, in the directory dir, be not durable?
+ * What was there when the machine booted is durable. boot_id: of this boot. */
+int rill__log_needs_sync(const struct file *dir, const uint8_t boot_id[16], bool *needs);
 /* All of it is durable, and the mark says so. */
 bool rill__log_is_clean(const struct log *log);
 

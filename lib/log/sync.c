@@ -332,6 +332,35 @@ int rill__log_sync(struct log *log, int64_t end, int64_t deadline_ns)
     }
 }
 
+/* The words are a copy that others may have been changing: what is out of step only
+ * makes it look unsynced. What was published before the call is in it. */
+static bool words_need_sync(const struct control *c, const uint8_t boot_id[16])
+{
+    static const uint8_t unknown[16];
+    const struct tail *tail = &c->tails[atomic_load(&c->tail_version) & 1];
+    int64_t durable = atomic_load(&c->durable_end);
+
+    if (c->magic == 0) return false; /* nobody has ever used it */
+    if (c->magic != CONTROL_MAGIC || c->abi != rill__shared_abi()) return true;
+    if (memcmp(c->boot_id, unknown, 16) == 0) return true; /* a recovery has died */
+    if (memcmp(c->boot_id, boot_id, 16) != 0 || atomic_load(&c->deleted) != 0) return false;
+    return atomic_load(&c->poison) != 0 || atomic_load(&c->log_end) > durable ||
+           atomic_load(&tail->end_offset) > durable ||
+           atomic_load(&c->active_base) > atomic_load(&c->directory_base);
+}
+
+int rill__log_needs_sync(const struct file *dir, const uint8_t boot_id[16], bool *needs)
+{
+    struct control words;
+    struct file file = FILE_NONE;
+    int rc = rill__file_open(dir, "control", FILE_READ, &file);
+
+    if (rc == 0) rc = rill__file_read(&file, &words, sizeof words, 0);
+    rill__file_close(&file);
+    *needs = rc == 0 && words_need_sync(&words, boot_id);
+    return rc;
+}
+
 int rill__log_checkpoint(struct log *log)
 {
     int rc = rill__log_state(log);

@@ -608,6 +608,38 @@ static void logs_that_nobody_uses_are_closed(void **state)
     }
 }
 
+static int append_one(rill *store)
+{
+    put(store, "t", 3, 0, 1);
+    _exit(0); /* without closing: nothing is synced */
+}
+
+/* Neither a sync nor a close opens what is durable already. */
+static void syncing_opens_only_what_is_not_durable(void **state)
+{
+    struct topic *topic;
+    rill_partition_info info;
+
+    test_topic(*state, "t", 8);
+    put(*state, "t", 1, 0, 1);
+    OK(rill_close(*state));
+    *state = test_store_open();
+    OK(rill_sync(*state, WAIT_MS));
+    OK(rill__topic_find(inside(state), "t", &topic));
+    for (int32_t p = 0; p < 8; p++) assert_null(rill__partition_if_open(topic, p));
+    elsewhere(append_one);
+    OK(rill_sync(*state, WAIT_MS));
+    for (int32_t p = 0; p < 8; p++) {
+        if (p == 3) continue;
+        assert_null(rill__partition_if_open(topic, p));
+    }
+    assert_non_null(rill__partition_if_open(topic, 3));
+    rill__partition_leave(topic, 3);
+    rill__topic_release(topic);
+    OK(rill_partition_describe(*state, "t", 3, &info));
+    assert_int_equal(info.durable_end, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -628,6 +660,7 @@ int main(void)
         WITH_STORE(a_deleted_topic_is_let_go_by_all),
         WITH_STORE(a_producer_of_a_deleted_topic_hears_of_its_records),
         WITH_STORE(logs_that_nobody_uses_are_closed),
+        WITH_STORE(syncing_opens_only_what_is_not_durable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

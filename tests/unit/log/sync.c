@@ -522,6 +522,99 @@ static void whoever_is_acknowledged_is_durable(void **state)
     rill__log_close(other);
 }
 
+/* ---- Without opening ---- */
+
+static bool needs_sync(const struct test_log *t)
+{
+    struct file dir = test_log_directory();
+    bool needs = false;
+
+    OK(rill__log_needs_sync(&dir, t->config.boot_id, &needs));
+    rill__file_close(&dir);
+    return needs;
+}
+
+static void what_is_not_durable_is_seen_from_outside(void **state)
+{
+    struct test_log *t = *state;
+
+    assert_false(needs_sync(t));
+    test_append_ok(t->log, 1, 100);
+    assert_true(needs_sync(t));
+    OK(rill__log_sync(t->log, 1, INT64_MAX));
+    assert_false(needs_sync(t));
+    test_append_segments(t->log, 3);
+    assert_true(needs_sync(t));
+    OK(rill__log_checkpoint(t->log));
+    assert_false(needs_sync(t));
+    test_append_ok(t->log, 1, 100);
+    /* Its process is gone, and what it had not yet shown is there all the same. */
+    atomic_store(&t->log->control->log_end, rill__log_durable(t->log));
+    assert_true(needs_sync(t));
+    OK(test_log_restart(t));
+    assert_true(needs_sync(t));
+    rill__log_mark_deleted(t->log);
+    assert_false(needs_sync(t));
+}
+
+/* An empty segment whose name is not durable. */
+static void a_new_name_is_to_be_synced_too(void **state)
+{
+    struct test_log *t = *state;
+    struct tail_copy tail;
+
+    test_append_ok(t->log, 1, 100);
+    OK(rill__log_checkpoint(t->log));
+    OK(rill__log_lock(t->log, INT64_MAX));
+    rill__control_tail(t->log->control, &tail);
+    OK(rill__log_roll(t->log, &tail));
+    rill__log_unlock(t->log);
+    assert_true(needs_sync(t));
+}
+
+static void what_was_there_at_the_boot_is_durable(void **state)
+{
+    struct test_log *t = *state;
+    static const uint8_t unknown[16];
+
+    test_append_ok(t->log, 1, 100);
+    memset(t->config.boot_id, 0x77, 16);
+    assert_false(needs_sync(t));
+    memcpy(t->log->control->boot_id, unknown, 16); /* a recovery that died leaves it so */
+    assert_true(needs_sync(t));
+}
+
+static void words_that_mean_nothing_are_to_be_looked_into(void **state)
+{
+    struct test_log *t = *state;
+    struct control *c = t->log->control;
+    uint64_t magic = c->magic;
+    uint64_t abi = c->abi;
+    struct file dir = test_log_directory();
+    bool needs = true;
+
+    c->magic++; /* another version's */
+    assert_true(needs_sync(t));
+    c->magic = magic;
+    c->abi++;
+    assert_true(needs_sync(t));
+    c->abi = abi;
+    assert_false(needs_sync(t));
+    atomic_store(&c->poison, 5);
+    assert_true(needs_sync(t));
+    atomic_store(&c->poison, 0);
+    c->magic = 0; /* nobody has used it yet */
+    assert_false(needs_sync(t));
+    c->magic = magic;
+    assert_int_equal(truncate(test_path("control"), 100), 0);
+    FAILS(RILL_ERR_CORRUPT, rill__log_needs_sync(&dir, t->config.boot_id, &needs));
+    assert_int_equal(truncate(test_path("control"), CONTROL_SIZE), 0);
+    assert_int_equal(rename(test_path("control"), test_path("gone")), 0);
+    FAILS(RILL_ERR_NOT_FOUND, rill__log_needs_sync(&dir, t->config.boot_id, &needs));
+    assert_int_equal(rename(test_path("gone"), test_path("control")), 0);
+    rill__file_close(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {WITH_LOG(sync_moves_the_durable_end),
@@ -548,6 +641,10 @@ int main(void)
                                        WITH_LOG(poison_ends_with_the_next_recovery),
                                        WITH_LOG(sync_wakes_an_armed_slot),
                                        WITH_LOG(sync_by_another_may_take_too_long),
-                                       WITH_LOG(whoever_is_acknowledged_is_durable)};
+                                       WITH_LOG(whoever_is_acknowledged_is_durable),
+                                       WITH_LOG(what_is_not_durable_is_seen_from_outside),
+                                       WITH_LOG(a_new_name_is_to_be_synced_too),
+                                       WITH_LOG(what_was_there_at_the_boot_is_durable),
+                                       WITH_LOG(words_that_mean_nothing_are_to_be_looked_into)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
