@@ -39,7 +39,8 @@ struct bench {
 
 typedef void family_fn(const struct bench *bench);
 family_fn bench_append, bench_replay, bench_handoff, bench_durable, bench_lookup, bench_commit,
-    bench_reopen, bench_rebalance, bench_compress, bench_exactly, bench_compact, bench_recycle;
+    bench_reopen, bench_rebalance, bench_compress, bench_exactly, bench_compact, bench_recycle,
+    bench_many;
 
 /* One figure of one repetition. The strings must stay valid or be formatted by
  * name(), which keeps each different one. */

@@ -5,8 +5,8 @@
  *
  * DIRECTORY must lie on a disk; without it, or with "-", $TMPDIR or /var/tmp. In
  * it a directory is made and removed at the end. FAMILY is append, replay,
- * handoff, durable, lookup, commit, reopen, rebalance, compress, exactly, compact or recycle;
- * without any, all of them. The output is one line per figure, with tabs between
+ * handoff, durable, lookup, commit, reopen, rebalance, compress, exactly, compact, recycle or
+ * many; without any, all of them. The output is one line per figure, with tabs between
  *
  *     workload  system  figure  unit  synced
  *
@@ -42,6 +42,7 @@ static const struct {
     {"durable", bench_durable}, {"lookup", bench_lookup},       {"commit", bench_commit},
     {"reopen", bench_reopen},   {"rebalance", bench_rebalance}, {"compress", bench_compress},
     {"compact", bench_compact}, {"exactly", bench_exactly},     {"recycle", bench_recycle},
+    {"many", bench_many},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 

@@ -370,6 +370,22 @@ static int open_directory(const struct partition *partition, struct file *dir)
     return rc;
 }
 
+/* The same by its path. Good for a look: a link in it leads to another answer, and no
+ * further. */
+struct partition_path {
+    struct file dir;
+    char path[DIR_PATH_MAX];
+};
+
+static void name_directory(const struct partition *partition, struct partition_path *at)
+{
+    char name[TOPIC_DIRECTORY_SIZE];
+
+    rill__topic_directory(partition->topic->info.id, name);
+    snprintf(at->path, sizeof at->path, "%s/%d", name, (int)partition->number);
+    rill__dir_below(&partition->topic->store->dir, at->path, &at->dir);
+}
+
 static int find_segment(void *arg, const char *name)
 {
     size_t size = strlen(name);
@@ -380,12 +396,12 @@ static int find_segment(void *arg, const char *name)
 
 int rill__partition_is_empty(struct topic *topic, int32_t number, bool *empty)
 {
-    struct file dir = FILE_NONE;
+    struct partition_path at;
     bool found = false;
-    int rc = open_directory(rill__topic_partition(topic, number), &dir);
+    int rc;
 
-    if (rc == 0) rc = rill__dir_list(&dir, find_segment, &found);
-    rill__file_close(&dir);
+    name_directory(rill__topic_partition(topic, number), &at);
+    rc = rill__dir_list(&at.dir, find_segment, &found);
     *empty = !found;
     return found ? 0 : rc;
 }
@@ -400,11 +416,11 @@ static bool process_is_gone(void *arg, uint32_t process)
 
 int rill__partition_needs_sync(struct topic *topic, int32_t number, bool *needs)
 {
-    struct file dir = FILE_NONE;
-    int rc = open_directory(rill__topic_partition(topic, number), &dir);
+    struct partition_path at;
+    int rc;
 
-    if (rc == 0) rc = rill__log_needs_sync(&dir, topic->store->boot_id, needs);
-    rill__file_close(&dir);
+    name_directory(rill__topic_partition(topic, number), &at);
+    rc = rill__log_needs_sync(&at.dir, topic->store->boot_id, needs);
     if (rc == RILL_ERR_NOT_FOUND || rc == RILL_ERR_CORRUPT) { /* opening it tells which */
         *needs = true;
         rc = 0;
@@ -417,8 +433,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
     struct topic *topic = partition->topic;
     struct store *store = topic->store;
     struct file dir = FILE_NONE;
-    char name[TOPIC_DIRECTORY_SIZE];
-    char path[DIR_PATH_MAX];
+    struct partition_path at;
     struct log_config config = {
         .heap = &store->heap,
         .partition = partition->number,
@@ -455,12 +470,9 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
                                topic->info.name);
     if (rc == 0) { /* neither is a link */
         rill__file_close(&dir);
-        rill__topic_directory(topic->info.id, name);
-        snprintf(path, sizeof path, "%s/%d", name, (int)partition->number);
-        rill__dir_below(&store->dir, path, &dir);
-        rc = rill__log_open(&config, &dir, timeout_ms, log);
+        name_directory(partition, &at);
+        rc = rill__log_open(&config, &at.dir, timeout_ms, log);
     }
-    rill__file_close(&dir);
     return rc;
 }
 

@@ -121,6 +121,7 @@ int rill__log_roll(struct log *log, struct tail_copy *tail)
         old = log->writer;
     }
     log->writer = fresh;
+    rill__log_note_base(log, tail->base, base);
     tail->base = base;
     tail->position = SEGMENT_HEADER_SIZE;
     tail->index_count = 0;

@@ -70,6 +70,9 @@ struct log {
 int rill__log_base_of(struct log *log, int64_t offset, int64_t *base);
 /* The base after `base`, -1 if base is the active one. */
 int rill__log_base_after(struct log *log, int64_t base, int64_t *next);
+/* Segment `base` comes after `before`, as the one who makes it knows. A directory of
+ * very many takes long to read. */
+void rill__log_note_base(struct log *log, int64_t before, int64_t base);
 /* Reads the directory again. */
 int rill__log_refresh(struct log *log);
 /* Reads it, too: every base there is, sorted, also those above the active segment.
@@ -148,6 +151,8 @@ struct mark {
 int rill__mark_read(const struct file *control_file, struct mark *mark);
 /* The newer valid one, and which of them are: bit 0 the first, bit 1 the second. */
 int rill__marks_look(const struct file *control_file, struct mark *mark, unsigned *valid);
+/* Writes the copy that the sequence says. Not durable. */
+int rill__mark_put(const struct file *control_file, const struct mark *mark);
 /* Writes the older copy and syncs it. */
 int rill__mark_write(const struct file *control_file, const struct mark *mark);
 #define SYNC_WAIT_MS 10000 /* for whoever has it, in the background */

@@ -34,7 +34,7 @@ int rill__log_make_control(const struct file *dir, const struct mark *marks)
     if (rc != 0) return rc;
     rc = rill__file_allocate(&file, CONTROL_SIZE);
     if (rc != 0) goto out;
-    rc = rill__mark_write(&file, &mark);
+    rc = rill__mark_put(&file, &mark); /* both, then one sync: nobody knows the file yet */
     if (rc != 0) goto out;
     mark.sequence++;
     rc = rill__mark_write(&file, &mark);
@@ -275,12 +275,8 @@ static int compare_bases(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int add_base(void *arg, const char *name)
+static int push_base(struct log *log, int64_t base)
 {
-    struct log *log = arg;
-    int64_t base = rill__segment_base_of(name);
-
-    if (base < 0) return 0;
     if (log->base_count == log->base_room) {
         size_t room = log->base_room == 0 ? 16 : log->base_room * 2;
         int64_t *bases = rill__resize(log->config.heap, log->bases, room * sizeof *bases);
@@ -290,6 +286,21 @@ static int add_base(void *arg, const char *name)
     }
     log->bases[log->base_count++] = base;
     return 0;
+}
+
+static int add_base(void *arg, const char *name)
+{
+    int64_t base = rill__segment_base_of(name);
+
+    return base < 0 ? 0 : push_base(arg, base);
+}
+
+void rill__log_note_base(struct log *log, int64_t before, int64_t base)
+{
+    rill__mutex_lock(&log->lock);
+    if (log->base_count != 0 && log->bases[log->base_count - 1] == before)
+        push_base(log, base); /* or else the next look reads the directory */
+    rill__mutex_unlock(&log->lock);
 }
 
 static void close_idle(struct log *log, int64_t before);

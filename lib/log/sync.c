@@ -76,10 +76,9 @@ int rill__mark_read(const struct file *control_file, struct mark *mark)
     return 0;
 }
 
-int rill__mark_write(const struct file *control_file, const struct mark *mark)
+int rill__mark_put(const struct file *control_file, const struct mark *mark)
 {
     uint8_t b[MARK_SIZE] = {0};
-    int rc;
 
     memcpy(b, mark_magic, sizeof mark_magic);
     rill__put64(b + 8, mark->sequence);
@@ -91,8 +90,14 @@ int rill__mark_write(const struct file *control_file, const struct mark *mark)
     rill__put32(b + 44, mark->open ? 1 : 0);
     rill__put64(b + 48, (uint64_t)mark->log_start);
     rill__put64(b + 56, rill__checksum(b, 56));
-    rc = rill__file_write(control_file, b, sizeof b,
-                          mark->sequence % 2 == 0 ? MARK_B_AT : MARK_A_AT);
+    return rill__file_write(control_file, b, sizeof b,
+                            mark->sequence % 2 == 0 ? MARK_B_AT : MARK_A_AT);
+}
+
+int rill__mark_write(const struct file *control_file, const struct mark *mark)
+{
+    int rc = rill__mark_put(control_file, mark);
+
     return rc != 0 ? rc : rill__file_sync(control_file);
 }
 

@@ -58,6 +58,41 @@ static void offsets_have_no_gap_across_rolls(void **state)
     test_check(t->log, 0, rill__log_end(t->log));
 }
 
+/* Without a look at the directory. */
+static void roll_times(struct test_log *t, struct log *log, uint64_t times)
+{
+    uint64_t rolls = t->rolls + times;
+
+    while (t->rolls < rolls) test_append_ok(log, 1, 1000);
+}
+
+/* What a look at the directory would say, whoever rolls knows; another process looks. */
+static void whoever_rolls_knows_the_segments(void **state)
+{
+    struct test_log *t = *state;
+    struct log *other = test_log_second(t);
+    int64_t base;
+
+    roll_times(t, t->log, 2);
+    assert_int_equal(t->log->base_count, 0); /* nobody has asked yet */
+    OK(rill__log_base_of(t->log, 0, &base));
+    OK(rill__log_base_of(other, 0, &base));
+    roll_times(t, t->log, 3);
+    assert_int_equal(t->log->base_count, 5);
+    assert_int_equal(t->log->bases[4], atomic_load(&t->log->control->active_base));
+    assert_int_equal(other->base_count, 2);
+    roll_times(t, other, 2);
+    assert_int_equal(other->base_count, 2); /* not the next one, so it must look */
+    OK(rill__log_base_of(other, INT64_MAX, &base));
+    assert_int_equal(other->base_count, 7);
+    assert_int_equal(base, atomic_load(&t->log->control->active_base));
+    roll_times(t, t->log, 1);
+    assert_int_equal(t->log->base_count, 5);
+    OK(rill__log_base_after(t->log, t->log->bases[4], &base));
+    assert_int_equal(t->log->base_count, 8);
+    rill__log_close(other);
+}
+
 static void batch_that_just_fits_does_not_roll(void **state)
 {
     struct test_log *t = *state;
@@ -589,6 +624,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {WITH_LOG(empty_log_has_no_segment),
                                        WITH_LOG(offsets_have_no_gap_across_rolls),
+                                       WITH_LOG(whoever_rolls_knows_the_segments),
                                        WITH_LOG(batch_that_just_fits_does_not_roll),
                                        WITH_LOG(batch_that_does_not_fit_begins_a_segment),
                                        WITH_LOG(batch_larger_than_a_segment_is_too_big),
