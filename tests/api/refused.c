@@ -716,7 +716,7 @@ static void a_subscription_is_taken_whole_or_not(void **state)
     says("expression number 0 has a newline");
     OK(rill__subscription_topics(store, "\n\nt\n\n", &topics, &count)); /* empty lines */
     assert_int_equal(count, 1);
-    rill__free(&store->heap, topics);
+    rill__subscription_free(&store->heap, topics, count);
     OK(rill_consumer_subscribe(consumer, twice, 3));
     takes_nothing(consumer);
     OK(rill_consumer_assignment(consumer, parts, 4, &count));
