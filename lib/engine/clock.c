@@ -25,7 +25,7 @@ int rill__clock_look(struct store *store, int timeout_ms, struct meta_clock *clo
     return rill__meta_clock_look(store->meta, &now, store->created_ms, timeout_ms, clock);
 }
 
-static void look(struct store *store, int64_t apart_ms, int64_t tick_ms)
+static void look_at_clocks(struct store *store, int64_t apart_ms, int64_t tick_ms)
 {
     struct saved_message why;
     struct meta_clock clock;
@@ -48,5 +48,5 @@ void rill__clock_watch(struct store *store)
     if (__builtin_expect(moved_ms < WATCH_MS && moved_ms > -WATCH_MS, 1)) return;
     if (tick_ms - atomic_load_explicit(&store->clock_tried_ms, memory_order_relaxed) < AGAIN_MS)
         return;
-    look(store, apart_ms, tick_ms);
+    look_at_clocks(store, apart_ms, tick_ms);
 }
