@@ -108,7 +108,7 @@ amalgamation := $(B)/amalgamation
 manual := $(B)/man
 
 .PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
-    all lib examples test fuzz-programs coverage run-tests test-programs check layers symbols format-check header \
+    all lib examples golden test fuzz-programs coverage run-tests test-programs check layers symbols format-check header \
     readme format bench demo install uninstall amalgamation man deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -292,6 +292,15 @@ $(addprefix proof-,$(proof_names)): proof-%: deps
 	@mkdir -p $(B)/proof && \
 	    env -u PROOF_SHARE $(subst PROOF_SHARE=1,,$(proof_env)) TMPDIR='$(abspath $(B)/proof)' \
 	    $(if $(wildcard tests/proof/$*.sh),tests/proof/$*.sh,$(B)/tests/proof/$*)
+
+# The golden stores of a version that is released: kept for ever, opened by every later one.
+golden: lib
+	@test -n '$(VERSION)' || { echo 'golden: say which: make golden VERSION=x.y' >&2; exit 2; }
+	@mkdir -p $(B)/golden && rm -rf $(B)/golden/*
+	$(Q)$(compile) $(lib_include) -o $(B)/golden/make tests/golden/make.c $(B)/librill.a $(LDFLAGS) $(LIBS)
+	@cd $(B)/golden && ./make $(VERSION)-closed && ./make $(VERSION)-killed kill && \
+	    tar --sort=name --owner=0 --group=0 -c $(VERSION)-closed $(VERSION)-killed | gzip -9n \
+	    >'$(CURDIR)/tests/golden/$(VERSION).tar.gz'
 
 # Lines and branches that the tests run; COVERAGE_SHOW=1 lists the others.
 coverage: deps
