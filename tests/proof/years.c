@@ -488,8 +488,9 @@ static void look_for_time(int p)
     int64_t time;
 
     if (part->start == part->end) return;
-    time = part->entries[between(part->start, part->end - 1)].stamp_ms + between(-1, 1);
-    if (time < 0) return;
+    time = part->entries[between(part->start, part->end - 1)].stamp_ms;
+    if (time <= 0) return;
+    time += between(-1, 1);
     for (int64_t o = part->start; o < part->end && first == RILL_OFFSET_NONE; o++)
         if (there[o] && part->entries[o].stamp_ms >= time) first = o;
     OK(rill_partition_offset_for_time(store, "t", p, time, &found));
