@@ -358,10 +358,11 @@ is 1 delete-records lines --before=1000000
 grep -q 'the log ends at' err || fail "beyond the end"
 
 # By retention: all but the segment that is written to.
-ok topic create brief --retention=1ms --segment-bytes=64KiB --max-message=16KiB
+ok topic create brief --segment-bytes=64KiB --max-message=16KiB
 ok produce brief lines
 ok topic describe brief --json
 json 'd[0]["partitions"][0]["segments"] > 3'
+ok topic alter brief --retention=1ms
 ok topic create accounts --cleanup=compact --partitions=2
 for i in $(seq 3000); do echo "$((i % 7)):state $i"; done >states
 ok produce accounts states --key-separator=:
