@@ -50,6 +50,14 @@ import json, sys
 d = json.load(open('out'))
 assert $1, str(d)[:300]" 2>python.err || fail "$(tail -n 1 python.err)"
 }
+# segment_of STORE: a segment with records, in log; its dump is in out. Others may be empty.
+segment_of() {
+    for log in $(find "$1" -name '*.log'); do
+        ok dump "$log" --records
+        grep -q ' record [0-9]* at time ' out && return
+    done
+    fail "$1 has no records"
+}
 python=$(command -v python3 || true)
 [ -n "$python" ] || echo "tool.sh: no python3: JSON is not parsed"
 
@@ -446,7 +454,7 @@ has '^sound'
 ok verify --json
 json 'd["errors"] == 0 and d["damage"] == [] and d["records"] > 10000'
 bad 3 'nowhere' verify -s nowhere
-log=$(find few -name '*.log' -size +0 | head -n 1)
+segment_of few
 printf damage | dd of="$log" bs=1 seek=150 conv=notrunc status=none
 is 4 verify -s few
 has '^error: '
@@ -475,8 +483,7 @@ kill $holder
 wait $holder 2>/dev/null || true
 ok dump store/STORE
 has 'store '
-log=$(find snap -name '*.log' -size +0 | head -n 1)
-ok dump "$log" --records
+segment_of snap
 has ' record [0-9]* at time '
 ok dump "$log" --json
 sed -n 2p out >line
