@@ -76,20 +76,19 @@ static void oldest_segment_becomes_the_next(void **state)
     test_check(t->log, start, rill__log_end(t->log));
 }
 
-/* Round after round the same file, with ever other batches in it. */
+/* Round after round a file that was there, with ever other batches in it. */
 static void it_goes_round(void **state)
 {
     struct test_log *t = *state;
-    ino_t inode = 0;
     int seen = 0;
 
     for (int round = 0; round < 40; round++) {
         test_append_ok(t->log, 1 + round % 3, 100 + (size_t)round * 17 % 900);
         if (round % 5 == 1) OK(rill__log_sync(t->log, rill__log_end(t->log), INT64_MAX));
+        ino_t inode = inode_of("next.log");
         roll(t->log);
+        if (inode != 0 && inode_of_segment(active(t->log)) == inode) seen++;
         OK(rill__log_delete_before(t->log, active(t->log), INT64_MAX, NULL));
-        if (inode == 0) inode = inode_of("next.log");
-        if (inode_of_segment(active(t->log)) == inode) seen++;
         if (round % 7 == 3) OK(test_log_reboot(t));
         if (round % 7 == 5) OK(test_log_restart(t));
         test_check(t->log, rill__log_start(t->log), rill__log_end(t->log));
