@@ -3,11 +3,54 @@
 #
 # mutants.txt has them. Each is planted in a copy of the sources, which is built
 # and run; a harness that stays green has missed it. BUDGET says how many, taken
-# by SEED, all of them unless only a share is asked for.
+# by SEED, all of them unless only a share is asked for; MUTANT names one by number.
+#
+# Before anything is built, all of them must fit the sources as they are: what shall
+# be changed stands once in its file, and the harness exists.
 set -euo pipefail
 root=${RILL_ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 list=$root/tests/proof/mutants.txt
 command -v perl >/dev/null || { echo "perl is not installed"; exit 77; }
+
+# fits: every mutant can be planted; those that cannot are listed.
+fits() {
+    perl -e '
+        my ($root, $list) = @ARGV;
+        local $/;
+        open(my $f, "<", $list) or die "$list: $!";
+        my (undef, @mutants) = split(/^\* /m, <$f>);
+        my $number = 0;
+        my $wrong = 0;
+        foreach my $text (@mutants) {
+            my (%sources, @why);
+            my ($what, $harness) = $text =~ s/^(.*) \| (\S+)\n// ? ($1, $2) : ("", "");
+            $number++;
+            push(@why, "no harness tests/$harness.c") unless -f "$root/tests/$harness.c";
+            push(@why, "changes nothing") unless $text =~ /^<<<<$/m;
+            while ($text =~ s/^(\S+)\n<<<<\n(.*?)\n====\n(.*?)\n>>>>$//ms) {
+                my ($file, $old, $new) = ($1, $2, $3);
+                if (!defined $sources{$file}) {
+                    if (!open(my $in, "<", "$root/$file")) {
+                        push(@why, "no file $file");
+                        next;
+                    } else {
+                        $sources{$file} = <$in>;
+                    }
+                }
+                my $count = () = $sources{$file} =~ /\Q$old\E/g;
+                push(@why, "$count places in $file") if $count != 1;
+                push(@why, "changes nothing in $file") if $old eq $new;
+                substr($sources{$file}, index($sources{$file}, $old), length($old)) = $new
+                    if $count == 1;
+            }
+            push(@why, "cannot be read") if $text =~ /\S/;
+            next unless @why;
+            print "mutant $number does not fit ($what): ", join("; ", @why), "\n";
+            $wrong++;
+        }
+        exit($wrong == 0 ? 0 : 2);' "$root" "$list"
+}
+fits || { echo "mutants: some do not fit the sources" >&2; exit 2; }
 [ -z "${RILL_TEST_SLOW:-}" ] || { echo "too slow under a sanitizer"; exit 77; }
 
 count=$(grep -c '^\* ' "$list")
