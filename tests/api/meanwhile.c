@@ -1,7 +1,9 @@
 /*
  * While a call reads the catalogue, one transaction after the other, something is
- * deleted between two of them, for each two that there are. The call knows
- * nothing of it or says that it is not found; nothing else is harmed.
+ * deleted between two of them, for each two that there are: when the first has just
+ * ended, so that what it read is looked for in vain, and when the second is about to
+ * begin. The call knows nothing of it or says that it is not found; nothing else is
+ * harmed.
  */
 #include "engine/clients.h"
 #include "elsewhere.h"
@@ -19,24 +21,47 @@ static bool appended_elsewhere; /* to t, before the work */
 /* ---- Between two transactions ---- */
 
 static struct {
-    int at; /* before the reading transaction of this number; 0: never */
+    int at;      /* before the reading transaction of this number; 0: never */
+    bool behind; /* when it has ended, rather */
     int count;
+    MDB_txn *txn; /* that one, while it lasts */
     void (*happen)(void);
     int code; /* what every beginning answers, if not 0 */
 } between;
+
+static void it_happens(void)
+{
+    between.at = 0;
+    between.txn = NULL;
+    between.happen();
+}
 
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn)
 {
     int (*real)(MDB_env *, MDB_txn *, unsigned, MDB_txn **);
     void *at = dlsym(RTLD_NEXT, "mdb_txn_begin");
+    bool this = between.at != 0 && (flags & MDB_RDONLY) != 0 && ++between.count == between.at;
+    int code;
 
     assert_non_null(at);
     memcpy(&real, &at, sizeof at);
-    if (between.at != 0 && (flags & MDB_RDONLY) != 0 && ++between.count == between.at) {
-        between.at = 0;
-        between.happen();
-    }
-    return between.code != 0 ? between.code : real(env, parent, flags, txn);
+    if (this && !between.behind) it_happens();
+    code = between.code != 0 ? between.code : real(env, parent, flags, txn);
+    if (this && between.behind && code == 0) between.txn = *txn;
+    return code;
+}
+
+/* So all end that only read. */
+void mdb_txn_abort(MDB_txn *txn)
+{
+    void (*real)(MDB_txn *);
+    void *at = dlsym(RTLD_NEXT, "mdb_txn_abort");
+    bool this = txn != NULL && txn == between.txn;
+
+    assert_non_null(at);
+    memcpy(&real, &at, sizeof at);
+    real(txn);
+    if (this) it_happens();
 }
 
 /* ---- What is deleted ---- */
@@ -181,14 +206,15 @@ static void end(void)
     test_directory_remove();
 }
 
-/* For each two transactions of the work; returns how many there were. */
-static int everywhere(int (*work)(void), void (*happen)(void))
+/* For each transaction of the work; returns how many there were. */
+static int at_each(int (*work)(void), void (*happen)(void), bool behind)
 {
     for (int at = 1;; at++) {
         bool happened;
         int rc;
         begin();
         between.at = at;
+        between.behind = behind;
         between.count = 0;
         between.happen = happen;
         rc = work();
@@ -199,6 +225,14 @@ static int everywhere(int (*work)(void), void (*happen)(void))
         end();
         if (!happened) return at - 1;
     }
+}
+
+/* Before and behind each. */
+static int everywhere(int (*work)(void), void (*happen)(void))
+{
+    int count = at_each(work, happen, true);
+    int before = at_each(work, happen, false);
+    return before < count ? before : count;
 }
 
 static void a_topic_may_go_at_any_time(void **state)
