@@ -308,23 +308,26 @@ static void release_segments(struct rill_consumer *c)
     }
 }
 
-/* Ends transactions that hold records back and have nobody who ends them; true if any holds
- * records back that are there. */
-static bool settle_what_waits(struct rill_consumer *c)
+/* Ends transactions that hold records back and have nobody who ends them. *waits: any holds
+ * records back still; true if one does no more. */
+static bool settle_what_waits(struct rill_consumer *c, bool *waits)
 {
-    bool waits = false;
+    bool ended = false;
     int64_t now = milliseconds();
 
+    *waits = false;
     if ((c->options.isolation & RILL_READ_COMMITTED) == 0) return false;
     for (size_t i = 0; i < c->part_count; i++) {
         const struct assigned *part = c->parts[i];
-        if (rill__log_first_open(part->log) == INT64_MAX) continue;
-        waits = true;
+        int64_t first = rill__log_first_open(part->log);
+        if (first == INT64_MAX) continue;
+        *waits = true;
         if (now < c->settle_ms) continue;
         rill__settle_partition(c->store, part->topic, part->partition, part->log);
+        if (rill__log_first_open(part->log) != first) ended = true;
     }
-    if (waits && now >= c->settle_ms) c->settle_ms = now + LOOK_MS;
-    return waits;
+    if (*waits && now >= c->settle_ms) c->settle_ms = now + LOOK_MS;
+    return ended;
 }
 
 static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *records, size_t max,
@@ -332,6 +335,7 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
 {
     int64_t deadline = 0;
     int64_t next_ms;
+    bool waits;
     int rc;
 
     for (;;) {
@@ -349,6 +353,8 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
         rc = deleted_topic(c);
         if (rc != 0) return rc;
         if (atomic_exchange(&c->woken, false)) return 0;
+        if (settle_what_waits(c, &waits)) continue;
+        if (waits && next_ms > LOOK_MS) next_ms = LOOK_MS;
         if (c->event_fd >= 0 && timeout_ms == 0) {
             rill__event_clear(c->event_fd);
             rc = gather(c, records, max, count); /* came between the two looks */
@@ -356,7 +362,6 @@ static int poll_records(struct rill_consumer *c, int timeout_ms, rill_record *re
             return rc;
         }
         if (deadline == 0) deadline = rill__deadline(timeout_ms);
-        if (settle_what_waits(c) && next_ms > LOOK_MS) next_ms = LOOK_MS;
         if (rill__monotonic_ns() >= deadline) return 0;
         {
             int64_t until = rill__monotonic_ns() + next_ms * 1000000;

@@ -140,6 +140,7 @@ int rill__identity_lane(struct rill_producer *p, struct lane *lane)
     int rc = 0;
 
     lane->txn_end = -1;
+    lane->marker_end = -1;
     if (p->name != NULL && !p->transactional)
         rc = rill__log_expected(lane->log, p->id, &expected);
     lane->next_sequence = expected < 0 ? 0 : expected;

@@ -125,6 +125,7 @@ int rill__lane_get(struct rill_producer *p, const rill_record *record, int timeo
 static bool is_in_use(const struct rill_producer *p, const struct lane *lane)
 {
     return lane->busy != 0 || lane == p->reserved ||
+           (lane->marker_end >= 0 && !atomic_load(&lane->topic->gone)) ||
            (lane->open != NULL && lane->open->batch.record_count > 0);
 }
 

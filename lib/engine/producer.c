@@ -621,6 +621,7 @@ int rill__producer_close(rill_producer *p, int timeout_ms)
     give_up(p);
 
     free_flights(p, p->spare);
+    rill__txn_sync_markers(p, deadline);
     rill__lanes_close(p);
     rill__identity_close(p);
     rill__producer_chain_free(p->chain);

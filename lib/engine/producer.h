@@ -49,6 +49,7 @@ struct lane { /* has a reference to its log */
     struct flight *open; /* NULL: none being built */
     int32_t next_sequence;
     int64_t txn_end;      /* end of what the open transaction has there; -1: nothing */
+    int64_t marker_end;   /* end of a marker that may be not on disk; -1: none */
     uint64_t doubt_sum;   /* see identity.c */
     uint32_t doubt_count; /* 0: there is none */
     int64_t doubt_offset;
@@ -111,7 +112,8 @@ struct rill_producer {
     bool stale;            /* the catalogue may have a later epoch */
     int32_t sequenced;     /* of the append that is running; -1: the lane's next one */
     rill_txn *txn;         /* NULL: none is open */
-    int32_t settled_epoch; /* of a decision whose markers are all written; -1: none */
+    int32_t settled_epoch; /* of a decision whose markers are all written, but perhaps not on
+                              disk; -1: none */
     char **claimed;        /* spaces that it may write */
     size_t claimed_count;
 

@@ -151,6 +151,8 @@ int rill__settle_name(struct store *store, const char *name, const struct meta_n
             rc =
                 rill__log_end_transaction(log, decided->producer_id,
                                           (int16_t)decided->decided_epoch, true, false, deadline);
+            if (rc == 0 && !store->file_system.volatile_memory)
+                rc = rill__log_sync(log, rill__log_end(log), deadline);
             rill__partition_release(topic, place->partition);
         }
         rill__topic_release(topic);

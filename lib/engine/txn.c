@@ -8,8 +8,10 @@
  *     decide    one write of the catalogue: offsets, state, decision, next epoch
  *     markers   one in each of those partitions, which is what readers see
  *
- * The markers need no sync: what a power cut takes of them is settled again, as the
- * catalogue says, before anybody reads the partition.
+ * The markers are not synced then: what a power cut takes of them is settled again, as the
+ * catalogue says, before anybody reads the partition. So they must be on disk before the
+ * catalogue forgets the decision: the next commit syncs them with its own records, one
+ * sync for both where it writes to the same partitions.
  */
 #include "engine/txn.h"
 #include <inttypes.h>
@@ -61,6 +63,37 @@ static int check_open(const rill_txn *txn)
                       txn->phase == TXN_DECIDED ? "rill_txn_commit" : "rill_txn_abort");
 }
 
+/* What the open transaction has written, in *count partitions, and the markers of the one
+ * before it: all of it on disk. */
+static int sync_lanes(struct rill_producer *p, int64_t deadline, size_t *count)
+{
+    int rc = 0;
+
+    *count = 0;
+    rill__mutex_lock(&p->lock);
+    for (struct lane *lane = p->lanes; lane != NULL && rc == 0; lane = lane->next) {
+        int64_t end = lane->txn_end > lane->marker_end ? lane->txn_end : lane->marker_end;
+        if (lane->txn_end >= 0) ++*count;
+        else if (rill__log_is_deleted(lane->log)) end = -1;     /* nobody reads it any more */
+        if (end >= 0 && !p->store->file_system.volatile_memory) /* nothing is durable there */
+            rc = rill__log_sync(lane->log, end, deadline);
+        if (rc == 0) lane->marker_end = -1;
+    }
+    rill__mutex_unlock(&p->lock);
+    return rc;
+}
+
+void rill__txn_sync_markers(struct rill_producer *p, int64_t deadline)
+{
+    struct saved_message why;
+    size_t count;
+
+    if (p->settled_epoch < 0) return;
+    rill__message_save(&why);
+    if (sync_lanes(p, deadline, &count) != 0) p->settled_epoch = -1;
+    rill__message_restore(&why);
+}
+
 /* ---- Beginning -------------------------------------------------------- */
 
 /* The epoch in the catalogue may be later: of a time that was over, which others saw. And when
@@ -79,6 +112,7 @@ static int renew(struct rill_producer *p)
     }
     p->epoch = now.epoch;
     if (now.epoch < INT16_MAX) return 0;
+    rill__txn_sync_markers(p, rill__deadline((int)p->store->options.open_timeout_ms));
     if (now.decided_epoch >= 0 && p->settled_epoch == now.decided_epoch)
         rc = rill__meta_name_settle(p->store->meta, p->name, (int16_t)p->settled_epoch);
     if (rc == 0 && p->claimed_count != 0) rc = rill__meta_spaces_release(p->store->meta, p->id);
@@ -177,23 +211,6 @@ int rill__txn_send_offsets(rill_txn *txn, rill_consumer *consumer, const rill_po
 
 /* ---- Committing ------------------------------------------------------- */
 
-/* What has been written where: all of it on disk. */
-static int sync_all_lanes(struct rill_producer *p, int64_t deadline, size_t *count)
-{
-    int rc = 0;
-
-    *count = 0;
-    rill__mutex_lock(&p->lock);
-    for (struct lane *lane = p->lanes; lane != NULL && rc == 0; lane = lane->next) {
-        if (lane->txn_end < 0) continue;
-        ++*count;
-        if (p->store->file_system.volatile_memory) continue; /* nothing is durable there */
-        rc = rill__log_sync(lane->log, lane->txn_end, deadline);
-    }
-    rill__mutex_unlock(&p->lock);
-    return rc;
-}
-
 /* Who has the name now, after a decision that was refused. */
 static int why_fenced(rill_txn *txn)
 {
@@ -268,6 +285,7 @@ static bool write_markers(struct rill_producer *p, bool commit, int64_t deadline
         if (lane->txn_end < 0 || rill__log_is_deleted(lane->log)) continue;
         if (rill__log_end_transaction(lane->log, p->id, p->epoch, commit, false, deadline) != 0)
             all = false;
+        else if (commit) lane->marker_end = rill__log_end(lane->log);
     }
     rill__mutex_unlock(&p->lock);
     return all;
@@ -324,7 +342,7 @@ int rill__txn_commit(rill_txn *txn, int timeout_ms)
                           "abort it, and do it again",
                           p->options.transaction_timeout_ms);
     }
-    rc = sync_all_lanes(p, deadline, &partition_count);
+    rc = sync_lanes(p, deadline, &partition_count);
     if (rc == RILL_ERR_IO || rc == RILL_ERR_POISONED) txn->failed = true;
     if (rc == RILL_ERR_IO || rc == RILL_ERR_POISONED)
         return rill__fail_prefix(RILL_ERR_ABORTED, "records could not be synced");
@@ -367,6 +385,8 @@ int rill__txn_abort(rill_txn *txn, int timeout_ms)
         return 0;
     }
     if (txn->phase == TXN_OPEN || txn->phase == TXN_UNKNOWN) {
+        rill__meta_view_close(txn->view); /* the catalogue may have to grow */
+        txn->view = NULL;
         rc = rill__meta_name_judge(p->store->meta, p->id, p->epoch, &commit);
         if (rc == RILL_ERR_NOT_FOUND) rc = 0; /* the name was deleted: nobody can decide */
         if (rc != 0) return rc;

@@ -57,6 +57,9 @@ struct rill_txn {
 
 /* The producer is being closed: aborts what is open, and frees it whatever comes of that. */
 void rill__txn_close(struct rill_producer *p, int timeout_ms);
+/* So that the catalogue may forget the last decision, if p has settled it. If that fails it
+ * must not, and settled_epoch says so. */
+void rill__txn_sync_markers(struct rill_producer *p, int64_t deadline);
 
 /* ---- txn_state.c ---- */
 

@@ -548,6 +548,55 @@ static void the_dead_hold_nothing_back(void **state)
     OK(rill_consumer_close(consumer, 0));
 }
 
+/* Another process makes the catalogue grow, many times what it was. */
+static void fill_elsewhere(int first)
+{
+    static uint8_t much[1 << 20];
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        rill *store = test_store_open();
+        rill_producer *producer = job(store, "filler");
+        rill_space *space = NULL;
+
+        OK(rill_space_open(store, "much", RILL_SPACE_CREATE, &space));
+        for (int i = first; i < first + 24; i++) {
+            rill_txn *txn = begin(producer);
+            OK(rill_txn_put(txn, space, (rill_bytes){&i, sizeof i},
+                            (rill_bytes){much, sizeof much}));
+            OK(rill_txn_commit(txn, 5000));
+        }
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/* What a transaction has read of the state keeps the map as it is; its end lets go of it. */
+static void the_catalogue_grows_beside_what_was_read(void **state)
+{
+    rill_space *space = NULL;
+    rill_producer *producer;
+
+    set_up_topic(*state);
+    OK(rill_space_open(*state, "s", RILL_SPACE_CREATE, &space));
+    producer = job(*state, "job");
+    for (int64_t commits = 0; commits < 2; commits++) {
+        rill_txn *txn = begin(producer);
+        add_to(txn, space, "k", 1);
+        send_number(producer, 0, commits);
+        OK(rill_producer_flush(producer, 1000));
+        fill_elsewhere((int)commits * 24);
+        if (commits == 0) OK(rill_txn_abort(txn, 1000));
+        else OK(rill_txn_commit(txn, 1000));
+    }
+    sees(*state, 0, RILL_READ_COMMITTED, "1 ");
+    assert_int_equal(balance(*state, space, "k"), 1);
+    rill_space_close(space);
+    OK(rill_producer_close(producer, 1000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -562,6 +611,7 @@ int main(void)
         WITH_STORE(misuse_says_what_to_call),
         WITH_STORE(a_name_keeps_its_sequences),
         WITH_STORE(the_dead_hold_nothing_back),
+        WITH_STORE(the_catalogue_grows_beside_what_was_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 # mutants.txt has them. Each is planted in a copy of the sources, which is built
 # and run; a harness that stays green has missed it. BUDGET says how many, taken
 # by SEED, all of them unless only a share is asked for; MUTANT names one by number.
+# A bug that shows seldom says how its harness is run: "proof/name BUDGET=n".
 #
 # Before anything is built, all of them must fit the sources as they are: what shall
 # be changed stands once in its file, and the harness exists.
@@ -23,7 +24,7 @@ fits() {
         my $wrong = 0;
         foreach my $text (@mutants) {
             my (%sources, @why);
-            my ($what, $harness) = $text =~ s/^(.*) \| (\S+)\n// ? ($1, $2) : ("", "");
+            my ($what, $harness) = $text =~ s/^(.*) \| (\S+)( [A-Z]+=\d+)*\n// ? ($1, $2) : ("", "");
             $number++;
             push(@why, "no harness tests/$harness.c") unless -f "$root/tests/$harness.c";
             push(@why, "changes nothing") unless $text =~ /^<<<<$/m;
@@ -93,7 +94,7 @@ unplant() {
     done
 }
 
-# catches HARNESS: 0 it goes red, 1 it stays green, 77 it cannot run here.
+# catches HARNESS [NAME=VALUE...]: 0 it goes red, 1 it stays green, 77 it cannot run here.
 catches() {
     local status=0
     make -s -C "$tree" B=build "build/tests/$1" CFLAGS=-Wno-unused >"$tree/log" 2>&1 || {
@@ -101,7 +102,8 @@ catches() {
         echo "mutants: a mutant does not compile" >&2
         exit 2
     }
-    (cd "$tree" && TMPDIR=$tree/tmp PROOF_SHARE=1 timeout 120 "build/tests/$1") \
+    (cd "$tree" && env TMPDIR="$tree/tmp" PROOF_SHARE=1 SEED="$seed" "${@:2}" \
+        timeout 120 "build/tests/$1") \
         >"$tree/log" 2>&1 </dev/null || status=$?
     chmod -R u+rwX "$tree/tmp" && rm -rf "${tree:?}/tmp"/*
     case $status in
@@ -116,7 +118,8 @@ for number in ${MUTANT:-$(seq "$count" | shuf --random-source=<(yes "$seed") | h
     line=$(plant "$number")
     what=${line% | *} harness=${line##* | }
     status=0
-    catches "$harness" || status=$?
+    # shellcheck disable=SC2086 # its settings are words of their own
+    catches $harness || status=$?
     case $status in
         0) echo "caught   $harness: $what" ;;
         77) echo "skipped  $harness: $what" ;;
