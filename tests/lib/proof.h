@@ -18,9 +18,10 @@ uint64_t proof_seed(void);
 /* The budget: BUDGET, or all of it, or only a share if PROOF_SHARE is set. */
 uint64_t proof_budget(uint64_t all, uint64_t share);
 /* Runs cases 1 to count, each in one of several processes, until `run` has returned
- * for all of them; the sum of what it returned. A case that fails says why by itself
- * and ends its process; it is a violation. CASE=number runs that one only, here. The
- * processes get a TMPDIR in memory, if there is some. */
+ * for all of them, or until there are too many violations (with PROOF_FIRST, one); the
+ * sum of what it returned. A case that fails says why by itself and ends its process; it
+ * is a violation. CASE=number runs that one only, here. The processes get a TMPDIR in
+ * memory, if there is some. */
 uint64_t proof_run(uint64_t count, uint64_t (*run)(uint64_t number));
 /* Notes a violation, and the case (any number that helps) it came up in. */
 void proof_violation(uint64_t which, const char *format, ...)

@@ -4,7 +4,8 @@
 # mutants.txt has them. Each is planted in a copy of the sources, which is built
 # and run; a harness that stays green has missed it. BUDGET says how many, taken
 # by SEED, all of them unless only a share is asked for; MUTANT names one by number.
-# A bug that shows seldom says how its harness is run: "proof/name BUDGET=n".
+# A bug that shows seldom says how its harness is run: "proof/name BUDGET=n". As many are
+# tried at a time as there are processors.
 #
 # Before anything is built, all of them must fit the sources as they are: what shall
 # be changed stands once in its file, and the harness exists.
@@ -61,11 +62,15 @@ budget=${BUDGET:-$count}
 [ "$budget" -le "$count" ] || budget=$count
 echo "seed $seed"
 
-tree=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
-trap 'rm -rf "$tree"' EXIT
-cp -r "$root/lib" "$root/include" "$root/tests" "$root/Makefile" "$tree"
-mkdir "$tree/tmp"
+base=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
+trap 'rm -rf "$base"' EXIT
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES RILL_BUILD B OPT SAN CROSS RUNNER TESTS
+
+mkdir -p "$base/tree/tmp"
+cp -r "$root/lib" "$root/include" "$root/tests" "$root/Makefile" "$base/tree"
+make -s -C "$base/tree" -j"$(nproc)" B=build build/librill-test.a CFLAGS=-Wno-unused >/dev/null
+
+# In each of these functions $tree is the copy of one worker.
 
 # plant NUMBER: changes the copy, prints "what | harness"; unplant: the sources again.
 plant() {
@@ -94,15 +99,15 @@ unplant() {
     done
 }
 
-# catches HARNESS [NAME=VALUE...]: 0 it goes red, 1 it stays green, 77 it cannot run here.
+# catches HARNESS [NAME=VALUE...]: 0 it goes red, 1 it stays green, 2 it does not compile,
+# 77 it cannot run here.
 catches() {
     local status=0
     make -s -C "$tree" B=build "build/tests/$1" CFLAGS=-Wno-unused >"$tree/log" 2>&1 || {
         cat "$tree/log"
-        echo "mutants: a mutant does not compile" >&2
-        exit 2
+        return 2
     }
-    (cd "$tree" && env TMPDIR="$tree/tmp" PROOF_SHARE=1 SEED="$seed" "${@:2}" \
+    (cd "$tree" && env TMPDIR="$tree/tmp" PROOF_SHARE=1 PROOF_FIRST=1 SEED="$seed" "${@:2}" \
         timeout 120 "build/tests/$1") \
         >"$tree/log" 2>&1 </dev/null || status=$?
     chmod -R u+rwX "$tree/tmp" && rm -rf "${tree:?}/tmp"/*
@@ -113,20 +118,41 @@ catches() {
     esac
 }
 
-missed=0 tried=0
-for number in ${MUTANT:-$(seq "$count" | shuf --random-source=<(yes "$seed") | head -n "$budget" | sort -n)}; do
-    line=$(plant "$number")
+# try NUMBER: plants it, runs its harness, says what came of it.
+try() {
+    local line what harness status=0
+    line=$(plant "$1")
     what=${line% | *} harness=${line##* | }
-    status=0
     # shellcheck disable=SC2086 # its settings are words of their own
     catches $harness || status=$?
     case $status in
         0) echo "caught   $harness: $what" ;;
+        2) echo "BROKEN   $harness: $what: it does not compile" ;;
         77) echo "skipped  $harness: $what" ;;
-        *) echo "MISSED   $harness: $what"; missed=$((missed + 1)) ;;
+        *) echo "MISSED   $harness: $what" ;;
     esac
-    tried=$((tried + 1))
     unplant
+}
+
+numbers=${MUTANT:-$(seq "$count" | shuf --random-source=<(yes "$seed") | head -n "$budget" | sort -n)}
+workers=$(nproc)
+for worker in $(seq "$workers"); do
+    (
+        tree=$base/$worker
+        cp -a "$base/tree" "$tree"
+        turn=0
+        for number in $numbers; do
+            turn=$((turn % workers + 1))
+            [ "$turn" != "$worker" ] || try "$number"
+        done
+        touch "$tree/done"
+    ) | tee "$base/said$worker" &
 done
+wait
+for worker in $(seq "$workers"); do
+    [ -f "$base/$worker/done" ] || { echo "mutants: a worker has stopped" >&2; exit 2; }
+done
+tried=$(cat "$base"/said* | grep -c '^[A-Za-z]\+  *[a-z]*/' || true)
+missed=$(cat "$base"/said* | grep -c '^\(MISSED\|BROKEN\) ' || true)
 echo "mutants: $tried cases, $missed violations, seed $seed"
 [ "$missed" = 0 ]
