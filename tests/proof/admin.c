@@ -7,7 +7,7 @@
  * Each is done again and again on a store of the same kind, and at its n-th call, for
  * every n that it has,
  *
- *     killed   the process gets a SIGKILL; of a write half is done, or nothing. Then
+ *     killed   the process gets a SIGKILL; of a write some pages are done, or none. Then
  *              somebody else is alone in the store;
  *     beside   the same, while another process has the store open and goes on;
  *     full     the n-th call that needs space (a new name, blocks that the file has not)
@@ -224,15 +224,23 @@ static bool is_new(int at, const char *name)
     return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) != 0;
 }
 
-static ssize_t transfer(const char *call, long number, int fd, const void *data, size_t size,
-                        off_t at, bool needs_space)
+/* A kill cuts a write where a page ends, or it is not begun. */
+static size_t cut_short(size_t size, off_t position)
 {
-    bool torn = (plan.n + seed + plan.mode) % 2 == 0;
+    size_t part = ((size_t)position + size / 2) / 4096 * 4096;
+
+    if ((plan.n + seed + plan.mode) % 2 == 0 || part <= (size_t)position) return 0;
+    return part - (size_t)position;
+}
+
+static ssize_t transfer(const char *call, long number, int fd, const void *data, size_t size,
+                        off_t position, bool needs_space)
+{
     enum turn turn = turn_of(call, fd, NULL, needs_space);
 
-    if (turn == DIES && torn && size > 1) syscall(number, fd, data, size / 2, at);
+    if (turn == DIES) syscall(number, fd, data, cut_short(size, position), position);
     if (turn == DIES) die();
-    return turn == HAS_NO_SPACE ? -1 : syscall(number, fd, data, size, at);
+    return turn == HAS_NO_SPACE ? -1 : syscall(number, fd, data, size, position);
 }
 
 static int hook_openat(int at, const char *name, int flags, ...)
@@ -429,16 +437,17 @@ LIBC_NAME ssize_t write(int fd, const void *data, size_t size)
 {
     off_t at = run.armed ? lseek(fd, 0, SEEK_CUR) : 0;
 
-    return transfer("write", SYS_write, fd, data, size, 0,
+    return transfer("write", SYS_write, fd, data, size, at,
                     run.armed && needs_blocks(fd, (uint64_t)at + size));
 }
 
 LIBC_NAME ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-    bool torn = (plan.n + seed + plan.mode) % 2 == 0;
-    enum turn turn = turn_of("lmdb writev", fd, NULL, lseek(fd, 0, SEEK_CUR) >= LMDB_PAGES_AT);
+    off_t at = run.armed ? lseek(fd, 0, SEEK_CUR) : 0;
+    enum turn turn = turn_of("lmdb writev", fd, NULL, at >= LMDB_PAGES_AT);
 
-    if (turn == DIES && torn) syscall(SYS_write, fd, parts[0].iov_base, parts[0].iov_len / 2);
+    if (turn == DIES)
+        syscall(SYS_write, fd, parts[0].iov_base, cut_short(2 * parts[0].iov_len, at));
     if (turn == DIES) die();
     return turn == HAS_NO_SPACE ? -1 : syscall(SYS_writev, fd, parts, count);
 }
