@@ -23,7 +23,8 @@
  *     with a full disk it fails with RILL_ERR_NO_SPACE, or does not fail; what is there
  *     can be read meanwhile, and the same process goes on when there is space again;
  *     a check finds nothing but leftovers, also before anybody has opened the store;
- *     whoever opens it alone, uses it and maintains it leaves no half-made file there;
+ *     whoever opens it alone, uses it and maintains it leaves no half-made file there; nor
+ *     does an operation that has failed;
  *     the operation can be repeated, and then it is done; appending goes on.
  *
  * Rill's calls come through its table (os/sys.h), LMDB's because this file has functions
@@ -68,7 +69,7 @@ enum {
     OFFSETS_MAX = 120,
     PARTITIONS_MAX = 4,
     WAIT_MS = 20000,
-    CASES_MAX = 100000
+    CALLS_MAX = 2000
 };
 
 struct plan {
@@ -1358,6 +1359,7 @@ static void meet_full_disk(void)
     run.armed = false;
     if (op->alone && board->rc != 0) MUST(op->work());
     if (store == NULL) open_store(false);
+    if (op->work != add_partitions) check_nothing_left(); /* those make way for the next */
     repeat(see_whether_done());
     MUST(rill_maintain(store, NULL));
     check_sound(dir, false);
@@ -1492,26 +1494,44 @@ static void count_calls(int operation)
     end_case();
 }
 
-static void add_cases(int operation)
-{
-    for (int mode = 0; mode < MODES; mode++) {
-        uint64_t count = mode < FULL ? undisturbed[operation].calls + 1 /* when it is over */
-                                     : undisturbed[operation].space_calls;
-        if (mode == BESIDE && operations[operation].alone) continue;
-        for (uint64_t n = 1; n <= count && n < 10000 && case_count < CASES_MAX; n++)
-            cases[case_count++] = (uint64_t)operation * 100000 + (uint64_t)mode * 10000 + n;
-    }
-}
-
-static void shuffle(void)
+static void shuffle(uint64_t *numbers, uint64_t count)
 {
     struct test_random random = {seed * 2 + 1};
 
-    for (uint64_t i = case_count; i > 1; i--) {
+    for (uint64_t i = count; i > 1; i--) {
         uint64_t j = test_random_below(&random, i);
-        uint64_t other = cases[j];
-        cases[j] = cases[i - 1];
-        cases[i - 1] = other;
+        uint64_t other = numbers[j];
+        numbers[j] = numbers[i - 1];
+        numbers[i - 1] = other;
+    }
+}
+
+static uint64_t count_cases(int operation, int mode)
+{
+    if (mode == BESIDE && operations[operation].alone) return 0;
+    return mode < FULL ? undisturbed[operation].calls + 1 /* when it is over */
+                       : undisturbed[operation].space_calls;
+}
+
+/* Of each operation and mode one after the other, so that a share has some of each. */
+static void add_cases(void)
+{
+    static uint64_t numbers[OPERATIONS * MODES][CALLS_MAX];
+    uint64_t added = 1;
+
+    for (int i = 0; i < OPERATIONS * MODES; i++) {
+        for (uint64_t n = 1; n <= count_cases(i / MODES, i % MODES); n++)
+            numbers[i][n - 1] =
+                (uint64_t)(i / MODES) * 100000 + (uint64_t)(i % MODES) * 10000 + n;
+        shuffle(numbers[i], count_cases(i / MODES, i % MODES));
+    }
+    for (uint64_t at = 0; added > 0; at++) {
+        added = 0;
+        for (int i = 0; i < OPERATIONS * MODES; i++)
+            if (at < count_cases(i / MODES, i % MODES)) {
+                cases[case_count++] = numbers[i][at];
+                added++;
+            }
     }
 }
 
@@ -1522,23 +1542,21 @@ int main(void)
     uint64_t budget;
 
     seed = proof_seed();
-    budget = proof_budget(UINT64_MAX, getenv("RILL_TEST_SLOW") != NULL ? 60 : 400);
-    cases = malloc(CASES_MAX * sizeof *cases);
+    budget = proof_budget(UINT64_MAX, getenv("RILL_TEST_SLOW") != NULL ? 66 : 330);
+    cases = malloc((size_t)OPERATIONS * MODES * CALLS_MAX * sizeof *cases);
     assert_true(cases != NULL && number / 100000 < OPERATIONS && number / 10000 % 10 < MODES);
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     rill__sys = hooks;
     for (int i = 0; i < OPERATIONS; i++) {
         if (one != NULL && i != (int)(number / 100000)) continue;
         count_calls(i);
-        add_cases(i);
+        assert_true(undisturbed[i].calls < CALLS_MAX);
     }
     if (one != NULL) {
-        cases[0] = number;
-        case_count = 1;
         run_case(number);
         return proof_end("admin", 1);
     }
-    shuffle();
+    add_cases();
     printf("%" PRIu64 " cases there are\n", case_count);
     if (budget < case_count) case_count = budget;
     proof_run(case_count, run_numbered);
