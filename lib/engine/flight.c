@@ -130,8 +130,7 @@ int rill__lane_send(struct rill_producer *p, struct lane *lane, int64_t deadline
     if (flight == NULL) return 0;
     if (flight->batch.record_count == 0) return 0;
     rc = rill__producer_seal(p, lane, &flight->batch, &sealed);
-    if (rc == 0)
-        rc = rill__log_append(lane->log, sealed, p->durable, deadline, &flight->base_offset);
+    if (rc == 0) rc = rill__identity_append(p, lane, sealed, deadline, &flight->base_offset);
     if (rc == RILL_ERR_TIMEOUT) return rc;
     duplicate = rc == LOG_DUPLICATE;
     if (duplicate) rc = 0;

@@ -17,6 +17,7 @@
 
 #define IDS_AT_ONCE 1000
 #define SETTLE_MS 10000
+#define SETTLE_ATTEMPTS 10
 
 /* ---- Ids -------------------------------------------------------------- */
 
@@ -156,6 +157,23 @@ void rill__identity_stamp(const struct rill_producer *p, const struct lane *lane
     batch->base_sequence = p->sequenced >= 0 ? p->sequenced : lane->next_sequence;
     batch->checked = p->name != NULL;
     if (p->transactional) batch->attributes |= BATCH_IN_TRANSACTION;
+}
+
+int rill__identity_append(struct rill_producer *p, const struct lane *lane, struct batch *batch,
+                          int64_t deadline, int64_t *base_offset)
+{
+    int rc = rill__log_append(lane->log, batch, p->durable, deadline, base_offset);
+
+    /* Again only if another instance that was fenced, but does not know, was quicker. */
+    for (int attempt = 0; rc == LOG_UNSETTLED; attempt++) {
+        if (attempt == SETTLE_ATTEMPTS)
+            return rill__fail(RILL_ERR_BUSY,
+                              "%s-%d: earlier instances of %s go on to write; close them",
+                              lane->topic->info.name, (int)lane->partition, p->name);
+        rc = rill__settle_log(p->store, lane->log, p->id);
+        if (rc == 0) rc = rill__log_append(lane->log, batch, p->durable, deadline, base_offset);
+    }
+    return rc;
 }
 
 void rill__identity_sent(struct rill_producer *p, struct lane *lane, const struct batch *batch,

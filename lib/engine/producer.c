@@ -296,7 +296,7 @@ static int append_as_they_are(rill_producer *p, int32_t sequence, const rill_rec
     } else {
         p->sequenced = sequence;
         rc = rill__producer_seal(p, lane, &batch, &sealed);
-        if (rc == 0) rc = rill__log_append(lane->log, sealed, p->durable, deadline, &offset);
+        if (rc == 0) rc = rill__identity_append(p, lane, sealed, deadline, &offset);
         p->sequenced = -1;
         rill__producer_sent(p);
         if (rc == 0 || rc == LOG_DUPLICATE)

@@ -162,6 +162,9 @@ int rill__identity_check(const struct rill_producer *p);
 int rill__identity_lane(struct rill_producer *p, struct lane *lane); /* a new one */
 void rill__identity_stamp(const struct rill_producer *p, const struct lane *lane,
                           struct batch *batch);
+/* rill__log_append, after what an earlier epoch has left open there is ended. */
+int rill__identity_append(struct rill_producer *p, const struct lane *lane, struct batch *batch,
+                          int64_t deadline, int64_t *base_offset);
 void rill__identity_sent(struct rill_producer *p, struct lane *lane, const struct batch *batch,
                          int64_t base_offset, bool duplicate);
 void rill__identity_failed(struct rill_producer *p);

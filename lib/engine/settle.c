@@ -97,6 +97,12 @@ int rill__settle_partition(struct store *store, struct topic *topic, int32_t par
                                        topic->info.name, (int)partition);
 }
 
+int rill__settle_log(struct store *store, struct log *log, int64_t producer_id)
+{
+    if (rill__log_first_open(log) == INT64_MAX) return 0;
+    return settle_partition_log(store, log, producer_id);
+}
+
 int rill__settle_producer(struct store *store, int64_t producer_id)
 {
     struct meta_topic info = {.name = ""};
@@ -112,8 +118,7 @@ int rill__settle_producer(struct store *store, int64_t producer_id)
         for (uint32_t p = 0; p < info.partition_count && rc == 0; p++) {
             rc = rill__partition_log(topic, (int32_t)p, SETTLE_MS, &log);
             if (rc != 0) break;
-            if (rill__log_first_open(log) != INT64_MAX)
-                rc = settle_partition_log(store, log, producer_id);
+            rc = rill__settle_log(store, log, producer_id);
             rill__partition_release(topic, (int32_t)p);
         }
         rill__topic_release(topic);

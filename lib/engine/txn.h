@@ -86,7 +86,9 @@ void rill__commits_free(struct store *store, struct group_commits *commits);
 /* Ends every transaction in the partition that its owner can not end any more. */
 int rill__settle_partition(struct store *store, struct topic *topic, int32_t partition,
                            struct log *log);
-/* The same in all partitions of the store, for one producer id only. */
+/* For one producer id only, in a partition, */
+int rill__settle_log(struct store *store, struct log *log, int64_t producer_id);
+/* and in all partitions of the store. */
 int rill__settle_producer(struct store *store, int64_t producer_id);
 /* What was decided for the name is done: its markers, then the decision goes. */
 int rill__settle_name(struct store *store, const char *name, const struct meta_name *decided,

@@ -200,7 +200,7 @@ int rill__log_settle_layout(struct log *log);
 /* ---- known.c ---- */
 
 /* Under the append lock. 0: it may be appended, and tail->first_open is as it will be;
- * LOG_DUPLICATE, RILL_ERR_FENCED, RILL_ERR_SEQUENCE. */
+ * LOG_DUPLICATE, LOG_UNSETTLED, RILL_ERR_FENCED, RILL_ERR_SEQUENCE. */
 int rill__log_check_batch(struct log *log, const struct batch *batch, struct tail_copy *tail,
                           int64_t *base_offset);
 /* The batch, as it is stored, was appended there. */

@@ -123,7 +123,12 @@ static int check_marker(const struct log *log, const struct batch *marker)
 static int check_data(const struct log *log, const struct batch *batch, int64_t *base_offset)
 {
     const struct producers *table = &log->known.table;
+    const struct producer_state *state = rill__producers_find(table, batch->producer_id);
 
+    /* Of an epoch that is over: its marker could not be written, or its owner did not know. */
+    if (state != NULL && state->open_first >= 0 && state->epoch < batch->producer_epoch &&
+        (batch->attributes & BATCH_TRANSACTIONAL) != 0)
+        return LOG_UNSETTLED;
     switch (rill__producers_check(table, batch->producer_id, batch->producer_epoch,
                                   batch->base_sequence, batch->record_count, base_offset)) {
     case PRODUCER_APPEND: return 0;

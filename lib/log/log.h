@@ -133,6 +133,9 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
 /* Of a batch that is to be checked: it is there already, *base_offset says where; of a marker:
  * there is nothing to end. Not an error: nothing was appended. */
 #define LOG_DUPLICATE 2
+/* Of a batch of a transaction: an earlier one of its producer is open there still. It must be
+ * ended first, or its records would become part of this one. Nothing was appended. */
+#define LOG_UNSETTLED 3
 
 /* Moves the log end up to `to`, if it is below: the offsets before it get no records.
  * Others that append at the same time may move it further. */

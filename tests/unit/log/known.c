@@ -316,6 +316,25 @@ static void the_earliest_open_one_counts(void **state)
     rill__log_close(other);
 }
 
+/* One of a later epoch is another one: it begins when the earlier one has ended. */
+static void a_later_epoch_takes_nothing_over(void **state)
+{
+    struct test_log *t = *state;
+    struct log *other = test_log_second(t);
+    int64_t offset;
+
+    put_txn(t->log, 7, 3, 0);
+    put_txn(t->log, 7, 3, 1); /* goes on */
+    assert_int_equal(put(other, 7, 4, 0, 1, true, &offset), LOG_UNSETTLED);
+    assert_int_equal(put(t->log, 7, 5, 2, 1, true, &offset), LOG_UNSETTLED);
+    put_txn(t->log, 9, 4, 0); /* of another one */
+    assert_int_equal(rill__log_end(t->log), 3);
+    end_it(other, 7, 3, false);
+    assert_int_equal(put_txn(other, 7, 4, 0), 4);
+    assert_int_equal(rill__log_first_open(t->log), 2);
+    rill__log_close(other);
+}
+
 static void a_transaction_ends_once(void **state)
 {
     struct test_log *t = *state;
@@ -426,6 +445,7 @@ int main(void)
         WITH_LOG(a_checkpoint_that_fails_is_told),
         WITH_LOG(old_producers_are_forgotten),
         WITH_LOG(the_earliest_open_one_counts),
+        WITH_LOG(a_later_epoch_takes_nothing_over),
         WITH_LOG(a_transaction_ends_once),
         WITH_LOG(open_ones_are_found_again),
         WITH_LOG(a_death_leaves_it_right),
