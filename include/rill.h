@@ -250,7 +250,8 @@ typedef struct rill_options {
                                              takes more passes; 0 = 16 MiB. Since 0.2 */
     uint64_t producer_id_expiration_ms;   /* a partition forgets a producer, so that what it
                                              repeats is new, when others have written so much
-                                             later; 0 = 1 day. Since 0.2 */
+                                             later; maintenance forgets a transactional_id that
+                                             nobody had for so long; 0 = 1 day. Since 0.2 */
 } rill_options;
 #define RILL_OFFSETS_FOREVER UINT64_MAX /* as offsets_retention_ms: groups stay */
 #define RILL_OPEN_CREATE (1u << 0)      /* make the store if there is none */
@@ -287,10 +288,10 @@ RILL_API int rill_sync(rill *store, int timeout_ms);
 
 /* Does the background work that is due: syncs by interval, prepares the next
  * segments, rolls segments by age, sends lingering batches
- * of producers, expires group members and groups that nobody uses, deletes and compacts
- * records (RILL_CLEANUP_*), and lets go of what is not used. Call it now and then from any
- * thread, unless the store has a thread of its own (RILL_OPEN_THREAD). next_ms, if not NULL, gets
- * how long the next call may wait.
+ * of producers, expires group members and groups that nobody uses, finishes what producers that
+ * are gone have committed, deletes and compacts records (RILL_CLEANUP_*), and lets go of what is
+ * not used. Call it now and then from any thread, unless the store has a thread of its own
+ * (RILL_OPEN_THREAD). next_ms, if not NULL, gets how long the next call may wait.
  *
  * Deleting and compacting goes over all partitions every retention_check_interval_ms, in
  * shares of some tens of milliseconds, of which compacting a segment may need more. It

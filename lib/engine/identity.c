@@ -59,6 +59,21 @@ static int settle_earlier(struct rill_producer *p, const struct meta_name *was)
     return rc == 0 ? 0 : rill__fail_prefix(rc, "what an earlier instance of %s left", p->name);
 }
 
+/* A name whose epochs are used up gets another id, when nothing is to be done under the old one:
+ * whoever comes does it. */
+static int settle_last_epoch(struct rill_producer *p)
+{
+    struct meta_name was;
+    int rc = rill__meta_name_get(p->store->meta, p->name, &was);
+
+    if (rc == RILL_ERR_NOT_FOUND) return 0;
+    if (rc != 0) return rc;
+    if (was.epoch == INT16_MAX)
+        rc = rill__settle_name(p->store, p->name, &was, rill__deadline(SETTLE_MS));
+    rill__free(&p->store->heap, was.decided);
+    return rc;
+}
+
 static int take_over_name(struct rill_producer *p, const char *name)
 {
     struct meta_name was;
@@ -69,6 +84,8 @@ static int take_over_name(struct rill_producer *p, const char *name)
     if (rc != 0) return rc;
     p->name = rill__strdup(&p->store->heap, name);
     if (p->name == NULL) return RILL_ERR_NO_MEMORY;
+    rc = settle_last_epoch(p);
+    if (rc != 0) return rc;
     rc = rill__meta_name_take(p->store->meta, name, p->transactional,
                               p->options.transaction_timeout_ms, rill__owner_of(p), &was, &now);
     if (rc != 0) return rc;

@@ -78,6 +78,7 @@ int rill__store_maintain(struct store *store, uint32_t *next_ms)
 
     note_first(&findings, rill__store_tend(store, next_ms));
     note_first(&findings, rill__groups_expire(store, next_ms));
+    note_first(&findings, rill__names_tend(store));
     note_first(&findings, rill__store_clean(store, next_ms));
     if (findings.rc != 0) rill__message_restore(&findings.why);
     return findings.rc;

@@ -252,6 +252,7 @@ static void store_free(struct store *store)
     rill__mutex_deinit(&store->clients_lock);
     rill__mutex_deinit(&store->ids_lock);
     rill__mutex_deinit(&store->seen_lock);
+    rill__mutex_deinit(&store->names_lock);
     rill__mutex_deinit(&store->directories_lock);
     rill__mutex_deinit(&store->clean_lock);
     rill__mutex_deinit(&store->maintain_lock);
@@ -321,6 +322,7 @@ static int store_new(const char *path, const rill_options *options, struct store
     rill__mutex_init(&store->clients_lock);
     rill__mutex_init(&store->ids_lock);
     rill__mutex_init(&store->seen_lock);
+    rill__mutex_init(&store->names_lock);
     rill__mutex_init(&store->directories_lock);
     rill__mutex_init(&store->clean_lock);
     atomic_init(&store->clock_tried_ms, INT64_MIN / 2);

@@ -168,7 +168,11 @@ struct store {
     struct mutex ids_lock; /* guards the next two: producer ids nobody has yet */
     int64_t ids_next;
     int64_t ids_end;
-    struct mutex seen_lock; /* guards the next one */
+    struct mutex names_lock; /* one looks at names; guards the next three, see names.c */
+    uint64_t names_change;   /* of the catalogue, as it was when they were looked at last */
+    bool names_waiting;      /* something may be to do though it does not change */
+    int64_t names_due_ms;    /* monotonic: and when there may, at the latest */
+    struct mutex seen_lock;  /* guards the next one */
     struct seen_transaction {
         int64_t producer_id;
         int16_t epoch;
@@ -343,6 +347,8 @@ void rill__coordinators_tick(struct store *store, uint32_t *next_ms);
 void rill__coordinators_close(struct store *store);
 /* Deletes groups that were idle for offsets_retention_ms, if a look is due. */
 int rill__groups_expire(struct store *store, uint32_t *next_ms);
+/* Finishes what producers that are gone have decided, and forgets names that nobody uses. */
+int rill__names_tend(struct store *store);
 /* What cannot wait long: syncs, rolls, lingering batches, commits, groups' clocks. */
 int rill__store_tend(struct store *store, uint32_t *next_ms);
 /* Deletes and compacts what is to be, a bounded share of it, if it is due. */

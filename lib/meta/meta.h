@@ -233,6 +233,9 @@ struct meta_inspector {
 int rill__meta_inspect(struct heap *heap, const char *path, struct meta *own, bool in_use,
                        const struct meta_inspector *told);
 
+/* A number that is another one after every change of the catalogue, by any process. */
+int rill__meta_last_change(struct meta *meta, uint64_t *change);
+
 /* ---- Producers that have a name: names.c ------------------------------ */
 
 /* Producer ids nobody has had: *first and the following ones. */
@@ -277,9 +280,11 @@ int rill__meta_name_get(struct meta *meta, const char *name, struct meta_name *f
 /* By producer id; name, if not NULL, has RILL_TOPIC_NAME_MAX + 1 bytes. */
 int rill__meta_name_of(struct meta *meta, int64_t producer_id, char *name,
                        struct meta_name *found);
-/* The first name after `after`; RILL_ERR_NOT_FOUND at the end. */
-int rill__meta_name_after(struct meta *meta, const char *after, char *name,
-                          struct meta_name *found);
+/* The first name after `after` that is wanted (NULL: any), all in one read; wanted may be asked
+ * again about a name. RILL_ERR_NOT_FOUND at the end. */
+int rill__meta_name_find(struct meta *meta, const char *after,
+                         bool (*wanted)(void *arg, const struct meta_name *name), void *arg,
+                         char *name, struct meta_name *found);
 /* Its owner has closed it: nobody has it, if it still is the owner's in that epoch. */
 int rill__meta_name_release(struct meta *meta, const char *name, int16_t epoch);
 /* All that follows from the decision of that epoch is done: forget it, if it is still there. */
@@ -288,9 +293,10 @@ int rill__meta_name_settle(struct meta *meta, const char *name, int16_t epoch);
  * as was decided; else it shall be aborted, and the name's epoch is raised above it, so that
  * its owner can not decide otherwise any more. RILL_ERR_NOT_FOUND: the id has no name. */
 int rill__meta_name_judge(struct meta *meta, int64_t producer_id, int16_t epoch, bool *commit);
-/* RILL_ERR_NOT_FOUND; RILL_ERR_STATE: it is owned, or something follows from its decision. */
+/* If it may go, as it is then. RILL_ERR_NOT_FOUND; RILL_ERR_STATE: it may not, or something
+ * follows from its decision. */
 int rill__meta_name_delete(struct meta *meta, const char *name,
-                           bool (*is_gone)(void *arg, const struct meta_owner *owner), void *arg);
+                           bool (*may_go)(void *arg, const struct meta_name *name), void *arg);
 
 /* ---- What applications keep: spaces.c --------------------------------- */
 

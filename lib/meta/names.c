@@ -181,7 +181,7 @@ struct name_work {
     bool commit;
     struct meta_name was;
     struct meta_name now;
-    bool (*is_gone)(void *arg, const struct meta_owner *owner);
+    bool (*asked)(void *arg, const struct meta_name *name);
     void *arg;
 };
 
@@ -199,7 +199,7 @@ static int raise_epoch(struct meta *meta, MDB_txn *txn, const char *name, struct
     if (n->epoch == INT16_MAX)
         return rill__fail(RILL_ERR_STATE,
                           "producer %s: all epochs are used up, and its last transaction is not "
-                          "settled; call rill_maintain, then again",
+                          "settled; close it, call rill_maintain, then again",
                           name);
     n->epoch++;
     return 0;
@@ -294,6 +294,18 @@ int rill__meta_name_settle(struct meta *meta, const char *name, int16_t epoch)
 
 /* ---- Looking ---------------------------------------------------------- */
 
+static int last_change_work(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    (void)meta;
+    *(uint64_t *)arg = mdb_txn_id(txn);
+    return 0;
+}
+
+int rill__meta_last_change(struct meta *meta, uint64_t *change)
+{
+    return rill__meta_read(meta, last_change_work, change);
+}
+
 static int get_name_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct name_work *work = arg;
@@ -355,28 +367,36 @@ int rill__meta_name_of(struct meta *meta, int64_t producer_id, char *name, struc
     return found(meta, rill__meta_read(meta, name_of_work, &work), &work.was, out);
 }
 
-static int name_after_work(struct meta *meta, MDB_txn *txn, void *arg)
+static int find_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct name_work *work = arg;
-    MDB_val key;
-    MDB_val value;
-    int rc = rill__meta_next(meta, txn, 'X', work->name, &key, &value);
+    const char *after = work->name;
 
-    if (rc != 0) return rc;
-    if (key.mv_size - 1 > RILL_TOPIC_NAME_MAX)
-        return rill__fail(RILL_ERR_CORRUPT, "%s: a producer's name of %zu bytes", meta->path,
-                          key.mv_size - 1);
-    memcpy(work->name_out, (const char *)key.mv_data + 1, key.mv_size - 1);
-    work->name_out[key.mv_size - 1] = '\0';
-    drop_found(meta, &work->was);
-    return decode_name(meta, &value, &work->was);
+    for (;;) {
+        MDB_val key;
+        MDB_val value;
+        int rc = rill__meta_next(meta, txn, 'X', after, &key, &value);
+
+        if (rc != 0) return rc;
+        if (key.mv_size - 1 > RILL_TOPIC_NAME_MAX)
+            return rill__fail(RILL_ERR_CORRUPT, "%s: a producer's name of %zu bytes", meta->path,
+                              key.mv_size - 1);
+        memcpy(work->name_out, (const char *)key.mv_data + 1, key.mv_size - 1);
+        work->name_out[key.mv_size - 1] = '\0';
+        after = work->name_out;
+        drop_found(meta, &work->was);
+        rc = decode_name(meta, &value, &work->was);
+        if (rc != 0 || work->asked == NULL || work->asked(work->arg, &work->was)) return rc;
+    }
 }
 
-int rill__meta_name_after(struct meta *meta, const char *after, char *name, struct meta_name *out)
+int rill__meta_name_find(struct meta *meta, const char *after,
+                         bool (*wanted)(void *arg, const struct meta_name *name), void *arg,
+                         char *name, struct meta_name *out)
 {
     char next[RILL_TOPIC_NAME_MAX + 1]; /* after may be name */
-    struct name_work work = {.name = after, .name_out = next};
-    int rc = found(meta, rill__meta_read(meta, name_after_work, &work), &work.was, out);
+    struct name_work work = {.name = after, .name_out = next, .asked = wanted, .arg = arg};
+    int rc = found(meta, rill__meta_read(meta, find_work, &work), &work.was, out);
 
     if (rc == 0) memcpy(name, next, strlen(next) + 1);
     return rc;
@@ -429,12 +449,10 @@ static int delete_name_work(struct meta *meta, MDB_txn *txn, void *arg)
 
     if (rc == RILL_ERR_NOT_FOUND)
         rc = rill__fail(rc, "there is no producer named %s", work->name);
-    else if (rc == 0 && n.owned && !work->is_gone(work->arg, &n.owner))
-        rc = rill__fail(RILL_ERR_STATE, "the producer named %s is open", work->name);
     else if (rc == 0 && n.decided_epoch >= 0)
-        rc = rill__fail(RILL_ERR_STATE,
-                        "the last transaction of %s is not settled; call rill_maintain first",
-                        work->name);
+        rc = rill__fail(RILL_ERR_STATE, "the last transaction of %s is not settled", work->name);
+    else if (rc == 0 && !work->asked(work->arg, &n))
+        rc = rill__fail(RILL_ERR_STATE, "the producer named %s is in use", work->name);
     drop_found(meta, &n);
     if (rc != 0) return rc;
     key.mv_size = rill__meta_id_key(bytes, n.producer_id);
@@ -445,8 +463,8 @@ static int delete_name_work(struct meta *meta, MDB_txn *txn, void *arg)
 }
 
 int rill__meta_name_delete(struct meta *meta, const char *name,
-                           bool (*is_gone)(void *arg, const struct meta_owner *owner), void *arg)
+                           bool (*may_go)(void *arg, const struct meta_name *name), void *arg)
 {
-    struct name_work work = {.name = name, .is_gone = is_gone, .arg = arg};
+    struct name_work work = {.name = name, .asked = may_go, .arg = arg};
     return rill__meta_write(meta, delete_name_work, &work);
 }

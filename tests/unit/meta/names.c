@@ -101,6 +101,11 @@ static void taking_a_name_fences(void **state)
     assert_int_equal(take("a").epoch, 2);
 }
 
+static bool has_id(void *arg, const struct meta_name *name)
+{
+    return name->producer_id == *(int64_t *)arg;
+}
+
 static void names_are_found_by_id_and_in_order(void **state)
 {
     char name[RILL_TOPIC_NAME_MAX + 1] = "";
@@ -116,16 +121,38 @@ static void names_are_found_by_id_and_in_order(void **state)
     OK(rill__meta_name_of(meta, id, NULL, &found));
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_name_of(meta, 99, name, &found));
     name[0] = '\0';
-    OK(rill__meta_name_after(meta, name, name, &found));
+    OK(rill__meta_name_find(meta, name, NULL, NULL, name, &found));
     assert_string_equal(name, "a");
-    OK(rill__meta_name_after(meta, name, name, &found));
+    OK(rill__meta_name_find(meta, name, NULL, NULL, name, &found));
     assert_string_equal(name, "b");
-    assert_int_equal(rill__meta_name_after(meta, name, name, &found), RILL_ERR_NOT_FOUND);
+    assert_int_equal(rill__meta_name_find(meta, name, NULL, NULL, name, &found),
+                     RILL_ERR_NOT_FOUND);
+    OK(rill__meta_name_find(meta, "", has_id, &id, name, &found));
+    assert_string_equal(name, "b");
+    assert_int_equal(found.producer_id, id);
+    id = 99;
+    assert_int_equal(rill__meta_name_find(meta, "", has_id, &id, name, &found),
+                     RILL_ERR_NOT_FOUND);
+    assert_string_equal(name, "b"); /* as it was */
 }
 
-static bool gone(void *arg, const struct meta_owner *owner)
+static void changes_are_told_apart(void **state)
 {
-    assert_int_equal(owner->slot, me.slot);
+    uint64_t before;
+    uint64_t now;
+
+    (void)state;
+    OK(rill__meta_last_change(meta, &before));
+    OK(rill__meta_last_change(meta, &now));
+    assert_int_equal(before, now);
+    take("a");
+    OK(rill__meta_last_change(meta, &now));
+    assert_int_not_equal(before, now);
+}
+
+static bool gone(void *arg, const struct meta_name *name)
+{
+    assert_int_equal(name->owner.slot, me.slot);
     return *(bool *)arg;
 }
 
@@ -153,6 +180,9 @@ static void names_that_nobody_has_can_go(void **state)
     is_gone = true;
     FAILS(RILL_ERR_STATE, rill__meta_name_delete(meta, "a", gone, &is_gone)); /* unsettled */
     OK(rill__meta_name_settle(meta, "a", 0));
+    is_gone = false;
+    FAILS(RILL_ERR_STATE, rill__meta_name_delete(meta, "a", gone, &is_gone));
+    is_gone = true;
     OK(rill__meta_name_delete(meta, "a", gone, &is_gone));
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_name_of(meta, id, NULL, &found));
     FAILS(RILL_ERR_FENCED, rill__meta_decide(meta, &d, 1000));
@@ -609,6 +639,7 @@ int main(void)
         WITH_META(ids_are_never_given_twice),
         WITH_META(taking_a_name_fences),
         WITH_META(names_are_found_by_id_and_in_order),
+        WITH_META(changes_are_told_apart),
         WITH_META(names_that_nobody_has_can_go),
         WITH_META(what_is_decided_stays_so),
         WITH_META(who_is_judged_cannot_decide),
