@@ -193,7 +193,7 @@ $(unit): $(B)/tests/unit/%: tests/unit/%.c $(support) $(B)/librill-test.a
 $(api): $(B)/tests/api/%: tests/api/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
-	$(Q)$(test_program) $(if $(filter meanwhile group_faults,$*),-ldl)
+	$(Q)$(test_program) $(if $(filter meanwhile group_faults txn_odd,$*),-ldl)
 
 $(proofs): $(B)/tests/proof/%: tests/proof/%.c $(support) $(B)/librill-test.a
 	@mkdir -p $(@D)

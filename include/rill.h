@@ -1166,7 +1166,8 @@ RILL_API int rill_txn_commit(rill_txn *txn, int timeout_ms);
  * offsets and state stay as they were. The consumer's position does not go back: seek, or
  * rill_consumer_seek_committed.
  * Errors: RILL_ERR_EXISTS  a commit whose outcome was open has happened after all: it is
- *         committed and ended. Others: not ended yet, call it again, or close the producer. */
+ *         committed and ended. RILL_ERR_FENCED  a newer instance came before the outcome was
+ *         found out: close the producer. Others: not ended yet, call it again, or close it. */
 RILL_API int rill_txn_abort(rill_txn *txn, int timeout_ms);
 
 /* Back to what the group has committed, in all partitions that are assigned: what was polled

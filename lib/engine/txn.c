@@ -353,6 +353,7 @@ int rill__txn_commit(rill_txn *txn, int timeout_ms)
         end(txn, p->epoch);
         return 0;
     }
+    txn->asked = true;
     rc = decide(txn, partition_count, rill__time_left_ms(deadline));
     if (rc == 0) return finish_commit(txn, deadline);
     if (rc == RILL_ERR_FENCED) return why_fenced(txn);
@@ -361,6 +362,26 @@ int rill__txn_commit(rill_txn *txn, int timeout_ms)
 }
 
 /* ---- Aborting --------------------------------------------------------- */
+
+/* Whether it was committed, for good. A newer instance has settled it, and then nobody knows. */
+static int judge(rill_txn *txn, bool *commit)
+{
+    struct rill_producer *p = txn->producer;
+    struct meta_name now;
+    int rc = rill__meta_name_judge(p->store->meta, p->id, p->epoch, commit);
+
+    if (rc == RILL_ERR_NOT_FOUND) return 0; /* the name was deleted: nobody can decide */
+    if (rc != 0 || *commit || txn->phase != TXN_UNKNOWN) return rc;
+    rc = rill__meta_name_get(p->store->meta, p->name, &now);
+    if (rc != 0) return rc;
+    rill__free(&p->store->heap, now.decided);
+    if (now.owner.instance == p->instance) return 0;
+    p->fenced = true;
+    return rill__fail(RILL_ERR_FENCED,
+                      "a newer instance has the transactional_id %s, and whether the transaction "
+                      "was committed is not known any more; close this producer",
+                      p->name);
+}
 
 int rill__txn_abort(rill_txn *txn, int timeout_ms)
 {
@@ -379,7 +400,7 @@ int rill__txn_abort(rill_txn *txn, int timeout_ms)
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next)
         if (lane->txn_end >= 0) touched++;
     rill__mutex_unlock(&p->lock);
-    if (touched == 0 && txn->phase == TXN_OPEN) {
+    if (touched == 0 && !txn->asked && txn->phase == TXN_OPEN) {
         p->stale = txn->failed; /* it may have failed of what others have done */
         end(txn, p->epoch);
         return 0;
@@ -387,8 +408,7 @@ int rill__txn_abort(rill_txn *txn, int timeout_ms)
     if (txn->phase == TXN_OPEN || txn->phase == TXN_UNKNOWN) {
         rill__meta_view_close(txn->view); /* the catalogue may have to grow */
         txn->view = NULL;
-        rc = rill__meta_name_judge(p->store->meta, p->id, p->epoch, &commit);
-        if (rc == RILL_ERR_NOT_FOUND) rc = 0; /* the name was deleted: nobody can decide */
+        rc = judge(txn, &commit);
         if (rc != 0) return rc;
         txn->phase = commit ? TXN_DECIDED : TXN_JUDGED;
     }

@@ -46,6 +46,7 @@ struct rill_txn {
     struct rill_producer *producer;
     enum txn_phase phase;
     bool failed; /* a record of it could not be sent: it can only be aborted */
+    bool asked;  /* for a decision; what came of it only the catalogue knows */
     int64_t deadline_ns;
     struct overlay overlay;
     struct txn_offsets *offsets; /* by the order of their commits */

@@ -67,12 +67,9 @@ static int decide_work(struct meta *meta, MDB_txn *txn, void *arg)
     if (n.epoch == INT16_MAX)
         return rill__fail(RILL_ERR_BUG, "a transaction of %s in its last epoch", d->name);
     n.epoch++;
-    n.decided_epoch = -1;
-    if (d->partition_count != 0) {
-        n.decided_epoch = d->epoch;
-        n.decided = (struct meta_decided *)(uintptr_t)d->partitions;
-        n.decided_count = d->partition_count;
-    }
+    n.decided_epoch = d->epoch; /* also without records: so who is not sure can ask */
+    n.decided = (struct meta_decided *)(uintptr_t)d->partitions;
+    n.decided_count = d->partition_count;
     n.changed_ms = rill__now_ms();
     return rill__meta_write_name(meta, txn, d->name, &n);
 }

@@ -212,7 +212,6 @@ static void what_a_forgotten_one_left_open_is_aborted(void **state)
         wait_a_little(&patience);
     }
     put(*state, "t", 0, 2, 1);
-    txn_sees(*state, "t", 0, "");
     consumer = consumer_open(*state, &options);
     OK(rill_consumer_assign(consumer, &from, 1));
     takes(consumer, 2, 1);

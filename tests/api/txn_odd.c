@@ -2,9 +2,32 @@
  * Transactions that do not go straight on: late ones, ones that could not be finished at
  * once, in partitions that come and go. What is told is what is there.
  */
+#include "engine/store.h"
 #include "txns.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <lmdb.h>
 #include <stdio.h>
 #include <string.h>
+
+/* ---- Commits of the catalogue that fail -------------------------------- */
+
+static enum { COMMITS, FAILS_BEFORE, FAILS_AFTER } next_commit;
+
+int mdb_txn_commit(MDB_txn *txn)
+{
+    void *at = dlsym(RTLD_NEXT, "mdb_txn_commit");
+    int (*real)(MDB_txn * txn);
+    int next = next_commit;
+    int code = 0;
+
+    assert_non_null(at);
+    memcpy(&real, &at, sizeof at);
+    next_commit = COMMITS;
+    if (next == FAILS_BEFORE) mdb_txn_abort(txn);
+    else code = real(txn);
+    return next == COMMITS ? code : EIO;
+}
 
 static void set_up_topic(rill *store)
 {
@@ -66,11 +89,163 @@ static void what_a_zombie_sends_is_not_taken_over(void **state)
     txn_sees(store, "t", 0, "2 ");
 }
 
+/* ---- What was decided and not told -------------------------------------- */
+
+/* As a commit does, of which nobody hears. */
+static void decide_unheard(rill *store, const struct meta_put *put, const char *space,
+                           const struct meta_decided *place)
+{
+    struct meta *meta = store->store->meta;
+    struct meta_name name;
+    struct meta_decision d = {.name = "job",
+                              .puts = put,
+                              .put_count = put != NULL ? 1 : 0,
+                              .spaces = &space,
+                              .space_count = put != NULL ? 1 : 0,
+                              .partitions = place,
+                              .partition_count = place != NULL ? 1 : 0};
+
+    OK(rill__meta_name_get(meta, "job", &name));
+    rill__free(&store->store->heap, name.decided);
+    d.producer_id = name.producer_id;
+    d.epoch = name.epoch;
+    d.settled_epoch = name.decided_epoch;
+    OK(rill__meta_decide(meta, &d, WAIT_MS));
+}
+
+static struct meta_decided place_in(rill *store, const char *name)
+{
+    struct meta_decided place = {.partition = 0};
+    struct meta_topic topic;
+
+    OK(rill__meta_topic_get(store->store->meta, name, &topic));
+    memcpy(place.topic_id, topic.id, 16);
+    return place;
+}
+
+/* Nobody knows what came of it. */
+static void commit_unsure(rill_txn *txn, bool happens)
+{
+    next_commit = happens ? FAILS_AFTER : FAILS_BEFORE;
+    FAILS(RILL_ERR_IO, rill_txn_commit(txn, WAIT_MS));
+    assert_int_equal(next_commit, COMMITS);
+    FAILS(RILL_ERR_STATE, rill_txn_commit(txn, WAIT_MS));
+    assert_non_null(strstr(rill_errmsg(), "rill_txn_abort"));
+}
+
+static rill_txn *with_record(rill_producer *producer, int64_t number)
+{
+    rill_txn *txn = txn_begin(producer);
+
+    txn_send(producer, NULL, 0, number);
+    return txn;
+}
+
+static void abort_finds_out(void **state)
+{
+    rill *store = *state;
+    rill_producer *producer;
+    rill_producer *fresh;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    producer = txn_job(store, "job");
+    txn = with_record(producer, 1);
+    commit_unsure(txn, false);
+    OK(rill_txn_abort(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "");
+    txn = with_record(producer, 2);
+    commit_unsure(txn, true);
+    FAILS(RILL_ERR_EXISTS, rill_txn_abort(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "2 ");
+    txn = with_record(producer, 3);
+    commit_unsure(txn, true);
+    txn_sees(store, "t", 0, "2 3 "); /* others know already */
+    OK(rill_producer_close(producer, WAIT_MS));
+    producer = txn_job(store, "job");
+    txn = with_record(producer, 4);
+    commit_unsure(txn, true);
+    fresh = txn_job(store, "job"); /* settles it, and nobody knows any more */
+    FAILS(RILL_ERR_FENCED, rill_txn_abort(txn, WAIT_MS));
+    FAILS(RILL_ERR_FENCED, rill_txn_abort(txn, WAIT_MS));
+    rill_producer_close(producer, WAIT_MS);
+    txn_sees(store, "t", 0, "2 3 4 ");
+    txn = with_record(fresh, 5);
+    commit_unsure(txn, false);
+    OK(rill_producer_close(fresh, WAIT_MS)); /* aborts */
+    txn_sees(store, "t", 0, "2 3 4 ");
+}
+
+static void abort_finds_out_that_it_was_committed(void **state)
+{
+    rill *store = *state;
+    struct meta_decided place;
+    rill_producer *producer;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    place = place_in(store, "t");
+    producer = txn_job(store, "job");
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 0, 1);
+    decide_unheard(store, NULL, NULL, &place);
+    FAILS(RILL_ERR_ABORTED, rill_txn_commit(txn, WAIT_MS));
+    FAILS(RILL_ERR_EXISTS, rill_txn_abort(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "1 ");
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 0, 2);
+    OK(rill_txn_commit(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "1 2 ");
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
+static const char *text_at(rill_space *space, const char *key)
+{
+    static char text[100];
+    size_t size;
+    int rc = rill_space_get(space, txn_text(key), text, sizeof text - 1, &size);
+
+    if (rc == RILL_ERR_NOT_FOUND) return "nothing";
+    OK(rc);
+    text[size] = '\0';
+    return text;
+}
+
+/* The same of one that has no records, so that no log knows of it. */
+static void abort_finds_out_about_state(void **state)
+{
+    rill *store = *state;
+    rill_producer *producer;
+    rill_space *space;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    OK(rill_space_open(store, "s", RILL_SPACE_CREATE, &space));
+    producer = txn_job(store, "job");
+    for (int happens = 0; happens < 2; happens++) {
+        txn = txn_begin(producer);
+        OK(rill_txn_put(txn, space, txn_text("k"), txn_text("new")));
+        commit_unsure(txn, happens == 1);
+        if (happens == 0) OK(rill_txn_abort(txn, WAIT_MS));
+        else FAILS(RILL_ERR_EXISTS, rill_txn_abort(txn, WAIT_MS));
+        assert_string_equal(text_at(space, "k"), happens == 0 ? "nothing" : "new");
+    }
+    txn = txn_begin(producer);
+    OK(rill_txn_put(txn, space, txn_text("k"), txn_text("newer")));
+    OK(rill_txn_commit(txn, WAIT_MS));
+    assert_string_equal(text_at(space, "k"), "newer");
+    OK(rill_producer_close(producer, WAIT_MS));
+    rill_space_close(space);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_STORE(an_abort_without_marker_stays_one),
         WITH_STORE(what_a_zombie_sends_is_not_taken_over),
+        WITH_STORE(abort_finds_out),
+        WITH_STORE(abort_finds_out_that_it_was_committed),
+        WITH_STORE(abort_finds_out_about_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

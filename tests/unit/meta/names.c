@@ -158,7 +158,10 @@ static bool gone(void *arg, const struct meta_name *name)
 
 static struct meta_decision decision_of(const char *name, struct meta_name n)
 {
-    return (struct meta_decision){.name = name, .producer_id = n.producer_id, .epoch = n.epoch};
+    return (struct meta_decision){.name = name,
+                                  .producer_id = n.producer_id,
+                                  .epoch = n.epoch,
+                                  .settled_epoch = n.decided_epoch};
 }
 
 static void names_that_nobody_has_can_go(void **state)
@@ -259,8 +262,10 @@ static void who_is_judged_cannot_decide(void **state)
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_name_judge(meta, 99, 0, &commit));
     FAILS(RILL_ERR_CORRUPT, rill__meta_name_judge(meta, now.producer_id, INT16_MAX, &commit));
     d.epoch = 1;
-    OK(rill__meta_decide(meta, &d, 1000)); /* without records: nothing is to be settled */
-    assert_int_equal(get("a").decided_epoch, -1);
+    OK(rill__meta_decide(meta, &d, 1000)); /* without records: it is known all the same */
+    OK(rill__meta_name_judge(meta, now.producer_id, 1, &commit));
+    assert_true(commit);
+    assert_int_equal(get("a").decided_count, 0);
     assert_int_equal(get("a").epoch, 2);
 }
 
@@ -583,7 +588,7 @@ static void all_of_it_or_nothing(void **state)
     OK(rill__meta_view_get(view, p.space, text("k"), &value));
     rill__meta_view_close(view);
     OK(rill__meta_name_judge(meta, d.producer_id, d.epoch, &commit));
-    assert_false(commit); /* it had no records */
+    assert_true(commit); /* though it had no records */
 }
 
 static int damage_work(struct meta *m, MDB_txn *txn, void *arg)
