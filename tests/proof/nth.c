@@ -24,10 +24,14 @@
  *     no record is there that was refused with an error that says so;
  *     topics and committed offsets are what was last acknowledged, or asked for
  *     with an open outcome, and no topic's directory is left over;
+ *     of each transaction that was told as committed everything is there: its
+ *     records in two partitions, its offset, its state; of each that was told as
+ *     aborted, nothing; of the others all or nothing; and none holds readers back;
  *     everything works again.
  *
  * A case is a number, WWCCNNNNEM: workload, call, n, errno, mode. BUDGET counts
- * runs, chosen by the seed if there are more; CASE=number does one.
+ * runs, chosen by the seed if there are more; CASE=number does one, WORKLOAD=name
+ * those of that one.
  */
 #undef _FORTIFY_SOURCE /* whose inline functions have the names of those below */
 #include "base/error.h"
@@ -154,7 +158,7 @@ struct slot {
 
 enum fate { UNKNOWN, ACKNOWLEDGED, OPEN, REFUSED };
 
-enum { COMMITS_MAX = 8, NO_COMMIT = -1 };
+enum { COMMITS_MAX = 8, NO_COMMIT = -1, TXNS_MAX = 16 };
 
 struct model {
     struct {
@@ -166,7 +170,11 @@ struct model {
     int64_t committed[COMMITS_MAX]; /* the last that succeeded, and those that failed since */
     int commit_count;
     bool topic_made;
-    bool topic_known; /* whether topic "t" is there is certain */
+    bool topic_known;         /* whether topic "t" is there is certain */
+    char directory[33];       /* of that topic; of those that have transactions */
+    bool has_txns;            /* there is a topic "x" for them, and a space */
+    enum fate txns[TXNS_MAX]; /* ACKNOWLEDGED: committed; REFUSED: aborted */
+    int txn_count;
 };
 
 static struct slot *slot;
@@ -185,6 +193,7 @@ static struct {
     bool durable;          /* this step appends durably */
     bool sync_failed;      /* in it */
     bool records_unsynced; /* a sync of records failed, and the page cache still has them */
+    bool txns_unsynced;    /* the same of a transaction */
     bool lossy;            /* one failed, or the store said that it is poisoned */
     int bad_close;
     int blocks;
@@ -359,16 +368,31 @@ static ssize_t hook_pwrite(int fd, const void *data, size_t size, off_t at)
     return transfer(PWRITE, SYS_pwrite64, fd, data, size, at);
 }
 
-static bool name_ends(int fd, const char *ending)
+/* In a buffer that lives until the next call. */
+static const char *path_of(int fd)
 {
+    static char path[1024];
     char link[40];
-    char path[1024];
     ssize_t n;
 
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     n = readlink(link, path, sizeof path - 1);
-    return n >= (ssize_t)strlen(ending) &&
-           memcmp(path + n - strlen(ending), ending, strlen(ending)) == 0;
+    path[n < 0 ? 0 : n] = '\0';
+    return path;
+}
+
+static bool name_ends(int fd, const char *ending)
+{
+    const char *path = path_of(fd);
+    size_t size = strlen(path);
+
+    return size >= strlen(ending) && strcmp(path + size - strlen(ending), ending) == 0;
+}
+
+/* Of topic "t"; else they are those of transactions. */
+static bool is_of_records(int fd)
+{
+    return !model->has_txns || strstr(path_of(fd), model->directory) != NULL;
 }
 
 static int sync_call(enum call call, long number, int fd)
@@ -376,7 +400,8 @@ static int sync_call(enum call call, long number, int fd)
     if (!fails(call)) return (int)syscall(number, fd);
     if (run.error != EINTR && !name_ends(fd, ".index")) { /* an index is a hint */
         run.sync_failed = true;
-        if (name_ends(fd, ".log")) run.records_unsynced = run.lossy = true;
+        if (name_ends(fd, ".log") && is_of_records(fd)) run.records_unsynced = run.lossy = true;
+        else if (name_ends(fd, ".log")) run.txns_unsynced = true;
     }
     errno = run.error;
     return -1;
@@ -519,7 +544,10 @@ LIBC_NAME int fsync(int fd)
 /* Rill's: what is read from now on is what is on the disk. */
 LIBC_NAME int posix_fadvise(int fd, off_t from, off_t size, int advice)
 {
-    if (advice == POSIX_FADV_DONTNEED && name_ends(fd, ".log")) run.records_unsynced = false;
+    if (advice == POSIX_FADV_DONTNEED && name_ends(fd, ".log")) {
+        if (is_of_records(fd)) run.records_unsynced = false;
+        else run.txns_unsynced = false;
+    }
     return (int)syscall(SYS_fadvise64, fd, from, size, advice);
 }
 
@@ -938,6 +966,196 @@ static void read_in_group(void)
     TRY(rill_consumer_close(consumer, 0));
 }
 
+/* ---- Transactions ---- */
+
+struct job {
+    rill_producer *producer;
+    rill_consumer *consumer;
+    rill_space *space;
+};
+
+static void close_job(struct job *job)
+{
+    if (job->producer != NULL) TRY(rill_producer_close(job->producer, WAIT_MS));
+    if (job->consumer != NULL) TRY(rill_consumer_close(job->consumer, 0));
+    if (job->space != NULL) rill_space_close(job->space);
+    memset(job, 0, sizeof *job);
+}
+
+static bool open_job(struct job *job)
+{
+    rill_producer_options options = {
+        .size = sizeof options, .topic = "x", .transactional_id = "job"};
+    rill_consumer_options in = {.size = sizeof in, .group = "tg"};
+
+    memset(job, 0, sizeof *job);
+    if (TRY(rill_space_open(store, "s", RILL_SPACE_CREATE, &job->space)) &&
+        TRY(rill_consumer_open(store, &in, &job->consumer)) &&
+        TRY(rill_producer_open(store, &options, &job->producer)))
+        return true;
+    close_job(job);
+    return false;
+}
+
+/* Of a call in a transaction, or of its commit: a record of it may have failed before. */
+static bool txn_verdict(int rc, bool promises)
+{
+    if (rc == RILL_ERR_ABORTED && run.fired > 0 && !is_harmless() && rill_errmsg()[0] != '\0')
+        return false;
+    if (rc == RILL_ERR_POISONED) run.lossy = true;
+    return verdict(rc, promises);
+}
+
+#define TRY_IN_TXN(call) (begin(#call), txn_verdict((call), false))
+
+static bool send_in_txn(struct job *job, int32_t partition, const int64_t *number)
+{
+    rill_record record = RILL_RECORD_INIT;
+
+    record.partition = partition;
+    record.value = (rill_bytes){number, sizeof *number};
+    return TRY_IN_TXN(rill_producer_send(job->producer, &record, NULL, WAIT_MS));
+}
+
+/* Its records, its state, its offset. */
+static bool fill_txn(struct job *job, rill_txn *txn, int64_t number)
+{
+    rill_position position = {"t", 0, -1, number + 1, NULL};
+    rill_bytes value = {&number, sizeof number};
+    rill_bytes found;
+    int rc;
+
+    if (!send_in_txn(job, 0, &number) || !send_in_txn(job, 1, &number)) return false;
+    begin("rill_txn_get");
+    rc = rill_txn_get(txn, job->space, (rill_bytes){"last", 4}, &found);
+    if (rc != RILL_ERR_NOT_FOUND && !txn_verdict(rc, false)) return false;
+    return TRY_IN_TXN(rill_txn_put(txn, job->space, (rill_bytes){"last", 4}, value)) &&
+           TRY_IN_TXN(rill_txn_put(txn, job->space, value, value)) &&
+           TRY_IN_TXN(rill_txn_send_offsets(txn, job->consumer, &position, 1));
+}
+
+static bool abort_txn(rill_txn *txn, int number, bool in_doubt)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        int rc;
+        begin("rill_txn_abort");
+        rc = rill_txn_abort(txn, WAIT_MS);
+        if (rc == RILL_ERR_EXISTS && !in_doubt)
+            broken("transaction %d has committed itself", number);
+        if (rc == 0 || rc == RILL_ERR_EXISTS) {
+            model->txns[number] = rc == 0 ? REFUSED : ACKNOWLEDGED;
+            return true;
+        }
+        verdict(rc, false);
+    }
+    return false;
+}
+
+/* One transaction; false: the producer is in the middle of it still. */
+static bool transact(struct job *job, bool commit)
+{
+    int number = model->txn_count++;
+    bool good;
+    rill_txn *txn;
+    int rc;
+
+    if (number == TXNS_MAX) broken("too many transactions");
+    model->txns[number] = REFUSED;
+    if (!TRY(rill_txn_begin(job->producer, &txn))) return true;
+    good = fill_txn(job, txn, number);
+    if (!good || !commit) return abort_txn(txn, number, false);
+    model->txns[number] = OPEN;
+    begin("rill_txn_commit");
+    run.durable = true;
+    rc = rill_txn_commit(txn, WAIT_MS);
+    if (txn_verdict(rc, run.plan.call >= LMDB_OPEN)) {
+        model->txns[number] = ACKNOWLEDGED;
+        if (run.txns_unsynced) broken("transaction %d is committed after a sync failed", number);
+        return true;
+    }
+    return abort_txn(txn, number, true);
+}
+
+static bool sees_number(rill_space *space, rill_bytes key, int64_t expected)
+{
+    int64_t value;
+    size_t size;
+    int rc = rill_space_get(space, key, &value, sizeof value, &size);
+
+    if (rc == RILL_ERR_NOT_FOUND) return expected < 0;
+    MUST(rc);
+    return size == sizeof value && value == expected;
+}
+
+/* Which transactions a reader sees in the partition. */
+static void look_at_txns(int32_t partition, bool *seen)
+{
+    rill_consumer_options options = {.size = sizeof options, .isolation = RILL_READ_COMMITTED};
+    rill_position from = {"x", partition, -1, 0, NULL};
+    rill_consumer *reader;
+    rill_record records[20];
+    int64_t before = -1;
+    size_t count;
+
+    MUST(rill_consumer_open(store, &options, &reader));
+    MUST(rill_consumer_assign(reader, &from, 1));
+    do {
+        MUST(rill_consumer_poll(reader, 0, records, 20, &count));
+        for (size_t i = 0; i < count; i++) {
+            int64_t number;
+            memcpy(&number, records[i].value.data, sizeof number);
+            if (number <= before || number >= model->txn_count)
+                broken("transaction %" PRId64 " is behind %" PRId64 " in x-%d", number, before,
+                       (int)partition);
+            seen[number] = true;
+            before = number;
+        }
+    } while (count > 0);
+    MUST(rill_consumer_close(reader, 0));
+}
+
+static void check_txn(int number, bool there, bool second, rill_space *space)
+{
+    int64_t key = number;
+
+    if (second != there) broken("transaction %d is in one partition of two", number);
+    if (!sees_number(space, (rill_bytes){&key, sizeof key}, there ? number : -1))
+        broken("transaction %d: its records are %sthere, its state is not so", number,
+               there ? "" : "not ");
+    if (model->txns[number] == ACKNOWLEDGED && !there)
+        broken("transaction %d was committed and is lost", number);
+    if (model->txns[number] == REFUSED && there)
+        broken("transaction %d was aborted and is there", number);
+    model->txns[number] = there ? ACKNOWLEDGED : REFUSED;
+}
+
+static void check_txns(void)
+{
+    bool seen[2][TXNS_MAX] = {{false}};
+    rill_position position;
+    int64_t last = -1;
+    struct job job;
+
+    look_at_txns(0, seen[0]);
+    look_at_txns(1, seen[1]);
+    if (!open_job(&job)) broken("the job does not open");
+    for (int i = 0; i < model->txn_count; i++) {
+        check_txn(i, seen[0][i], seen[1][i], job.space);
+        if (seen[0][i]) last = i;
+    }
+    if (!sees_number(job.space, (rill_bytes){"last", 4}, last))
+        broken("the state is not that of transaction %" PRId64, last);
+    MUST(rill_consumer_committed(job.consumer, "t", 0, &position, NULL, 0));
+    if (position.offset != (last < 0 ? RILL_OFFSET_NONE : last + 1))
+        broken("the offset is not that of transaction %" PRId64 ": %" PRId64, last,
+               position.offset);
+    if (!transact(&job, true) || model->txns[model->txn_count - 1] != ACKNOWLEDGED)
+        broken("no transaction is possible: %s", rill_errmsg());
+    close_job(&job);
+    look_at_txns(0, seen[0]);
+    if (!seen[0][model->txn_count - 1]) broken("a transaction holds readers back");
+}
+
 /* ---- Workloads ---- */
 
 static void prepare_nothing(void)
@@ -1054,7 +1272,6 @@ static void work_durable(void)
     sync_store();
 }
 
-/* By every codec that is there, and read. */
 /* Every record stays; the segments are written anew all the same. */
 static void work_compact(void)
 {
@@ -1069,6 +1286,7 @@ static void work_compact(void)
     read_alone();
 }
 
+/* By every codec that is there, and read. */
 static void work_compressed(void)
 {
     for (compression = RILL_COMPRESSION_LZ4; compression <= RILL_COMPRESSION_ZSTD; compression++)
@@ -1309,6 +1527,80 @@ static void work_widowed(void)
     }
 }
 
+static void make_txn_topic(void)
+{
+    rill_topic_options options = {
+        .size = sizeof options, .segment_bytes = 64 << 10, .partition_count = 2};
+
+    struct dirent *entry;
+    DIR *stream = opendir(dir);
+
+    if (stream == NULL) broken("the store's directory is gone");
+    while ((entry = readdir(stream)) != NULL)
+        if (strlen(entry->d_name) == 32) strcpy(model->directory, entry->d_name);
+    closedir(stream);
+    if (!TRY(rill_topic_create(store, "x", &options))) broken("no topic for transactions");
+    model->has_txns = true;
+}
+
+static void prepare_txns(void)
+{
+    fill(16);
+    make_txn_topic();
+}
+
+static void work_txns(void)
+{
+    struct job job;
+
+    if (open_job(&job)) {
+        if (transact(&job, true) && transact(&job, false)) transact(&job, true);
+        TRY(rill_maintain(store, NULL));
+        close_job(&job);
+    }
+    if (open_job(&job)) {
+        transact(&job, true);
+        close_job(&job);
+    }
+}
+
+/* As a process leaves it that has committed, and dies in the next one. */
+static void prepare_txn_dead(void)
+{
+    int status;
+    pid_t pid;
+
+    prepare_nothing();
+    pid = fork();
+    if (pid == 0) {
+        struct job job;
+        rill_txn *txn;
+
+        fill(16);
+        make_txn_topic();
+        if (!open_job(&job) || !transact(&job, true) || rill_txn_begin(job.producer, &txn) != 0 ||
+            !fill_txn(&job, txn, model->txn_count) ||
+            rill_producer_flush(job.producer, WAIT_MS) != 0)
+            broken("setting up fails: %s", rill_errmsg());
+        model->txns[model->txn_count++] = REFUSED;
+        _exit(0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) broken("setting up fails");
+}
+
+static void work_after_txn(void)
+{
+    struct job job;
+
+    if (!open_store()) return;
+    TRY(rill_maintain(store, NULL));
+    if (open_job(&job)) {
+        transact(&job, true);
+        close_job(&job);
+    }
+    close_store();
+}
+
 static const struct {
     const char *name;
     void (*prepare)(void);
@@ -1336,6 +1628,8 @@ static const struct {
     {"offsets", prepare_reopened, work_offsets},
     {"compressed", prepare_topic, work_compressed},
     {"compact", prepare_topic, work_compact},
+    {"transactions", prepare_txns, work_txns},
+    {"after a death in a transaction", prepare_txn_dead, work_after_txn},
 };
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
@@ -1401,9 +1695,14 @@ static void go_on(void)
 {
     struct writer w;
     rill_topic_info info;
+    struct job job;
 
     begin("rill_topic_describe");
     if (rill_topic_describe(store, "t", &info) != 0) return;
+    if (model->has_txns && open_job(&job)) {
+        transact(&job, true);
+        close_job(&job);
+    }
     for (int durable = 0; durable < 2; durable++) {
         if (!open_writer(&w, durable != 0)) continue;
         append(&w);
@@ -1536,6 +1835,7 @@ static void check_store(void)
     check_topic();
     end = check_records();
     check_committed(end);
+    if (model->has_txns) check_txns();
     for (int durable = 0; durable < 2; durable++) {
         MUST(!open_writer(&w, durable != 0));
         append(&w);
@@ -1547,6 +1847,7 @@ static void check_store(void)
     MUST(rill_sync(store, WAIT_MS));
     MUST(rill_maintain(store, NULL));
     if (rill_topic_describe(store, "more", &info) == 0) directories++;
+    if (model->has_txns) directories++;
     close_store();
     check_directories(directories);
     note_durable();
@@ -1559,7 +1860,7 @@ static void forget_faults(void)
 {
     run.plan.n = 0;
     run.fired = 0;
-    run.records_unsynced = run.lossy = false;
+    run.records_unsynced = run.txns_unsynced = run.lossy = false;
 }
 
 /* After a failed sync some records may be gone; they are not missed again. */
@@ -1726,9 +2027,11 @@ static void add_cases(const struct plan *without, const uint64_t *counts)
 
 static void find_cases(const char *base)
 {
+    const char *only = getenv("WORKLOAD");
     struct plan plan = {0};
 
     for (int i = 0; i < WORKLOADS; i++) {
+        if (only != NULL && strcmp(only, workload_name(i)) != 0) continue;
         plan.workload = i;
         start(&slots[0], &plan, base);
         wait_for_one(1);
