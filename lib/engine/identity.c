@@ -94,7 +94,7 @@ static int take_over_name(struct rill_producer *p, const char *name)
     rc = settle_earlier(p, &was);
     rill__free(&p->store->heap, was.decided);
     if (rc == 0) return 0;
-    rill__meta_name_release(p->store->meta, name, p->epoch);
+    rill__meta_name_release(p->store->meta, name, rill__owner_of(p));
     return rc;
 }
 
@@ -120,9 +120,8 @@ void rill__identity_close(struct rill_producer *p)
 {
     if (p->name != NULL && !p->fenced) {
         if (p->settled_epoch >= 0)
-            rill__meta_name_settle(p->store->meta, p->name, (int16_t)p->settled_epoch);
-        if (p->claimed_count != 0) rill__meta_spaces_release(p->store->meta, p->id);
-        rill__meta_name_release(p->store->meta, p->name, p->epoch);
+            rill__meta_name_settle(p->store->meta, p->name, p->id, (int16_t)p->settled_epoch);
+        rill__meta_name_release(p->store->meta, p->name, rill__owner_of(p));
     }
     for (size_t i = 0; i < p->claimed_count; i++) rill__free(&p->store->heap, p->claimed[i]);
     rill__free(&p->store->heap, p->claimed);

@@ -71,6 +71,7 @@ static int settle_one(struct store *store, struct log *log, const struct open_tr
                                      rill__deadline(SETTLE_MS));
 }
 
+/* only -1: of every producer. */
 static int settle_partition_log(struct store *store, struct log *log, int64_t only)
 {
     struct open_transaction open[OPEN_AT_ONCE];
@@ -164,5 +165,6 @@ int rill__settle_name(struct store *store, const char *name, const struct meta_n
         if (rc == RILL_ERR_NOT_FOUND) rc = 0; /* the topic was deleted since */
     }
     if (rc != 0) return rc;
-    return rill__meta_name_settle(store->meta, name, (int16_t)decided->decided_epoch);
+    return rill__meta_name_settle(store->meta, name, decided->producer_id,
+                                  (int16_t)decided->decided_epoch);
 }

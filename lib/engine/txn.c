@@ -96,30 +96,20 @@ void rill__txn_sync_markers(struct rill_producer *p, int64_t deadline)
 
 /* ---- Beginning -------------------------------------------------------- */
 
-/* The epoch in the catalogue may be later: of a time that was over, which others saw. And when
- * the epochs of an id are used up the name gets another one. */
-static int renew(struct rill_producer *p)
+/* The epochs of the producer's id are used up: the name gets another id. */
+static int renew_id(struct rill_producer *p, const struct meta_name *last)
 {
-    struct meta_name now;
     struct meta_name was;
-    int rc = rill__meta_name_get(p->store->meta, p->name, &now);
+    struct meta_name now;
+    int rc = rill__settle_name(p->store, p->name, last,
+                               rill__deadline((int)p->store->options.open_timeout_ms));
 
-    if (rc != 0) return rc;
-    rill__free(&p->store->heap, now.decided);
-    if (now.owner.instance != p->instance) {
+    if (rc == 0)
+        rc = rill__meta_name_renew(p->store->meta, p->name, rill__owner_of(p), &was, &now);
+    if (rc == RILL_ERR_FENCED) {
         p->fenced = true;
         return fenced(p);
     }
-    p->epoch = now.epoch;
-    if (now.epoch < INT16_MAX) return 0;
-    rill__txn_sync_markers(p, rill__deadline((int)p->store->options.open_timeout_ms));
-    if (now.decided_epoch >= 0 && p->settled_epoch == now.decided_epoch)
-        rc = rill__meta_name_settle(p->store->meta, p->name, (int16_t)p->settled_epoch);
-    if (rc == 0 && p->claimed_count != 0) rc = rill__meta_spaces_release(p->store->meta, p->id);
-    if (rc == 0)
-        rc =
-            rill__meta_name_take(p->store->meta, p->name, true, p->options.transaction_timeout_ms,
-                                 rill__owner_of(p), &was, &now);
     if (rc != 0) return rc;
     rill__free(&p->store->heap, was.decided);
     for (size_t i = 0; i < p->claimed_count; i++) rill__free(&p->store->heap, p->claimed[i]);
@@ -128,6 +118,24 @@ static int renew(struct rill_producer *p)
     p->epoch = now.epoch;
     p->settled_epoch = -1;
     return 0;
+}
+
+/* The epoch in the catalogue may be later: of a time that was over, which others saw. */
+static int renew(struct rill_producer *p)
+{
+    struct meta_name now;
+    int rc = rill__meta_name_get(p->store->meta, p->name, &now);
+
+    if (rc != 0) return rc;
+    if (now.owner.instance != p->instance) {
+        p->fenced = true;
+        rc = fenced(p);
+    } else {
+        p->epoch = now.epoch;
+        if (now.epoch == INT16_MAX) rc = renew_id(p, &now);
+    }
+    rill__free(&p->store->heap, now.decided);
+    return rc;
 }
 
 /* Markers of the last transaction that could not be written then. */
@@ -364,7 +372,7 @@ int rill__txn_commit(rill_txn *txn, int timeout_ms)
 /* ---- Aborting --------------------------------------------------------- */
 
 /* Whether it was committed, for good. A newer instance has settled it, and then nobody knows. */
-static int judge(rill_txn *txn, bool *commit)
+static int learn_outcome(rill_txn *txn, bool *commit)
 {
     struct rill_producer *p = txn->producer;
     struct meta_name now;
@@ -408,7 +416,7 @@ int rill__txn_abort(rill_txn *txn, int timeout_ms)
     if (txn->phase == TXN_OPEN || txn->phase == TXN_UNKNOWN) {
         rill__meta_view_close(txn->view); /* the catalogue may have to grow */
         txn->view = NULL;
-        rc = judge(txn, &commit);
+        rc = learn_outcome(txn, &commit);
         if (rc != 0) return rc;
         txn->phase = commit ? TXN_DECIDED : TXN_JUDGED;
     }

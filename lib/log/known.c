@@ -114,8 +114,8 @@ static int check_marker(const struct log *log, const struct batch *marker)
     const struct producer_state *state =
         rill__producers_find(&log->known.table, marker->producer_id);
 
-    /* One that a newer instance has begun is not this one's to end. */
-    return state != NULL && state->open_first >= 0 && state->epoch < marker->producer_epoch
+    /* One that another instance has begun is not this one's to end. */
+    return state != NULL && state->open_first >= 0 && state->epoch + 1 == marker->producer_epoch
                ? 0
                : LOG_DUPLICATE;
 }

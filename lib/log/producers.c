@@ -3,7 +3,8 @@
  *
  *     a batch                   its sequences are the latest; if transactional and none is
  *                               open, a transaction begins at its base offset
- *     a batch, later epoch      the same: who takes a name over goes on with its sequences
+ *     a batch, later epoch      the same: who takes a name over goes on with its sequences;
+ *                               there is none while a transaction is open
  *     a marker                  the transaction has ended; sequences begin anew, and the
  *                               marker's epoch, one more, fences what is late
  *

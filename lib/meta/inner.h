@@ -120,6 +120,8 @@ int rill__meta_write_name(struct meta *meta, MDB_txn *txn, const char *name,
 /* May the producer write it? False also if it cannot be read; then *rc says why. */
 bool rill__meta_space_is_owned(struct meta *meta, MDB_txn *txn, const char *name,
                                int64_t producer_id, int *rc);
+/* Gives up all that the producer may write. */
+int rill__meta_spaces_release(struct meta *meta, MDB_txn *txn, int64_t producer_id);
 
 /* A read transaction that stays open. */
 int rill__meta_begin_view(struct meta *meta, MDB_txn **txn);

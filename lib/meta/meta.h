@@ -275,6 +275,10 @@ struct meta_name {
 int rill__meta_name_take(struct meta *meta, const char *name, bool transactional,
                          uint32_t timeout_ms, struct meta_owner owner, struct meta_name *was,
                          struct meta_name *now);
+/* The same for the instance that has it, because its epochs are used up. RILL_ERR_FENCED: another
+ * one has it, or nobody. */
+int rill__meta_name_renew(struct meta *meta, const char *name, struct meta_owner owner,
+                          struct meta_name *was, struct meta_name *now);
 /* RILL_ERR_NOT_FOUND. */
 int rill__meta_name_get(struct meta *meta, const char *name, struct meta_name *found);
 /* By producer id; name, if not NULL, has RILL_TOPIC_NAME_MAX + 1 bytes. */
@@ -285,10 +289,13 @@ int rill__meta_name_of(struct meta *meta, int64_t producer_id, char *name,
 int rill__meta_name_find(struct meta *meta, const char *after,
                          bool (*wanted)(void *arg, const struct meta_name *name), void *arg,
                          char *name, struct meta_name *found);
-/* Its owner has closed it: nobody has it, if it still is the owner's in that epoch. */
-int rill__meta_name_release(struct meta *meta, const char *name, int16_t epoch);
-/* All that follows from the decision of that epoch is done: forget it, if it is still there. */
-int rill__meta_name_settle(struct meta *meta, const char *name, int16_t epoch);
+/* Its owner has closed it: nobody has it, nor may write its spaces, if it still is that owner's.
+ */
+int rill__meta_name_release(struct meta *meta, const char *name, struct meta_owner owner);
+/* All that follows from the decision of that id and epoch is done: forget it, if it is still
+ * there. */
+int rill__meta_name_settle(struct meta *meta, const char *name, int64_t producer_id,
+                           int16_t epoch);
 /* What shall become of the transaction that producer has open in that epoch, for good: *commit
  * as was decided; else it shall be aborted, and the name's epoch is raised above it, so that
  * its owner can not decide otherwise any more. RILL_ERR_NOT_FOUND: the id has no name. */
@@ -311,8 +318,6 @@ int rill__meta_space_after(struct meta *meta, const char *after, char *name, uin
 /* From now on only this producer may write it. *held: another one does, nothing is changed. */
 int rill__meta_space_claim(struct meta *meta, const char *name, int64_t producer_id,
                            int64_t in_place_of, int64_t *held);
-/* Gives up all that the producer may write. */
-int rill__meta_spaces_release(struct meta *meta, int64_t producer_id);
 
 /* All spaces as they are at one moment, until it is closed: a read transaction of LMDB, which
  * keeps the pages it sees from being used again. Threads: one at a time. */

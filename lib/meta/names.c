@@ -178,6 +178,7 @@ struct name_work {
     bool transactional;
     uint32_t timeout_ms;
     struct meta_owner owner;
+    bool renew;
     bool commit;
     struct meta_name was;
     struct meta_name now;
@@ -205,6 +206,12 @@ static int raise_epoch(struct meta *meta, MDB_txn *txn, const char *name, struct
     return 0;
 }
 
+static bool is_owned_by(const struct meta_name *n, const struct meta_owner *owner)
+{
+    return n->owned && n->owner.slot == owner->slot && n->owner.instance == owner->instance &&
+           n->owner.ticket == owner->ticket;
+}
+
 static int take_work(struct meta *meta, MDB_txn *txn, void *arg)
 {
     struct name_work *work = arg;
@@ -213,6 +220,13 @@ static int take_work(struct meta *meta, MDB_txn *txn, void *arg)
     drop_found(meta, &work->was); /* of an earlier run */
     rc = rill__meta_read_name(meta, txn, work->name, &work->was);
     if (rc != 0 && rc != RILL_ERR_NOT_FOUND) return rc;
+    if (work->renew && (rc != 0 || !is_owned_by(&work->was, &work->owner)))
+        return rill__fail(RILL_ERR_FENCED, "the producer named %s has a newer instance",
+                          work->name);
+    if (work->renew) {
+        work->transactional = work->was.transactional;
+        work->timeout_ms = work->was.timeout_ms;
+    }
     if (rc == RILL_ERR_NOT_FOUND) {
         work->was = (struct meta_name){.producer_id = -1, .decided_epoch = -1};
         work->now = work->was;
@@ -223,6 +237,8 @@ static int take_work(struct meta *meta, MDB_txn *txn, void *arg)
             return rill__fail(RILL_ERR_STATE, "\"%s\" is the name of a producer %s transactions",
                               work->name, work->was.transactional ? "with" : "without");
         rc = raise_epoch(meta, txn, work->name, &work->now);
+        if (rc == 0 && work->now.producer_id != work->was.producer_id)
+            rc = rill__meta_spaces_release(meta, txn, work->was.producer_id);
     }
     if (rc != 0) return rc;
     work->now.transactional = work->transactional;
@@ -233,22 +249,37 @@ static int take_work(struct meta *meta, MDB_txn *txn, void *arg)
     return rill__meta_write_name(meta, txn, work->name, &work->now);
 }
 
+static int take_name(struct meta *meta, struct name_work *work, struct meta_name *was,
+                     struct meta_name *now)
+{
+    int rc = rill__meta_write(meta, take_work, work);
+
+    if (rc != 0) {
+        drop_found(meta, &work->was);
+        return rc;
+    }
+    *was = work->was;
+    *now = work->now;
+    now->decided = NULL; /* was has it */
+    return 0;
+}
+
 int rill__meta_name_take(struct meta *meta, const char *name, bool transactional,
                          uint32_t timeout_ms, struct meta_owner owner, struct meta_name *was,
                          struct meta_name *now)
 {
     struct name_work work = {
         .name = name, .transactional = transactional, .timeout_ms = timeout_ms, .owner = owner};
-    int rc = rill__meta_write(meta, take_work, &work);
 
-    if (rc != 0) {
-        drop_found(meta, &work.was);
-        return rc;
-    }
-    *was = work.was;
-    *now = work.now;
-    now->decided = NULL; /* was has it */
-    return 0;
+    return take_name(meta, &work, was, now);
+}
+
+int rill__meta_name_renew(struct meta *meta, const char *name, struct meta_owner owner,
+                          struct meta_name *was, struct meta_name *now)
+{
+    struct name_work work = {.name = name, .owner = owner, .renew = true};
+
+    return take_name(meta, &work, was, now);
 }
 
 static int release_work(struct meta *meta, MDB_txn *txn, void *arg)
@@ -257,18 +288,19 @@ static int release_work(struct meta *meta, MDB_txn *txn, void *arg)
     struct meta_name n = {.decided = NULL};
     int rc = rill__meta_read_name(meta, txn, work->name, &n);
 
-    if (rc == 0 && n.epoch == work->epoch && n.owned) {
+    if (rc == 0 && is_owned_by(&n, &work->owner)) {
         n.owned = false;
         n.changed_ms = rill__now_ms();
         rc = rill__meta_write_name(meta, txn, work->name, &n);
+        if (rc == 0) rc = rill__meta_spaces_release(meta, txn, n.producer_id);
     }
     drop_found(meta, &n);
     return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
 }
 
-int rill__meta_name_release(struct meta *meta, const char *name, int16_t epoch)
+int rill__meta_name_release(struct meta *meta, const char *name, struct meta_owner owner)
 {
-    struct name_work work = {.name = name, .epoch = epoch};
+    struct name_work work = {.name = name, .owner = owner};
     return rill__meta_write(meta, release_work, &work);
 }
 
@@ -278,7 +310,7 @@ static int settle_name_work(struct meta *meta, MDB_txn *txn, void *arg)
     struct meta_name n = {.decided = NULL};
     int rc = rill__meta_read_name(meta, txn, work->name, &n);
 
-    if (rc == 0 && n.decided_epoch == work->epoch) {
+    if (rc == 0 && n.producer_id == work->producer_id && n.decided_epoch == work->epoch) {
         n.decided_epoch = -1;
         rc = rill__meta_write_name(meta, txn, work->name, &n);
     }
@@ -286,9 +318,10 @@ static int settle_name_work(struct meta *meta, MDB_txn *txn, void *arg)
     return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
 }
 
-int rill__meta_name_settle(struct meta *meta, const char *name, int16_t epoch)
+int rill__meta_name_settle(struct meta *meta, const char *name, int64_t producer_id,
+                           int16_t epoch)
 {
-    struct name_work work = {.name = name, .epoch = epoch};
+    struct name_work work = {.name = name, .producer_id = producer_id, .epoch = epoch};
     return rill__meta_write(meta, settle_name_work, &work);
 }
 

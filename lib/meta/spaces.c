@@ -204,9 +204,8 @@ bool rill__meta_space_is_owned(struct meta *meta, MDB_txn *txn, const char *name
     return *rc == 0 && space.owner == producer_id;
 }
 
-static int release_spaces_work(struct meta *meta, MDB_txn *txn, void *arg)
+int rill__meta_spaces_release(struct meta *meta, MDB_txn *txn, int64_t producer_id)
 {
-    struct space_work *work = arg;
     char name[RILL_TOPIC_NAME_MAX + 1] = "";
     int rc;
 
@@ -214,17 +213,11 @@ static int release_spaces_work(struct meta *meta, MDB_txn *txn, void *arg)
         struct space_work next = {.name = name, .name_out = name};
         rc = space_after_work(meta, txn, &next);
         if (rc != 0) return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
-        if (next.space.owner != work->owner) continue;
+        if (next.space.owner != producer_id) continue;
         next.space.owner = -1;
         rc = write_space(meta, txn, name, &next.space);
         if (rc != 0) return rc;
     }
-}
-
-int rill__meta_spaces_release(struct meta *meta, int64_t producer_id)
-{
-    struct space_work work = {.owner = producer_id};
-    return rill__meta_write(meta, release_spaces_work, &work);
 }
 
 /* ---- Views ------------------------------------------------------------ */

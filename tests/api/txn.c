@@ -2,6 +2,7 @@
  * Transactions: all of one happens or nothing, for readers, groups and state; whoever is
  * fenced, late or gone changes nothing any more; each misuse has its error.
  */
+#include "engine/clients.h"
 #include "records.h"
 #include <signal.h>
 #include <stdio.h>
@@ -161,6 +162,52 @@ static void a_new_instance_fences(void **state)
     rill_producer_close(old, 1000);
     OK(rill_producer_close(fresh, 1000));
     sees(*state, 0, RILL_READ_COMMITTED, "2 ");
+}
+
+static void send_and_commit(rill_producer *producer, int64_t number)
+{
+    rill_txn *txn = begin(producer);
+
+    send_number(producer, 0, number);
+    OK(rill_txn_commit(txn, 1000));
+}
+
+/* As if so many transactions had been aborted. The producer finds out by a failure. */
+static void grow_old(rill *store, rill_producer *producer, int16_t epoch)
+{
+    struct meta_name name;
+    rill_txn *txn;
+    bool commit;
+
+    OK(rill__meta_name_get(store->store->meta, "job", &name));
+    rill__free(&store->store->heap, name.decided);
+    OK(rill__meta_name_judge(store->store->meta, name.producer_id, (int16_t)(epoch - 1),
+                             &commit));
+    txn = begin(producer);
+    send_number(producer, 0, 99);
+    FAILS(RILL_ERR_ABORTED, rill_txn_commit(txn, 1000));
+    OK(rill_txn_abort(txn, 1000));
+}
+
+/* A producer id has 32,767 epochs; then the name gets another one, in the middle of the work,
+ * or as a new instance comes. */
+static void ids_are_used_up(void **state)
+{
+    char expected[512] = "";
+
+    set_up_topic(*state);
+    for (int left = 0; left < 6; left++) {
+        rill_producer *old = job(*state, "job");
+        rill_producer *fresh;
+        grow_old(*state, old, (int16_t)(INT16_MAX - left));
+        for (int64_t i = 0; i < 3; i++) send_and_commit(old, left * 10 + i);
+        fresh = job(*state, "job");
+        for (int64_t i = 3; i < 6; i++) send_and_commit(fresh, left * 10 + i);
+        for (int i = 0; i < 6; i++) sprintf(expected + strlen(expected), "%d ", left * 10 + i);
+        sees(*state, 0, RILL_READ_COMMITTED, expected);
+        OK(rill_producer_close(old, 1000));
+        OK(rill_producer_close(fresh, 1000));
+    }
 }
 
 static void closing_aborts(void **state)
@@ -603,6 +650,7 @@ int main(void)
         WITH_STORE(commits_are_seen_aborts_are_not),
         WITH_STORE(an_open_one_holds_back),
         WITH_STORE(a_new_instance_fences),
+        WITH_STORE(ids_are_used_up),
         WITH_STORE(closing_aborts),
         WITH_STORE(time_that_is_over_aborts),
         WITH_STORE(offsets_state_and_records_move_together),

@@ -14,10 +14,11 @@
  *     of what was told      a commit that returned 0 is there for ever
  *     no reader waits       behind a teller that is dead
  *
- * Their parent kills tellers, lets second instances of them run beside the first (zombies,
- * which are fenced at any moment), and stops some for longer than their transactions may
- * last. BUDGET counts kills.
+ * Their parent kills tellers, now and then leaves a producer id few epochs, lets second instances
+ * of them run beside the first (zombies, which are fenced at any moment), and stops some for
+ * longer than their transactions may last. BUDGET counts kills.
  */
+#include "engine/clients.h"
 #include "proof.h"
 #include <inttypes.h>
 #include <rill.h>
@@ -48,6 +49,7 @@ struct board {
     _Atomic uint64_t aborts;
     _Atomic uint64_t fenced;
     _Atomic uint64_t late;
+    _Atomic uint64_t aged;
     _Atomic uint64_t views;
     _Atomic uint64_t read;
 };
@@ -285,6 +287,24 @@ static void count_money(rill *store, rill_space *spaces[TELLERS])
     atomic_fetch_add(&board->views, 1);
 }
 
+/* As if the teller had aborted very many transactions: its producer id has only some epochs
+ * left. What it is at fails. */
+static void grow_old(rill *store, int which, int left)
+{
+    struct meta_name found;
+    char name[32];
+    bool commit;
+    int rc;
+
+    snprintf(name, sizeof name, "teller-%d", which);
+    must(rill__meta_name_get(store->store->meta, name, &found), "name");
+    rill__free(&store->store->heap, found.decided);
+    rc = rill__meta_name_judge(store->store->meta, found.producer_id,
+                               (int16_t)(INT16_MAX - 1 - left), &commit);
+    if (rc != RILL_ERR_NOT_FOUND) must(rc, "growing old"); /* it may have got another id */
+    atomic_fetch_add(&board->aged, 1);
+}
+
 static void be_auditor(void)
 {
     rill *store = open_store();
@@ -295,9 +315,10 @@ static void be_auditor(void)
         snprintf(name, sizeof name, "teller-%d", t);
         must(rill_space_open(store, name, RILL_SPACE_CREATE, &spaces[t]), "space");
     }
-    while (!atomic_load(&board->stop)) {
+    for (int round = 0; !atomic_load(&board->stop); round++) {
         count_money(store, spaces);
         must(rill_maintain(store, NULL), "maintain");
+        if (round % 200 == 100) grow_old(store, round / 200 % TELLERS, round % 7);
         usleep(2000);
     }
     for (int t = 0; t < TELLERS; t++) rill_space_close(spaces[t]);
@@ -541,11 +562,11 @@ int main(void)
     waitpid(reader, NULL, 0);
     if (!atomic_load(&board->violated)) waitpid(begin(settle_up), NULL, 0);
     printf("%" PRIu64 " kills; %" PRIu64 " transactions committed, %" PRIu64 " aborted (%" PRIu64
-           " too late), %" PRIu64 " instances fenced; %" PRIu64 " transfers read, %" PRIu64
-           " views added up\n",
+           " too late), %" PRIu64 " instances fenced, %" PRIu64 " ids used up; %" PRIu64
+           " transfers read, %" PRIu64 " views added up\n",
            kills, atomic_load(&board->commits), atomic_load(&board->aborts),
-           atomic_load(&board->late), atomic_load(&board->fenced), atomic_load(&board->read),
-           atomic_load(&board->views));
+           atomic_load(&board->late), atomic_load(&board->fenced), atomic_load(&board->aged),
+           atomic_load(&board->read), atomic_load(&board->views));
     if (atomic_load(&board->violated)) proof_violation(0, "%s", board->violation);
     if (atomic_load(&board->commits) == 0) proof_violation(0, "nothing was committed");
     test_directory_remove();

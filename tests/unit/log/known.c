@@ -356,6 +356,19 @@ static void a_transaction_ends_once(void **state)
     assert_true(aborted(t->log, 2));
 }
 
+static void a_marker_ends_its_own_epoch(void **state)
+{
+    struct test_log *t = *state;
+
+    put_txn(t->log, 7, 3, 0);
+    end_it(t->log, 7, 4, true);
+    end_it(t->log, 7, 2, true);
+    assert_int_equal(rill__log_end(t->log), 1);
+    assert_int_equal(rill__log_stable(t->log), 0);
+    end_it(t->log, 7, 3, false);
+    assert_int_equal(rill__log_stable(t->log), 2);
+}
+
 static void open_ones_are_found_again(void **state)
 {
     struct test_log *t = *state;
@@ -447,6 +460,7 @@ int main(void)
         WITH_LOG(the_earliest_open_one_counts),
         WITH_LOG(a_later_epoch_takes_nothing_over),
         WITH_LOG(a_transaction_ends_once),
+        WITH_LOG(a_marker_ends_its_own_epoch),
         WITH_LOG(open_ones_are_found_again),
         WITH_LOG(a_death_leaves_it_right),
         WITH_LOG(damage_is_passed_by),

@@ -93,11 +93,15 @@ static void taking_a_name_fences(void **state)
     assert_int_equal(now.owner.slot, 5);
     assert_int_equal(get("a").timeout_ms, 4321);
     FAILS(RILL_ERR_STATE, rill__meta_name_take(meta, "a", false, 1, me, &was, &now));
-    OK(rill__meta_name_release(meta, "a", 0)); /* not its own any more */
+    FAILS(RILL_ERR_FENCED, rill__meta_name_renew(meta, "a", me, &was, &now));
+    OK(rill__meta_name_release(meta, "a", me)); /* not its own any more */
     assert_true(get("a").owned);
-    OK(rill__meta_name_release(meta, "a", 1));
+    OK(rill__meta_name_release(meta, "a", (struct meta_owner){5, 8, 6}));
     assert_false(get("a").owned);
-    OK(rill__meta_name_release(meta, "nobody", 1));
+    FAILS(RILL_ERR_FENCED,
+          rill__meta_name_renew(meta, "a", (struct meta_owner){5, 8, 6}, &was, &now));
+    FAILS(RILL_ERR_FENCED, rill__meta_name_renew(meta, "nobody", me, &was, &now));
+    OK(rill__meta_name_release(meta, "nobody", me));
     assert_int_equal(take("a").epoch, 2);
 }
 
@@ -182,7 +186,7 @@ static void names_that_nobody_has_can_go(void **state)
     FAILS(RILL_ERR_STATE, rill__meta_name_delete(meta, "a", gone, &is_gone));
     is_gone = true;
     FAILS(RILL_ERR_STATE, rill__meta_name_delete(meta, "a", gone, &is_gone)); /* unsettled */
-    OK(rill__meta_name_settle(meta, "a", 0));
+    OK(rill__meta_name_settle(meta, "a", id, 0));
     is_gone = false;
     FAILS(RILL_ERR_STATE, rill__meta_name_delete(meta, "a", gone, &is_gone));
     is_gone = true;
@@ -226,11 +230,12 @@ static void what_is_decided_stays_so(void **state)
     assert_int_equal(now.decided_epoch, 0);
     OK(rill__meta_name_judge(meta, now.producer_id, 0, &commit));
     assert_true(commit);
-    OK(rill__meta_name_settle(meta, "a", 1)); /* not that one */
+    OK(rill__meta_name_settle(meta, "a", now.producer_id, 1)); /* not that one */
+    OK(rill__meta_name_settle(meta, "a", now.producer_id + 1, 0));
     assert_int_equal(get("a").decided_epoch, 0);
-    OK(rill__meta_name_settle(meta, "a", 0));
+    OK(rill__meta_name_settle(meta, "a", now.producer_id, 0));
     assert_int_equal(get("a").decided_epoch, -1);
-    OK(rill__meta_name_settle(meta, "nobody", 0));
+    OK(rill__meta_name_settle(meta, "nobody", now.producer_id, 0));
     OK(rill__meta_name_judge(meta, now.producer_id, 0, &commit));
     assert_false(commit); /* what is found of it now was never part of it */
 
@@ -299,7 +304,7 @@ static void epochs_end(void **state)
     FAILS(RILL_ERR_STATE, rill__meta_name_take(meta, "a", true, 1, me, &was, &now));
     OK(rill__meta_name_judge(meta, id, last, &commit));
     assert_true(commit);
-    OK(rill__meta_name_settle(meta, "a", last));
+    OK(rill__meta_name_settle(meta, "a", id, last));
     d.epoch = INT16_MAX;
     FAILS(RILL_ERR_BUG, rill__meta_decide(meta, &d, 1000));
     now = take("a");
@@ -390,7 +395,7 @@ static void one_writes(void **state)
     OK(rill__meta_space_claim(meta, "s", d.producer_id, 5, &held));
     assert_int_equal(held, d.producer_id);
     OK(rill__meta_decide(meta, &d, 1000));
-    OK(rill__meta_spaces_release(meta, d.producer_id));
+    OK(rill__meta_name_release(meta, "writer", me));
     OK(rill__meta_space_claim(meta, "s", 9, -1, &held));
     assert_int_equal(held, 9);
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_space_claim(meta, "none", 9, -1, &held));
