@@ -19,7 +19,7 @@
 #define LOOK_EVERY_MS 600000
 #define STEP_MS 500 /* then it is for the next round */
 
-struct look {
+struct names_look {
     struct store *store;
     int64_t now_ms;
     bool waiting; /* there is a decision of somebody who is alive */
@@ -30,7 +30,7 @@ static bool has_no_owner(struct store *store, const struct meta_name *name)
     return !name->owned || rill__process_is_gone(store, name->owner.slot, name->owner.ticket);
 }
 
-static bool is_expired(const struct look *look, const struct meta_name *name)
+static bool is_name_expired(const struct names_look *look, const struct meta_name *name)
 {
     uint64_t expiration_ms = look->store->options.producer_id_expiration_ms;
 
@@ -41,22 +41,22 @@ static bool is_expired(const struct look *look, const struct meta_name *name)
 /* Something is to be done about it. */
 static bool is_left(void *arg, const struct meta_name *name)
 {
-    struct look *look = arg;
+    struct names_look *look = arg;
 
-    if (name->decided_epoch < 0 && !is_expired(look, name)) return false;
+    if (name->decided_epoch < 0 && !is_name_expired(look, name)) return false;
     if (has_no_owner(look->store, name)) return true;
     look->waiting |= name->decided_epoch >= 0;
     return false;
 }
 
 /* In the write that deletes it. */
-static bool may_go(void *arg, const struct meta_name *name)
+static bool may_forget(void *arg, const struct meta_name *name)
 {
-    struct look *look = arg;
-    return is_expired(look, name) && has_no_owner(look->store, name);
+    struct names_look *look = arg;
+    return is_name_expired(look, name) && has_no_owner(look->store, name);
 }
 
-static int tend_name(struct look *look, const char *name, const struct meta_name *found)
+static int tend_name(struct names_look *look, const char *name, const struct meta_name *found)
 {
     struct store *store = look->store;
     int rc;
@@ -66,12 +66,12 @@ static int tend_name(struct look *look, const char *name, const struct meta_name
         look->waiting |= rc != 0;
         return rc == RILL_ERR_TIMEOUT ? 0 : rc;
     }
-    rc = rill__meta_name_delete(store->meta, name, may_go, look);
+    rc = rill__meta_name_delete(store->meta, name, may_forget, look);
     /* Somebody has taken it, or deleted it, meanwhile. */
     return rc == RILL_ERR_STATE || rc == RILL_ERR_NOT_FOUND ? 0 : rc;
 }
 
-static int look_at_names(struct look *look)
+static int look_at_names(struct names_look *look)
 {
     char name[RILL_TOPIC_NAME_MAX + 1] = "";
     struct meta_name found;
@@ -97,7 +97,7 @@ int rill__names_tend(struct store *store)
     uint64_t expiration_ms = store->options.producer_id_expiration_ms;
     int64_t every =
         expiration_ms / 4 < LOOK_EVERY_MS ? (int64_t)expiration_ms / 4 : LOOK_EVERY_MS;
-    struct look look = {.store = store, .now_ms = rill__now_ms()};
+    struct names_look look = {.store = store, .now_ms = rill__now_ms()};
     int64_t now_ms = rill__monotonic_ns() / 1000000;
     uint64_t change;
     int rc;
