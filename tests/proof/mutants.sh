@@ -66,6 +66,7 @@ base=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
 trap 'rm -rf "$base"' EXIT
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES RILL_BUILD B OPT SAN CROSS RUNNER TESTS
 
+# The sources as they are now, whatever becomes of them meanwhile.
 mkdir -p "$base/tree/tmp"
 cp -r "$root/lib" "$root/include" "$root/tests" "$root/Makefile" "$base/tree"
 make -s -C "$base/tree" -j"$(nproc)" B=build build/librill-test.a CFLAGS=-Wno-unused >/dev/null
@@ -95,7 +96,7 @@ plant() {
 }
 unplant() {
     for file in $(sed -n 's|^\(lib/[a-z/_]*\.c\)$|\1|p' "$list" | sort -u); do
-        cmp -s "$root/$file" "$tree/$file" || cp "$root/$file" "$tree/$file"
+        cmp -s "$base/tree/$file" "$tree/$file" || cp "$base/tree/$file" "$tree/$file"
     done
 }
 

@@ -681,6 +681,26 @@ static void with_little_memory_it_takes_more_passes(void **state)
     assert_int_equal(report.segments_after, segment_count(t->log) - 1);
 }
 
+/* What a pass did not take into the map it leaves as it is: a tombstone has its time from when
+ * what it hides is gone. */
+static void behind_a_full_map_nothing_changes(void **state)
+{
+    struct test_log *t = *state;
+    struct log_compaction what = keyed_compaction();
+    struct log_compaction_report report;
+
+    keyed_write(t->log, &k, "abcadA  ");
+    what.memory_bytes = 0;
+    what.deadline_ns = 1;
+    OK(rill__log_compact(t->log, &what, &report));
+    assert_false(report.finished);
+    keyed_holds(t->log, &k, "b1 c2 a3 d4 A5");
+    assert_int_equal(stamp_at(t->log, 5), 0);
+    compact_at(t->log, 5000000000);
+    keyed_holds(t->log, &k, "b1 c2 d4 A5");
+    assert_int_equal(stamp_at(t->log, 5), 5000001);
+}
+
 static void producers_count_in_the_map(void **state)
 {
     struct test_log *t = *state;
@@ -1535,6 +1555,7 @@ int main(void)
                                        TEST(little_is_not_compressed),
                                        TEST(segment_may_grow),
                                        TEST(with_little_memory_it_takes_more_passes),
+                                       TEST(behind_a_full_map_nothing_changes),
                                        TEST(producers_count_in_the_map),
                                        TEST(stopped_it_goes_on_later),
                                        TEST(deadline_that_is_over_allows_one_segment),
