@@ -285,6 +285,17 @@ int rill__meta_next(struct meta *meta, MDB_txn *txn, char kind, const char *afte
     return rc == 0 && *(const char *)key->mv_data != kind ? RILL_ERR_NOT_FOUND : rc;
 }
 
+int rill__meta_copy_name(const struct meta *meta, const char *what, const char *bytes,
+                         size_t size, char name[RILL_TOPIC_NAME_MAX + 1])
+{
+    if (size > RILL_TOPIC_NAME_MAX)
+        return rill__fail(RILL_ERR_CORRUPT, "%s: a %s's name of %zu bytes", meta->path, what,
+                          size);
+    memcpy(name, bytes, size);
+    name[size] = '\0';
+    return 0;
+}
+
 int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,
                    size_t size)
 {

@@ -53,6 +53,10 @@ bool rill__meta_verifies(const MDB_val *key, const void *value, size_t size);
  * RILL_ERR_CORRUPT as for rill__meta_get. */
 int rill__meta_next(struct meta *meta, MDB_txn *txn, char kind, const char *after, MDB_val *key,
                     MDB_val *value);
+/* A name out of a key or a value; what: whose it is, for RILL_ERR_CORRUPT if none is so
+ * long. */
+int rill__meta_copy_name(const struct meta *meta, const char *what, const char *bytes,
+                         size_t size, char name[RILL_TOPIC_NAME_MAX + 1]);
 /* Appends the checksum; value has room for 8 more bytes. */
 int rill__meta_put(struct meta *meta, MDB_txn *txn, const MDB_val *key, uint8_t *value,
                    size_t size);

@@ -375,12 +375,7 @@ static int find_name(struct meta *meta, MDB_txn *txn, int64_t producer_id,
     if (rc == RILL_ERR_NOT_FOUND)
         return rill__fail(rc, "producer id %" PRId64 " has no name", producer_id);
     if (rc != 0) return rc;
-    if (value.mv_size > RILL_TOPIC_NAME_MAX)
-        return rill__fail(RILL_ERR_CORRUPT, "%s: a producer's name of %zu bytes", meta->path,
-                          value.mv_size);
-    memcpy(name, value.mv_data, value.mv_size);
-    name[value.mv_size] = '\0';
-    return 0;
+    return rill__meta_copy_name(meta, "producer", value.mv_data, value.mv_size, name);
 }
 
 static int name_of_work(struct meta *meta, MDB_txn *txn, void *arg)
@@ -410,12 +405,10 @@ static int find_work(struct meta *meta, MDB_txn *txn, void *arg)
         MDB_val value;
         int rc = rill__meta_next(meta, txn, 'X', after, &key, &value);
 
+        if (rc == 0)
+            rc = rill__meta_copy_name(meta, "producer", (const char *)key.mv_data + 1,
+                                      key.mv_size - 1, work->name_out);
         if (rc != 0) return rc;
-        if (key.mv_size - 1 > RILL_TOPIC_NAME_MAX)
-            return rill__fail(RILL_ERR_CORRUPT, "%s: a producer's name of %zu bytes", meta->path,
-                              key.mv_size - 1);
-        memcpy(work->name_out, (const char *)key.mv_data + 1, key.mv_size - 1);
-        work->name_out[key.mv_size - 1] = '\0';
         after = work->name_out;
         drop_found(meta, &work->was);
         rc = decode_name(meta, &value, &work->was);

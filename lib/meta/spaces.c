@@ -146,13 +146,10 @@ static int space_after_work(struct meta *meta, MDB_txn *txn, void *arg)
     MDB_val value;
     int rc = rill__meta_next(meta, txn, 'D', work->name, &key, &value);
 
-    if (rc != 0) return rc;
-    if (key.mv_size - 1 > RILL_TOPIC_NAME_MAX)
-        return rill__fail(RILL_ERR_CORRUPT, "%s: a space's name of %zu bytes", meta->path,
-                          key.mv_size - 1);
-    memcpy(work->name_out, (const char *)key.mv_data + 1, key.mv_size - 1);
-    work->name_out[key.mv_size - 1] = '\0';
-    return read_space(meta, txn, work->name_out, &work->space);
+    if (rc == 0)
+        rc = rill__meta_copy_name(meta, "space", (const char *)key.mv_data + 1, key.mv_size - 1,
+                                  work->name_out);
+    return rc == 0 ? read_space(meta, txn, work->name_out, &work->space) : rc;
 }
 
 int rill__meta_space_after(struct meta *meta, const char *after, char *name, uint32_t *number,
