@@ -107,8 +107,8 @@ struct lost_topics {
 
 struct topic_look {
     struct file *topic_dir;
-    struct meta_topic *info;
-    uint64_t largest;
+    uint32_t partition_count;
+    uint64_t largest; /* segment */
 };
 
 static int look_at_segment(void *arg, const char *name)
@@ -132,8 +132,8 @@ static int look_at_partition(void *arg, const char *name)
     int32_t number;
 
     if (!rill__is_partition_number(name, &number)) return 0;
-    if ((uint32_t)number + 1 > look->info->partition_count)
-        look->info->partition_count = (uint32_t)number + 1;
+    if ((uint32_t)number + 1 > look->partition_count)
+        look->partition_count = (uint32_t)number + 1;
     if (rill__dir_open_at(look->topic_dir, name, &dir) == 0) {
         inside.topic_dir = &dir;
         (void)rill__dir_list(&dir, look_at_segment, &inside);
@@ -146,30 +146,21 @@ static int look_at_partition(void *arg, const char *name)
 static int describe_lost(struct store_repair *repair, const char *name, const uint8_t id[16],
                          struct meta_topic *info)
 {
-    rill_topic_options options;
+    rill_topic_options options = {.size = sizeof options};
+    struct topic_look look = {.partition_count = 1};
     struct file dir = FILE_NONE;
-    struct topic_look look = {&dir, info, 0};
-    int rc = rill__options_take(OPTIONS_TOPIC, NULL, &options);
+    int rc = rill__dir_open_at(&repair->check.dir, name, &dir);
 
-    if (rc != 0) return rc;
-    *info = (struct meta_topic){.created_ms = rill__now_ms(), .partition_count = 1};
-    memcpy(info->id, id, 16);
-    snprintf(info->name, sizeof info->name, "recovered-%s", name);
-    rc = rill__dir_open_at(&repair->check.dir, name, &dir);
+    look.topic_dir = &dir;
     if (rc == 0) rc = rill__dir_list(&dir, look_at_partition, &look);
     rill__file_close(&dir);
-    if (look.largest < 64 << 10 || look.largest > 1 << 30) look.largest = options.segment_bytes;
-    options.segment_bytes = (look.largest + 4095) & ~UINT64_C(4095);
-    info->segment_ms = options.segment_ms;
-    info->segment_bytes = options.segment_bytes;
-    info->max_message_bytes = options.max_message_bytes;
-    info->index_interval_bytes = options.index_interval_bytes;
-    info->cleanup_policy = options.cleanup_policy;
-    info->timestamp_type = options.timestamp_type;
-    info->delete_retention_ms = options.delete_retention_ms;
-    info->min_cleanable_dirty_ratio = options.min_cleanable_dirty_ratio;
-    if (info->max_message_bytes > info->segment_bytes - 4096)
-        info->max_message_bytes = (uint32_t)(info->segment_bytes - 4096);
+    if (rc != 0) return rc;
+    if (look.largest >= 64 << 10 && look.largest <= 1 << 30) options.segment_bytes = look.largest;
+    *info = (struct meta_topic){.created_ms = rill__now_ms()};
+    rc = rill__topic_options_take(&options, info);
+    info->partition_count = look.partition_count;
+    memcpy(info->id, id, 16);
+    snprintf(info->name, sizeof info->name, "recovered-%s", name);
     return rc;
 }
 
