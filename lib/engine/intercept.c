@@ -69,7 +69,6 @@ static void tell_interceptor_failed(struct store *store, const char *name, const
     rill__store_say(store, RILL_LOG_WARNING, line);
 }
 
-/* Their names in one block behind the list; the caller's end with the call. */
 static int check_list(const void *list, size_t count)
 {
     if (count == 0 || list != NULL) return 0;
@@ -82,6 +81,7 @@ static const char *text_of(const char *name)
     return name == NULL ? "" : name;
 }
 
+/* Names are kept in one block behind the list; the caller's end with the call. */
 static const char *keep_name(char **at, const char *name)
 {
     size_t size = strlen(text_of(name)) + 1;
