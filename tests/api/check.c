@@ -420,13 +420,11 @@ static void what_processes_write_meanwhile_is_no_damage(void **state)
     struct shared_words {
         _Atomic int stop;
         _Atomic int rounds;
-    } *words =
-        mmap(NULL, sizeof *words, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    } *words = test_shared(sizeof *words);
     pid_t pids[2];
     int status;
 
     (void)state;
-    assert_true(words != MAP_FAILED);
     close_it();
     pids[0] = fork();
     if (pids[0] == 0) { /* stays in the store */
@@ -459,13 +457,11 @@ static void who_comes_and_goes_meanwhile_is_no_damage(void **state)
     struct shared_words {
         _Atomic int stop;
         _Atomic int rounds;
-    } *words =
-        mmap(NULL, sizeof *words, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    } *words = test_shared(sizeof *words);
     pid_t pid;
     int status;
 
     (void)state;
-    assert_true(words != MAP_FAILED);
     close_it();
     pid = fork();
     if (pid == 0) {

@@ -902,9 +902,7 @@ static void what_was_acknowledged_is_there_and_nothing_else(void **state)
     int status;
     pid_t pid;
 
-    progress =
-        mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(progress != MAP_FAILED);
+    progress = test_shared(sizeof *progress);
     for (int i = 0; i < WRITER_TOPICS; i++) make_topic(store, topics[i], 1);
     pid = fork();
     assert_true(pid >= 0);

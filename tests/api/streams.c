@@ -655,8 +655,7 @@ static void a_killed_import_is_done_again(void **state)
     struct tape tape = {.piece = 3000};
     int status;
 
-    how_far = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(how_far != MAP_FAILED);
+    how_far = test_shared(4096);
     make(store, "t", 1);
     fill(store, "t", 0, 0, 200);
     OK(export_to(store, "t", &tape));

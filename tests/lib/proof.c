@@ -4,7 +4,6 @@
 #include "proof.h"
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -88,9 +87,7 @@ uint64_t proof_run(uint64_t count, uint64_t (*run)(uint64_t number))
 {
     const char *one = getenv("CASE");
 
-    shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    shared = test_shared(sizeof *shared);
     atomic_store(&shared->next, 1);
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     setenv("TMPDIR", test_directory(), 1); /* processes that fail leave theirs in it */

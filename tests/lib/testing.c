@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <rill.h>
+#include <sys/mman.h>
 
 static char directory[512];
 
@@ -77,6 +78,15 @@ const char *test_path(const char *name)
 
     snprintf(path, sizeof paths[0], "%s/%s", directory, name);
     return path;
+}
+
+void *test_shared(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    assert_true(memory != MAP_FAILED);
+    return memory;
 }
 
 struct test_random test_random_seeded(uint64_t standard)

@@ -47,6 +47,10 @@ void test_directory_remove(void);
  * four calls. */
 const char *test_path(const char *name);
 
+/* Zeroed memory that processes made by fork from now on have in common with this one; for
+ * munmap, or for as long as this one lives. Untouched, it costs nothing. */
+void *test_shared(size_t size);
+
 /* A number generator for tests: the same numbers from the same seed. */
 struct test_random {
     uint64_t state;

@@ -26,7 +26,6 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -551,7 +550,7 @@ int main(void)
     pid_t auditor;
     pid_t reader;
 
-    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    board = test_shared(sizeof *board);
     test_directory();
     snprintf(store_path, sizeof store_path, "%s", test_path("store"));
     waitpid(begin(first_money), NULL, 0); /* a store is not for both sides of a fork */

@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <rill.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -690,9 +689,7 @@ int main(void)
     size_t events = 0;
 
     for (uint64_t i = 0; i < budget; i++, cases++) judge_chance(seed, i);
-    shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    shared = test_shared(sizeof *shared);
     for (uint64_t i = 0; i < budget / 50 && proof_violations() < 10; i++, cases++)
         judge_real(seed, i, &events);
     printf("%" PRIu64 " histories made by hand, %" PRIu64 " by chance, %" PRIu64

@@ -26,7 +26,6 @@
 #include "proof.h"
 #include "simdisk.h"
 #include <dirent.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -547,9 +546,7 @@ int main(void)
     plan.ways = budget / 1000 + 1;
     plan.last = LOGS + budget / 2 / CUTS_MAX;
     plan.workers = processors > WORKERS_MAX ? WORKERS_MAX : (int)processors;
-    shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    shared = test_shared(sizeof *shared);
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     setenv("TMPDIR", test_directory(), 1); /* workers that fail leave theirs in it */
     if (one != NULL) run_numbered(0, strtoull(one, NULL, 0));

@@ -13,7 +13,6 @@
 #include "proof.h"
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 enum { READERS = 2, KILLS = 6, RECORDS_MAX = 1500 };
@@ -135,9 +134,7 @@ int main(void)
     uint64_t round = 0;
 
     dice.state = proof_seed();
-    shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    shared = test_shared(sizeof *shared);
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     begin();
     for (; round * KILLS < kills && proof_violations() == 0; round++) {

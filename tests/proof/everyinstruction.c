@@ -1395,19 +1395,11 @@ static void stay_on_processor(int n)
     }
 }
 
-static void *shared_memory(size_t size)
-{
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    assert_true(at != MAP_FAILED);
-    return at;
-}
-
 static void run_worker(int worker, uint64_t budget, uint64_t seed)
 {
     uint32_t which;
 
-    failure = shared_memory(sizeof *failure);
+    failure = test_shared(sizeof *failure);
     stay_on_processor(worker);
     while ((which = atomic_fetch_add(&board->next_job, 1)) < JOBS)
         run_job((int)which, budget, seed);
@@ -1497,12 +1489,12 @@ int main(int argc, char **argv)
     start_without_repeats(argv);
     seed = proof_seed();
     budget = proof_budget(1000000, 200);
-    board = shared_memory(sizeof *board);
+    board = test_shared(sizeof *board);
     rill__sys.fstatfs = fstatfs_of_disk;
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     setenv("TMPDIR", test_directory(), 1);
     if (one != NULL) {
-        failure = shared_memory(sizeof *failure);
+        failure = test_shared(sizeof *failure);
         stay_on_processor(0);
         run_job(atoi(one) % JOBS, budget, seed);
     } else {

@@ -30,7 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -507,12 +506,7 @@ int main(void)
     uint64_t records = 0;
     int64_t longest_ns = 0;
 
-    board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (board == MAP_FAILED) {
-        perror("mmap");
-        return 1;
-    }
+    board = test_shared(sizeof *board);
     for (uint64_t round = 0; kills < budget && proof_violations() == 0; round++) {
         uint64_t acknowledged = 0;
 

@@ -35,7 +35,6 @@
 #include <pthread.h>
 #include <rill.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1276,14 +1275,6 @@ static void print_samples(int kind, const char *what)
            samples->ns[kind][count - 1] / 1000000, count);
 }
 
-static void *shared_memory(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    assert_true(memory != MAP_FAILED);
-    return memory;
-}
-
 int main(void)
 {
     uint64_t seed = proof_seed();
@@ -1299,8 +1290,8 @@ int main(void)
     int64_t longest_ns = 0;
     char longest_what[sizeof board->longest_what] = "";
 
-    board = shared_memory(sizeof *board);
-    samples = shared_memory(sizeof *samples);
+    board = test_shared(sizeof *board);
+    samples = test_shared(sizeof *samples);
     for (; cases < budget && proof_violations() < 5; runs++) {
         dice.state = seed * 2 + 1 + runs * UINT64_C(7777777);
         begin_run(runs);

@@ -28,7 +28,6 @@
 #include <inttypes.h>
 #include <rill.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -645,9 +644,7 @@ int main(void)
     plan.ways = budget / 100 + 1;
     plan.last = WORKS + budget / CUTS_MAX;
     plan.workers = processors > WORKERS_MAX ? WORKERS_MAX : (int)processors;
-    shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    shared = test_shared(sizeof *shared);
     /* Memory is fast; the simulated disk says that it is an ordinary one. */
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
     setenv("TMPDIR", test_directory(), 1); /* workers that fail leave theirs in it */

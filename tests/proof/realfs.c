@@ -761,9 +761,7 @@ static void set_up(const struct file_system_kind *which)
     snprintf(disk_dir, sizeof disk_dir, "%s/%s", getenv("TMPDIR"), kind->name);
     snprintf(store_dir, sizeof store_dir, "%s/store", disk_dir);
     CHECK(mkdir(fuse_dir, 0700) == 0 && mkdir(disk_dir, 0700) == 0);
-    shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(shared != MAP_FAILED);
+    shared = test_shared(sizeof *shared);
     tape = tape_new();
 }
 
@@ -921,9 +919,7 @@ int main(void)
         printf("%s\n", missing);
         return 77;
     }
-    results = mmap(NULL, sizeof *results * KINDS, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(results != MAP_FAILED);
+    results = test_shared(sizeof *results * KINDS);
     setenv("TMPDIR", test_directory(), 1);
     if (log != NULL) return run_log(log);
     seed = proof_seed();

@@ -20,8 +20,7 @@ static int set_up(void **state)
 {
     (void)state;
     standard = rill__sys;
-    step = mmap(NULL, sizeof *step, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(step != MAP_FAILED);
+    step = test_shared(sizeof *step);
     OK(rill__dir_open(test_directory(), &dir));
     OK(rill__file_open(&dir, "f", FILE_WRITE | FILE_CREATE, &file));
     return 0;

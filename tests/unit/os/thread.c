@@ -23,9 +23,7 @@ static struct {
 static int set_up(void **state)
 {
     (void)state;
-    shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(shared != MAP_FAILED);
+    shared = test_shared(sizeof *shared);
     OK(rill__shared_mutex_init(&shared->mutex));
     return 0;
 }
