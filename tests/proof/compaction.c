@@ -27,9 +27,8 @@
 #include "simdisk.h"
 #include <dirent.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-enum { CUTS_MAX = 4, WORKERS_MAX = 16, RECORDS_MAX = 900 };
+enum { CUTS_MAX = 4, RECORDS_MAX = 900 };
 #define HOUR_MS INT64_C(3600000)
 
 /* What was appended, and what was promised of it. */
@@ -44,11 +43,6 @@ struct model {
 };
 
 static struct {
-    struct {
-        _Atomic uint64_t running;
-        _Atomic uint64_t cuts;
-        _Atomic uint64_t next;
-    } workers[WORKERS_MAX];
     _Atomic uint64_t events;
     _Atomic uint64_t cut_short;
     _Atomic uint64_t replaced; /* cuts after which a compacted segment was there */
@@ -461,98 +455,43 @@ static uint64_t cut_every_way(const char *log, uint64_t n, uint64_t limit, bool 
     return count;
 }
 
-/* ---- Workers ---- */
+/* ---- Cases ---- */
 
 static struct {
     uint64_t seed;
-    uint64_t last;
     uint64_t ways;
-    int workers;
 } plan;
 
-static void run_numbered(int worker, uint64_t number)
+static uint64_t run_numbered(uint64_t number)
 {
+    uint64_t cuts = 0;
     bool all;
 
-    atomic_store(&shared->workers[worker].running, number);
     dice.state = plan.seed * 2 + 1 + number * UINT64_C(1000003);
     if (number > LOGS) {
         run_case();
-        atomic_fetch_add(&shared->workers[worker].cuts, CUTS_MAX);
+        cuts = CUTS_MAX;
     } else {
         for (uint64_t event = 1, count = 1; count > 0; event++) {
             count = cut_every_way(logs[number - 1], event, plan.ways, &all);
-            atomic_fetch_add(&shared->workers[worker].cuts, count);
+            cuts += count;
             atomic_fetch_add(&shared->events, count > 0);
             atomic_fetch_add(&shared->cut_short, count > 0 && !all);
         }
     }
     atomic_fetch_xor(&shared->trace, dice.state);
-}
-
-static pid_t start_worker(int worker)
-{
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        uint64_t number;
-        while ((number = atomic_load(&shared->workers[worker].next)) <= plan.last) {
-            atomic_store(&shared->workers[worker].next, number + (uint64_t)plan.workers);
-            run_numbered(worker, number);
-        }
-        _exit(0);
-    }
-    return pid;
-}
-
-/* A worker that fails says why itself, and is followed by one that goes on behind
- * its case. */
-static void supervise(void)
-{
-    pid_t pids[WORKERS_MAX];
-    int left = plan.workers;
-
-    for (int i = 0; i < plan.workers; i++) {
-        atomic_store(&shared->workers[i].next, (uint64_t)i + 1);
-        pids[i] = start_worker(i);
-    }
-    while (left > 0) {
-        int status;
-        pid_t pid = wait(&status);
-        int i = 0;
-
-        while (i < plan.workers && pids[i] != pid) i++;
-        if (i == plan.workers) continue;
-        if (status == 0) {
-            left--;
-            continue;
-        }
-        proof_violation(atomic_load(&shared->workers[i].running), "see above (status %#x)",
-                        (unsigned)status);
-        if (proof_violations() > 20) break;
-        pids[i] = start_worker(i);
-    }
+    return cuts;
 }
 
 int main(void)
 {
     uint64_t budget = proof_budget(200000, getenv("RILL_TEST_SLOW") != NULL ? 300 : 3000);
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const char *one = getenv("CASE");
-    uint64_t cuts = 0;
+    uint64_t cuts;
 
     plan.seed = proof_seed();
     plan.ways = budget / 1000 + 1;
-    plan.last = LOGS + budget / 2 / CUTS_MAX;
-    plan.workers = processors > WORKERS_MAX ? WORKERS_MAX : (int)processors;
     shared = test_shared(sizeof *shared);
-    if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
-    setenv("TMPDIR", test_directory(), 1); /* workers that fail leave theirs in it */
-    if (one != NULL) run_numbered(0, strtoull(one, NULL, 0));
-    else supervise();
-    test_remove(getenv("TMPDIR"));
-    for (int i = 0; i < WORKERS_MAX; i++) cuts += atomic_load(&shared->workers[i].cuts);
+    cuts = proof_run(LOGS + budget / 2 / CUTS_MAX, run_numbered);
     printf("%llu events of %d small works, at %llu of them in every way, at the others in %llu\n",
            (unsigned long long)atomic_load(&shared->events), (int)LOGS,
            (unsigned long long)(atomic_load(&shared->events) - atomic_load(&shared->cut_short)),

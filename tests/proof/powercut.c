@@ -29,7 +29,6 @@
 #include <rill.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 enum { PARTITIONS = 2, RECORDS_MAX = 600, CUTS_MAX = 3, VALUE_MAX = 6000, WAIT = 10000 };
 enum { READER_TURN = 100 }; /* one opening in so many is compared with what reader.py says */
@@ -52,15 +51,8 @@ struct model {
     } partitions[PARTITIONS];
 };
 
-enum { WORKERS_MAX = 16 };
-
-/* Outlives a worker that fails. */
+/* Outlives a process that fails. */
 static struct {
-    struct {
-        _Atomic uint64_t running; /* case */
-        _Atomic uint64_t cuts;
-        _Atomic uint64_t next;
-    } workers[WORKERS_MAX];
     _Atomic uint64_t works;  /* small ones */
     _Atomic uint64_t events; /* of them */
     _Atomic uint64_t cut_short;
@@ -543,7 +535,7 @@ static uint64_t cut_every_way(const char *steps, uint64_t n, uint64_t limit, boo
     return count;
 }
 
-/* ---- Workers ---- */
+/* ---- Cases ---- */
 
 /* Cases [1, works] and (WORKS, last] are done; of the ways to be left in at one
  * event, so many at most. */
@@ -552,106 +544,47 @@ static struct {
     uint64_t works;
     uint64_t last;
     uint64_t ways;
-    int workers;
 } plan;
 
 /* Cases are numbered: those to WORKS are the small works, each cut at every
  * event in every way, what is above is by chance. */
-static void run_numbered(int worker, uint64_t number)
+static uint64_t run_numbered(uint64_t number)
 {
     char steps[32];
+    uint64_t cuts = 0;
     bool all;
 
-    atomic_store(&shared->workers[worker].running, number);
+    if (number > plan.works && number <= WORKS) return 0;
     dice.state = plan.seed * 2 + 1 + number * UINT64_C(1000003);
     if (number > WORKS) {
         run_case(number);
         atomic_fetch_xor(&shared->trace, dice.state);
-        atomic_fetch_add(&shared->workers[worker].cuts, CUTS_MAX);
-        return;
+        return CUTS_MAX;
     }
     name_work(number - 1, steps);
     for (uint64_t event = 1, count = 1; count > 0; event++) {
         count = cut_every_way(steps, event, plan.ways, &all);
-        atomic_fetch_add(&shared->workers[worker].cuts, count);
+        cuts += count;
         atomic_fetch_add(&shared->events, count > 0);
         atomic_fetch_add(&shared->cut_short, count > 0 && !all);
     }
     atomic_fetch_xor(&shared->trace, dice.state);
     atomic_fetch_add(&shared->works, 1);
-}
-
-static void work_off(int worker)
-{
-    uint64_t number;
-
-    while ((number = atomic_load(&shared->workers[worker].next)) <= plan.last) {
-        atomic_store(&shared->workers[worker].next, number + (uint64_t)plan.workers);
-        if (number <= plan.works || number > WORKS) run_numbered(worker, number);
-    }
-}
-
-static pid_t start_worker(int worker)
-{
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        work_off(worker);
-        _exit(0); /* what fails ends with another status */
-    }
-    return pid;
-}
-
-/* A worker that fails says why itself, and is followed by one that goes on
- * behind its case. */
-static void supervise(void)
-{
-    pid_t pids[WORKERS_MAX];
-    int left = plan.workers;
-
-    for (int i = 0; i < plan.workers; i++) {
-        atomic_store(&shared->workers[i].next, (uint64_t)i + 1);
-        pids[i] = start_worker(i);
-    }
-    while (left > 0) {
-        int status;
-        pid_t pid = wait(&status);
-        int i = 0;
-
-        while (i < plan.workers && pids[i] != pid) i++;
-        if (i == plan.workers) continue;
-        if (status == 0) {
-            left--;
-            continue;
-        }
-        proof_violation(atomic_load(&shared->workers[i].running), "see above (status %#x)",
-                        (unsigned)status);
-        if (proof_violations() > 20) break;
-        pids[i] = start_worker(i);
-    }
+    return cuts;
 }
 
 int main(void)
 {
     uint64_t budget = proof_budget(250000, getenv("RILL_TEST_SLOW") != NULL ? 500 : 3000);
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const char *one = getenv("CASE");
-    uint64_t cuts = 0;
+    uint64_t cuts;
 
     plan.seed = proof_seed();
-    plan.works = budget / 400 < WORKS ? budget / 400 : WORKS;
+    plan.works = budget / 400 < WORKS && getenv("CASE") == NULL ? budget / 400 : WORKS;
     plan.ways = budget / 100 + 1;
     plan.last = WORKS + budget / CUTS_MAX;
-    plan.workers = processors > WORKERS_MAX ? WORKERS_MAX : (int)processors;
     shared = test_shared(sizeof *shared);
-    /* Memory is fast; the simulated disk says that it is an ordinary one. */
-    if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
-    setenv("TMPDIR", test_directory(), 1); /* workers that fail leave theirs in it */
-    if (one != NULL) run_numbered(0, strtoull(one, NULL, 0));
-    else supervise();
-    test_remove(getenv("TMPDIR"));
-    for (int i = 0; i < WORKERS_MAX; i++) cuts += atomic_load(&shared->workers[i].cuts);
+    /* Its memory is fast; the simulated disk says that it is an ordinary one. */
+    cuts = proof_run(plan.last, run_numbered);
     printf("%llu small works with %llu events, at %llu of them in every way, at the others in "
            "%llu\n",
            (unsigned long long)atomic_load(&shared->works),
