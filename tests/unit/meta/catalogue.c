@@ -2,40 +2,11 @@
  * The catalogue: topics, groups and committed offsets, all or none of a commit,
  * still there after opening again and in another process, never a damaged value.
  */
+#include "catalogues.h"
 #include "base/bytes.h"
-#include "meta/inner.h"
-#include "testing.h"
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-static struct heap heap;
-static struct meta *meta;
-
-static int set_up(void **state)
-{
-    (void)state;
-    test_directory();
-    rill__heap_init(&heap, NULL, 0);
-    assert_int_equal(mkdir(test_path("meta"), 0700), 0);
-    OK(rill__meta_open(&heap, test_path("meta"), true, &meta));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rill__meta_close(meta);
-    test_directory_remove();
-    return heap.bytes == 0 ? 0 : -1;
-}
-
-static void reopen(void)
-{
-    rill__meta_close(meta);
-    meta = NULL;
-    OK(rill__meta_open(&heap, test_path("meta"), false, &meta));
-}
 
 static struct meta_topic topic_named(const char *name)
 {
@@ -76,7 +47,7 @@ static void a_topic_is_kept_with_all_it_has(void **state)
     (void)state;
     OK(rill__meta_topic_create(meta, &made));
     FAILS(RILL_ERR_EXISTS, rill__meta_topic_create(meta, &made));
-    reopen();
+    catalogue_reopen();
     memset(&got, 0xff, sizeof got);
     OK(rill__meta_topic_get(meta, "orders", &got));
     assert_string_equal(got.name, made.name);
@@ -163,7 +134,7 @@ static void an_offset_is_kept_with_its_metadata(void **state)
     (void)state;
     o.metadata = "note";
     OK(rill__meta_offsets_commit(meta, "g", &o, 1));
-    reopen();
+    catalogue_reopen();
     OK(rill__meta_offset_get(meta, "g", o.topic_id, 2, &got, text, sizeof text));
     assert_int_equal(got.offset, 12345);
     assert_int_equal(got.leader_epoch, 3);
@@ -352,7 +323,7 @@ static void a_catalogue_of_schema_1_is_read_and_raised_by_a_topic(void **state)
     (void)state;
     OK(rill__meta_write(meta, put_schema, &version));
     OK(rill__meta_write(meta, put_topic_of_schema_1, NULL));
-    reopen();
+    catalogue_reopen();
     memset(&got, 0xff, sizeof got);
     OK(rill__meta_topic_get(meta, "old", &got));
     assert_int_equal(got.created_ms, 1234);
@@ -374,7 +345,7 @@ static void a_catalogue_of_schema_1_is_read_and_raised_by_a_topic(void **state)
     make_topic("new");
     OK(rill__meta_read(meta, get_schema, &version));
     assert_int_equal(version, 2);
-    reopen();
+    catalogue_reopen();
     OK(rill__meta_topic_get(meta, "old", &got));
     assert_int_equal(got.segment_ms, 60000);
 }
@@ -386,12 +357,12 @@ static void a_catalogue_of_schema_1_is_raised_by_whoever_asks(void **state)
 
     (void)state;
     OK(rill__meta_write(meta, put_schema, &version));
-    reopen();
+    catalogue_reopen();
     for (int i = 0; i < 2; i++) {
         OK(rill__meta_raise(meta));
         OK(rill__meta_read(meta, get_schema, &version));
         assert_int_equal(version, 2);
-        reopen();
+        catalogue_reopen();
     }
 }
 
@@ -512,23 +483,22 @@ static void a_dead_reader_is_cleared(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(a_topic_is_kept_with_all_it_has),
-        TEST(topics_are_listed_in_order),
-        TEST(an_offset_is_kept_with_its_metadata),
-        TEST(a_commit_is_whole_or_not_at_all),
-        TEST(groups_do_not_mix),
-        TEST(a_deleted_topic_takes_its_offsets_along),
-        TEST(offsets_beyond_the_end_are_lowered),
-        TEST(a_flipped_bit_is_never_believed),
-        TEST(a_catalogue_of_schema_1_is_read_and_raised_by_a_topic),
-        TEST(a_catalogue_of_schema_1_is_raised_by_whoever_asks),
-        TEST(a_newer_schema_is_refused),
-        TEST(what_is_not_there_is_not_made),
-        TEST(the_map_grows),
-        TEST(growth_by_another_process_is_followed),
-        TEST(a_dead_reader_is_cleared),
+        WITH_CATALOGUE(a_topic_is_kept_with_all_it_has),
+        WITH_CATALOGUE(topics_are_listed_in_order),
+        WITH_CATALOGUE(an_offset_is_kept_with_its_metadata),
+        WITH_CATALOGUE(a_commit_is_whole_or_not_at_all),
+        WITH_CATALOGUE(groups_do_not_mix),
+        WITH_CATALOGUE(a_deleted_topic_takes_its_offsets_along),
+        WITH_CATALOGUE(offsets_beyond_the_end_are_lowered),
+        WITH_CATALOGUE(a_flipped_bit_is_never_believed),
+        WITH_CATALOGUE(a_catalogue_of_schema_1_is_read_and_raised_by_a_topic),
+        WITH_CATALOGUE(a_catalogue_of_schema_1_is_raised_by_whoever_asks),
+        WITH_CATALOGUE(a_newer_schema_is_refused),
+        WITH_CATALOGUE(what_is_not_there_is_not_made),
+        WITH_CATALOGUE(the_map_grows),
+        WITH_CATALOGUE(growth_by_another_process_is_followed),
+        WITH_CATALOGUE(a_dead_reader_is_cleared),
     };
 
     /* Every commit is synced; memory does not mind. */

@@ -3,11 +3,9 @@
  * set do to it; nothing is old early, and a clock that was set right is believed
  * again; what is kept of it is kept no more often than it must be.
  */
+#include "catalogues.h"
 #include "base/bytes.h"
 #include "log/log.h"
-#include "meta/inner.h"
-#include "testing.h"
-#include <sys/stat.h>
 
 #define SECOND INT64_C(1000)
 #define HOUR (3600 * SECOND)
@@ -306,28 +304,14 @@ static void numbers_out_of_all_range_do_not_overflow(void **state)
 
 /* ---- What is kept ---- */
 
-static struct heap heap;
-static struct meta *meta;
-
 static int set_up(void **state)
 {
-    test_directory();
-    rill__heap_init(&heap, NULL, 0);
-    assert_int_equal(mkdir(test_path("meta"), 0700), 0);
-    OK(rill__meta_open(&heap, test_path("meta"), true, &meta));
+    catalogue_set_up(state);
     memset(&it, 0, sizeof it);
     it.boot = 1;
     it.boot_ms = 2 * HOUR;
     it.wall_ms = NOW;
     return begin(state);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rill__meta_close(meta);
-    test_directory_remove();
-    return heap.bytes == 0 ? 0 : -1;
 }
 
 /* Writing makes a transaction; how many there were is in the file. */
@@ -365,8 +349,7 @@ static void the_clock_is_kept_when_something_has_happened(void **state)
     it.wall_ms += DAY;
     clock = look_kept(NOW, true);
     assert_int_equal(clock.ahead_ms, DAY);
-    rill__meta_close(meta);
-    OK(rill__meta_open(&heap, test_path("meta"), false, &meta));
+    catalogue_reopen();
     pass(30 * SECOND);
     clock = look_kept(NOW, false);
     assert_int_equal(clock.ahead_ms, DAY);
@@ -441,7 +424,7 @@ static void what_is_damaged_is_not_believed(void **state)
 int main(void)
 {
 #define STEP(name) cmocka_unit_test_setup(name, begin)
-#define KEPT(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define KEPT(name) cmocka_unit_test_setup_teardown(name, set_up, catalogue_tear_down)
     const struct CMUnitTest tests[] = {
         STEP(time_that_passes_makes_old),
         STEP(a_jump_ahead_makes_nothing_old),

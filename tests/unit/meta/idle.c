@@ -3,31 +3,8 @@
  * idle: as long as two clocks of one boot agree on, from the second look on, and
  * only if nothing about it has changed.
  */
+#include "catalogues.h"
 #include "base/bytes.h"
-#include "meta/inner.h"
-#include "testing.h"
-#include <sys/stat.h>
-
-static struct heap heap;
-static struct meta *meta;
-
-static int set_up(void **state)
-{
-    (void)state;
-    test_directory();
-    rill__heap_init(&heap, NULL, 0);
-    assert_int_equal(mkdir(test_path("meta"), 0700), 0);
-    OK(rill__meta_open(&heap, test_path("meta"), true, &meta));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rill__meta_close(meta);
-    test_directory_remove();
-    return heap.bytes == 0 ? 0 : -1;
-}
 
 static struct meta_offset offset_of(char topic, int32_t partition, int64_t offset)
 {
@@ -278,12 +255,14 @@ static void what_was_kept_and_is_damaged_is_forgotten(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(all_of_a_group_is_listed_and_no_more),       TEST(what_is_damaged_is_not_listed),
-        TEST(offsets_are_deleted_by_partition_and_topic), TEST(idle_time_is_what_both_clocks_saw),
-        TEST(time_between_boots_does_not_count),          TEST(what_changes_begins_anew),
-        TEST(what_was_kept_and_is_damaged_is_forgotten),
+        WITH_CATALOGUE(all_of_a_group_is_listed_and_no_more),
+        WITH_CATALOGUE(what_is_damaged_is_not_listed),
+        WITH_CATALOGUE(offsets_are_deleted_by_partition_and_topic),
+        WITH_CATALOGUE(idle_time_is_what_both_clocks_saw),
+        WITH_CATALOGUE(time_between_boots_does_not_count),
+        WITH_CATALOGUE(what_changes_begins_anew),
+        WITH_CATALOGUE(what_was_kept_and_is_damaged_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,16 +3,11 @@
  * catalogue, fails with each of its codes. The error says so, nothing changed,
  * and without the fault the same works. This file has functions of LMDB's names.
  */
+#include "catalogues.h"
 #include "base/bytes.h"
-#include "meta/inner.h"
-#include "testing.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <sys/stat.h>
-
-static struct heap heap;
-static struct meta *meta;
 
 /* ---- LMDB's calls ---- */
 
@@ -194,27 +189,14 @@ static void commit(const char *group, const uint8_t id[16], int64_t offset)
 
 static int set_up(void **state)
 {
-    (void)state;
-    test_directory();
     memset(&fault, 0, sizeof fault);
-    rill__heap_init(&heap, NULL, 0);
-    assert_int_equal(mkdir(test_path("meta"), 0700), 0);
-    OK(rill__meta_open(&heap, test_path("meta"), true, &meta));
+    catalogue_set_up(state);
     make_topic("a", id_a);
     make_topic("b", id_b);
     commit("g", id_a, 10);
     commit("g", id_b, 20);
     commit("h", id_a, 30);
     return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rill__meta_close(meta);
-    meta = NULL;
-    test_directory_remove();
-    return heap.bytes == 0 ? 0 : -1;
 }
 
 static int64_t committed(const char *group, const uint8_t id[16])
@@ -374,8 +356,8 @@ static void every_call_may_fail_with_every_code(void **state)
         for (size_t a = 0; a < sizeof answers / sizeof answers[0]; a++) {
             unsigned at = 1;
             while (fail_one(w, a, at)) at++;
-            assert_true(at > 2); /* a beginning and a reading at least */
-            tear_down(NULL);     /* the last one was done */
+            assert_true(at > 2);       /* a beginning and a reading at least */
+            catalogue_tear_down(NULL); /* the last one was done */
             set_up(NULL);
         }
 }
@@ -518,7 +500,7 @@ static void an_offset_that_is_too_long_is_left_alone(void **state)
     assert_int_equal(committed("g", id_b), 20);
 }
 
-#define WITH_META(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH_META(test) cmocka_unit_test_setup_teardown(test, set_up, catalogue_tear_down)
 
 int main(void)
 {

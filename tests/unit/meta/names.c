@@ -2,32 +2,10 @@
  * Names of producers, spaces of applications, and decisions: each is taken once, in one
  * write, for good; whoever is fenced can decide nothing any more.
  */
+#include "catalogues.h"
 #include "base/bytes.h"
-#include "meta/inner.h"
-#include "testing.h"
-#include <sys/stat.h>
 
-static struct heap heap;
-static struct meta *meta;
 static const struct meta_owner me = {3, 9, 77};
-
-static int set_up(void **state)
-{
-    (void)state;
-    test_directory();
-    rill__heap_init(&heap, NULL, 0);
-    assert_int_equal(mkdir(test_path("meta"), 0700), 0);
-    OK(rill__meta_open(&heap, test_path("meta"), true, &meta));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rill__meta_close(meta);
-    test_directory_remove();
-    return heap.bytes == 0 ? 0 : -1;
-}
 
 static struct meta_name take(const char *name)
 {
@@ -66,8 +44,7 @@ static void ids_are_never_given_twice(void **state)
     assert_int_equal(take("a").producer_id, 10);
     OK(rill__meta_producer_ids(meta, 1, &first));
     assert_int_equal(first, 11);
-    rill__meta_close(meta);
-    OK(rill__meta_open(&heap, test_path("meta"), false, &meta));
+    catalogue_reopen();
     OK(rill__meta_producer_ids(meta, 1, &first));
     assert_int_equal(first, 12);
 }
@@ -641,26 +618,24 @@ static void damaged_records_are_refused(void **state)
     FAILS(RILL_ERR_CORRUPT, rill__meta_space_open(meta, "new", true, &number));
 }
 
-#define WITH_META(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_META(ids_are_never_given_twice),
-        WITH_META(taking_a_name_fences),
-        WITH_META(names_are_found_by_id_and_in_order),
-        WITH_META(changes_are_told_apart),
-        WITH_META(names_that_nobody_has_can_go),
-        WITH_META(what_is_decided_stays_so),
-        WITH_META(who_is_judged_cannot_decide),
-        WITH_META(epochs_end),
-        WITH_META(spaces_are_made_once_and_apart),
-        WITH_META(one_writes),
-        WITH_META(a_view_is_one_moment),
-        WITH_META(views_walk_both_ways),
-        WITH_META(a_view_holds_the_map),
-        WITH_META(all_of_it_or_nothing),
-        WITH_META(damaged_records_are_refused),
+        WITH_CATALOGUE(ids_are_never_given_twice),
+        WITH_CATALOGUE(taking_a_name_fences),
+        WITH_CATALOGUE(names_are_found_by_id_and_in_order),
+        WITH_CATALOGUE(changes_are_told_apart),
+        WITH_CATALOGUE(names_that_nobody_has_can_go),
+        WITH_CATALOGUE(what_is_decided_stays_so),
+        WITH_CATALOGUE(who_is_judged_cannot_decide),
+        WITH_CATALOGUE(epochs_end),
+        WITH_CATALOGUE(spaces_are_made_once_and_apart),
+        WITH_CATALOGUE(one_writes),
+        WITH_CATALOGUE(a_view_is_one_moment),
+        WITH_CATALOGUE(views_walk_both_ways),
+        WITH_CATALOGUE(a_view_holds_the_map),
+        WITH_CATALOGUE(all_of_it_or_nothing),
+        WITH_CATALOGUE(damaged_records_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,34 +3,10 @@
  * write, a map that grows under readers, no room for one more reader, and LMDB's
  * codes, each with its error.
  */
+#include "catalogues.h"
 #include "base/bytes.h"
-#include "meta/inner.h"
-#include "testing.h"
 #include <errno.h>
 #include <pthread.h>
-#include <sys/stat.h>
-
-static struct heap heap;
-static struct meta *meta;
-
-static int set_up(void **state)
-{
-    (void)state;
-    test_directory();
-    rill__heap_init(&heap, NULL, 0);
-    assert_int_equal(mkdir(test_path("meta"), 0700), 0);
-    OK(rill__meta_open(&heap, test_path("meta"), true, &meta));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rill__meta_close(meta);
-    meta = NULL;
-    test_directory_remove();
-    return heap.bytes == 0 ? 0 : -1;
-}
 
 /* ---- Records of another form, whose checksum is right ---- */
 
@@ -235,19 +211,17 @@ static void a_long_path_is_a_short_name(void **state)
     rill__meta_close(NULL);
 }
 
-#define WITH_META(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_META(a_topic_of_another_size_is_damage),
-        WITH_META(a_group_of_another_form_is_damage),
-        WITH_META(an_offset_of_another_form_is_damage),
-        WITH_META(a_schema_of_another_form_is_refused),
-        WITH_META(the_map_grows_under_readers),
-        WITH_META(one_reader_too_many_waits_then_fails),
-        WITH_META(each_code_of_lmdb_has_its_error),
-        WITH_META(a_long_path_is_a_short_name),
+        WITH_CATALOGUE(a_topic_of_another_size_is_damage),
+        WITH_CATALOGUE(a_group_of_another_form_is_damage),
+        WITH_CATALOGUE(an_offset_of_another_form_is_damage),
+        WITH_CATALOGUE(a_schema_of_another_form_is_refused),
+        WITH_CATALOGUE(the_map_grows_under_readers),
+        WITH_CATALOGUE(one_reader_too_many_waits_then_fails),
+        WITH_CATALOGUE(each_code_of_lmdb_has_its_error),
+        WITH_CATALOGUE(a_long_path_is_a_short_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

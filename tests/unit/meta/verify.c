@@ -3,36 +3,20 @@
  * whatever was done to it; each kind of damage has its reason; and whatever bit
  * flips, what passes can be read and written, and does not lie.
  */
-#include "meta/inner.h"
-#include "testing.h"
+#include "catalogues.h"
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 enum { GROUPS = 300 };
 
-static struct heap heap;
-static struct meta *meta;
 static char path[700];
 
 static int set_up(void **state)
 {
-    (void)state;
-    test_directory();
+    catalogue_set_up(state);
     snprintf(path, sizeof path, "%s", test_path("meta"));
-    rill__heap_init(&heap, NULL, 0);
-    assert_int_equal(mkdir(path, 0700), 0);
-    OK(rill__meta_open(&heap, path, true, &meta));
     return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rill__meta_close(meta);
-    meta = NULL;
-    test_directory_remove();
-    return heap.bytes == 0 ? 0 : -1;
 }
 
 static const char *name_of(int group)
@@ -457,21 +441,20 @@ static void whatever_flips_what_passes_does_not_lie(void **state)
     munmap(file.bytes, file.size);
 }
 
+#define WITH_META(test) cmocka_unit_test_setup_teardown(test, set_up, catalogue_tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_healthy_catalogue_passes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(each_damage_has_its_reason, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(pages_that_cannot_be_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(free_pages_that_cannot_be_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_value_that_is_cut_short_is_damage, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(one_of_another_version_is_for_lmdb_to_judge, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(one_without_a_transaction_is_healthy, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_that_is_missing_or_short_is_refused, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(whatever_flips_what_passes_does_not_lie, set_up,
-                                        tear_down),
+        WITH_META(every_healthy_catalogue_passes),
+        WITH_META(each_damage_has_its_reason),
+        WITH_META(pages_that_cannot_be_are_refused),
+        WITH_META(free_pages_that_cannot_be_are_refused),
+        WITH_META(a_value_that_is_cut_short_is_damage),
+        WITH_META(one_of_another_version_is_for_lmdb_to_judge),
+        WITH_META(one_without_a_transaction_is_healthy),
+        WITH_META(a_file_that_is_missing_or_short_is_refused),
+        WITH_META(whatever_flips_what_passes_does_not_lie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
