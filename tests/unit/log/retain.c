@@ -700,10 +700,17 @@ static struct log_retention older_than(int64_t before)
                                   .wall_now_ms = test_time(before - 1) + 5001};
 }
 
+static struct log_retained retain(struct log *log, struct log_retention what)
+{
+    struct log_retained retained;
+
+    OK(rill__log_retain(log, &what, &retained));
+    return retained;
+}
+
 static void age_takes_whole_segments(void **state)
 {
     struct test_log *t = *state;
-    struct log_retention what;
     struct log_retained retained;
     int64_t bases[64];
     int64_t end;
@@ -711,19 +718,14 @@ static void age_takes_whole_segments(void **state)
     test_append_segments(t->log, 6);
     end = rill__log_end(t->log);
     files(bases, 64);
-    what = older_than(bases[1] - 1);
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 0);
+    assert_int_equal(retain(t->log, older_than(bases[1] - 1)).segment_count, 0);
     check_log(t, 0, end, 0);
-    what = older_than(bases[1]);
-    OK(rill__log_retain(t->log, &what, &retained));
+    retained = retain(t->log, older_than(bases[1]));
     assert_int_equal(retained.segment_count, 1);
     assert_int_equal(retained.bytes, 4096);
     assert_int_equal(retained.log_start, bases[1]);
     check_log(t, bases[1], end, bases[1]);
-    what = older_than(bases[4] + 1);
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 3);
+    assert_int_equal(retain(t->log, older_than(bases[4] + 1)).segment_count, 3);
     check_log(t, bases[4], end, bases[4]);
     OK(test_log_reboot(t));
     check_log(t, bases[4], end, bases[4]);
@@ -741,15 +743,13 @@ static void unset_clock_makes_segments_as_old_as_the_next(void **state)
     files(bases, 64);
     what = older_than(bases[2]);
     what.not_set_ms = test_time(bases[4] - 1) + 1;
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 0);
+    assert_int_equal(retain(t->log, what).segment_count, 0);
     what = older_than(bases[4]);
     what.not_set_ms = test_time(bases[4] - 1) + 1;
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 0);
+    assert_int_equal(retain(t->log, what).segment_count, 0);
     what = older_than(bases[5]);
     what.not_set_ms = test_time(bases[4] - 1) + 1;
-    OK(rill__log_retain(t->log, &what, &retained));
+    retained = retain(t->log, what);
     assert_int_equal(retained.segment_count, 5);
     assert_int_equal(retained.log_start, bases[5]);
 }
@@ -757,23 +757,17 @@ static void unset_clock_makes_segments_as_old_as_the_next(void **state)
 static void old_active_segment_is_rolled_first(void **state)
 {
     struct test_log *t = *state;
-    struct log_retention what;
-    struct log_retained retained;
     int64_t bases[64];
     int64_t end;
 
     test_append_segments(t->log, 3);
     end = rill__log_end(t->log);
     files(bases, 64);
-    what = older_than(end - 1); /* all but its last record */
-    OK(rill__log_retain(t->log, &what, &retained));
+    retain(t->log, older_than(end - 1)); /* all but its last record */
     check_log(t, bases[2], end, bases[2]);
-    what = older_than(end);
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 1);
+    assert_int_equal(retain(t->log, older_than(end)).segment_count, 1);
     check_log(t, end, end, end);
-    OK(rill__log_retain(t->log, &what, &retained)); /* empty now: it stays */
-    assert_int_equal(retained.segment_count, 0);
+    assert_int_equal(retain(t->log, older_than(end)).segment_count, 0); /* empty now: it stays */
     check_log(t, end, end, end);
     test_append_ok(t->log, 2, 100);
     OK(test_log_reboot(t));
@@ -787,8 +781,6 @@ static void largest_timestamp_is_found_without_an_index(void **state)
     int64_t bases[64];
 
     for (int how = 0; how < 3; how++) {
-        struct log_retention what;
-        struct log_retained retained;
         struct segment *segment;
 
         test_log_deinit(t);
@@ -804,12 +796,8 @@ static void largest_timestamp_is_found_without_an_index(void **state)
             rill__log_unpin(t->log, segment);
         }
         rill__log_drop_idle(t->log);
-        what = older_than(bases[1] - 1);
-        OK(rill__log_retain(t->log, &what, &retained));
-        assert_int_equal(retained.segment_count, 0);
-        what = older_than(bases[1]);
-        OK(rill__log_retain(t->log, &what, &retained));
-        assert_int_equal(retained.segment_count, 1);
+        assert_int_equal(retain(t->log, older_than(bases[1] - 1)).segment_count, 0);
+        assert_int_equal(retain(t->log, older_than(bases[1])).segment_count, 1);
         assert_int_equal(rill__log_start(t->log), bases[1]);
     }
 }
@@ -822,9 +810,6 @@ static void damaged_segment_goes_with_the_one_behind_it(void **state)
     int64_t end;
 
     for (int how = 0; how < 3; how++) {
-        struct log_retention what;
-        struct log_retained retained;
-
         test_log_deinit(t);
         test_log_init(t);
         OK(test_log_open(t));
@@ -837,11 +822,9 @@ static void damaged_segment_goes_with_the_one_behind_it(void **state)
         if (how == 0) test_flip(test_segment_path(bases[1], "log"), 20, 1); /* header */
         if (how == 1) test_flip(test_segment_path(bases[1], "log"), 128 + 70, 1);
         if (how == 2) assert_int_equal(unlink(test_segment_path(bases[1], "log")), 0);
-        what = older_than(bases[2]);
-        OK(rill__log_retain(t->log, &what, &retained));
+        retain(t->log, older_than(bases[2]));
         assert_int_equal(rill__log_start(t->log), bases[1]);
-        what = older_than(bases[3]);
-        OK(rill__log_retain(t->log, &what, &retained));
+        retain(t->log, older_than(bases[3]));
         check_log(t, bases[3], end, bases[3]);
     }
 }
@@ -850,7 +833,6 @@ static void size_leaves_so_many_bytes(void **state)
 {
     struct test_log *t = *state;
     struct log_retention what = {.retention_bytes = 3 * 4096};
-    struct log_retained retained;
     struct tail_copy tail;
     int64_t bases[64];
     int64_t end;
@@ -861,20 +843,16 @@ static void size_leaves_so_many_bytes(void **state)
     /* Five sealed ones, and one that has just begun. */
     rill__control_tail(t->log->control, &tail);
     assert_true(tail.position < 4096);
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 2);
+    assert_int_equal(retain(t->log, what).segment_count, 2);
     check_log(t, bases[2], end, bases[2]);
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 0);
+    assert_int_equal(retain(t->log, what).segment_count, 0);
     what.retention_bytes = 2 * 4096 + tail.position + 1;
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 0);
+    assert_int_equal(retain(t->log, what).segment_count, 0);
     what.retention_bytes = 2 * 4096 + tail.position; /* exactly what stays */
-    OK(rill__log_retain(t->log, &what, &retained));
-    assert_int_equal(retained.segment_count, 1);
+    assert_int_equal(retain(t->log, what).segment_count, 1);
     check_log(t, bases[3], end, bases[3]);
     what.retention_bytes = 1; /* what is active stays, whatever its size */
-    OK(rill__log_retain(t->log, &what, &retained));
+    retain(t->log, what);
     check_log(t, bases[5], end, bases[5]);
 }
 
@@ -882,22 +860,21 @@ static void consumed_segments_go(void **state)
 {
     struct test_log *t = *state;
     struct log_retention what = {.consumed = 0};
-    struct log_retained retained;
     int64_t bases[64];
     int64_t end;
 
     test_append_segments(t->log, 5);
     end = rill__log_end(t->log);
     files(bases, 64);
-    OK(rill__log_retain(t->log, &what, &retained));
+    retain(t->log, what);
     what.consumed = bases[2] - 1;
-    OK(rill__log_retain(t->log, &what, &retained));
+    retain(t->log, what);
     check_log(t, bases[1], end, bases[1]);
     what.consumed = bases[2];
-    OK(rill__log_retain(t->log, &what, &retained));
+    retain(t->log, what);
     check_log(t, bases[2], end, bases[2]);
     what.consumed = end; /* the active one is not rolled for it */
-    OK(rill__log_retain(t->log, &what, &retained));
+    retain(t->log, what);
     check_log(t, bases[4], end, bases[4]);
 }
 
