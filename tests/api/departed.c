@@ -9,6 +9,7 @@
 #include "engine/members.h"
 #include "faults.h"
 #include "os/sys.h"
+#include "members.h"
 #include "records.h"
 #include <errno.h>
 #include <signal.h>
@@ -17,25 +18,20 @@
 
 static rill *store;
 static rill_consumer_options options;
-static const char *const topic_t[] = {"t"};
 
 static int set_up(void **state)
 {
-    (void)state;
-    test_directory();
-    store = test_store_open();
+    store_set_up(state);
+    store = *state;
     test_topic(store, "t", 2);
-    options = (rill_consumer_options){
-        .size = sizeof options, .group = "g", .auto_offset_reset = RILL_RESET_EARLIEST};
+    options = member_options("g");
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
-    OK(rill_close(store));
-    test_directory_remove();
-    return 0;
+    *state = store;
+    return store_tear_down(state);
 }
 #define WITH_T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 

@@ -6,14 +6,13 @@
 #include "engine/consumer.h"
 #include "engine/members.h"
 #include "faults.h"
+#include "members.h"
 #include "records.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-
-static const char *const topic_t[] = {"t"};
 
 static rill_consumer *join_as(rill *store, const rill_consumer_options *options, size_t wanted)
 {

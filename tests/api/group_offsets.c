@@ -4,17 +4,15 @@
  * or not at all, never to a place outside of a partition; what a member subscribes
  * to is not deleted under it; and what cannot be done says why and changes nothing.
  */
+#include "members.h"
 #include "records.h"
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-static const char *const topic_t[] = {"t"};
-
 static rill_consumer *committer_open(rill *store, const char *group)
 {
-    rill_consumer_options options = {
-        .size = sizeof options, .group = group, .auto_offset_reset = RILL_RESET_EARLIEST};
+    rill_consumer_options options = member_options(group);
 
     return consumer_open(store, &options);
 }

@@ -7,13 +7,12 @@
  *
  * One thread plays most of these groups, polling its members in turn.
  */
+#include "members.h"
 #include "records.h"
 
 #define MEMBERS 4
 #define PARTITIONS 8
 #define NUMBERS 2000
-
-static const char *const topic_t[] = {"t"};
 
 /* Some members of a group and what they have seen, by partition and number. */
 struct crowd {
@@ -23,21 +22,6 @@ struct crowd {
     int seen[PARTITIONS][NUMBERS];
     int all;
 };
-
-static rill_consumer_options member_options(const char *group)
-{
-    return (rill_consumer_options){.size = sizeof(rill_consumer_options),
-                                   .group = group,
-                                   .auto_offset_reset = RILL_RESET_EARLIEST};
-}
-
-static rill_consumer *member_open(rill *store, const rill_consumer_options *options)
-{
-    rill_consumer *consumer = consumer_open(store, options);
-
-    OK(rill_consumer_subscribe(consumer, topic_t, 1));
-    return consumer;
-}
 
 static void member_add(struct crowd *crowd, rill *store, const rill_consumer_options *options)
 {
@@ -71,14 +55,6 @@ static void go_round(struct crowd *crowd)
             crowd->all++;
         }
     }
-}
-
-static size_t parts_of(rill_consumer *consumer)
-{
-    size_t count;
-
-    OK(rill_consumer_assignment(consumer, NULL, 0, &count));
-    return count;
 }
 
 /* Until each has as many partitions as it should. */

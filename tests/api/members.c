@@ -3,24 +3,8 @@
  * static members, assignors, the application's own; and what can be seen of it
  * all from outside: explanations, counters, metrics.
  */
+#include "members.h"
 #include "records.h"
-
-static const char *const topic_t[] = {"t"};
-
-static rill_consumer_options member_options(void)
-{
-    return (rill_consumer_options){.size = sizeof(rill_consumer_options),
-                                   .group = "g",
-                                   .auto_offset_reset = RILL_RESET_EARLIEST};
-}
-
-static rill_consumer *join(rill *store, const rill_consumer_options *options)
-{
-    rill_consumer *consumer = consumer_open(store, options);
-
-    OK(rill_consumer_subscribe(consumer, topic_t, 1));
-    return consumer;
-}
 
 static int poll_once(rill_consumer *consumer)
 {
@@ -35,14 +19,6 @@ static void poll_ok(rill_consumer *consumer)
     int rc = poll_once(consumer);
 
     if (rc != RILL_ERR_REBALANCE) OK(rc);
-}
-
-static size_t parts_of(rill_consumer *consumer)
-{
-    size_t count;
-
-    OK(rill_consumer_assignment(consumer, NULL, 0, &count));
-    return count;
 }
 
 /* Both poll until each has as many partitions as it should. */
@@ -107,7 +83,7 @@ static int note_call(void *arg, rill_consumer *consumer, int event,
 static void callbacks_tell_what_comes_and_goes(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct calls first = {.commits = true, .tries_what_is_forbidden = true};
     struct calls second = {.size = 0};
     rill_position committed;
@@ -119,11 +95,11 @@ static void callbacks_tell_what_comes_and_goes(void **state)
     put(store, "t", 1, 0, 5);
     options.rebalance = note_call;
     options.rebalance_arg = &first;
-    a = join(store, &options);
+    a = member_open(store, &options);
     while (parts_of(a) != 2) OK(poll_once(a)); /* never RILL_ERR_REBALANCE */
     assert_string_equal(first.text, "+0+1");
     options.rebalance_arg = &second;
-    b = join(store, &options);
+    b = member_open(store, &options);
     for (struct patience patience = {0}; parts_of(b) != 1; wait_a_little(&patience)) {
         OK(poll_once(a));
         OK(poll_once(b));
@@ -143,14 +119,14 @@ static void callbacks_tell_what_comes_and_goes(void **state)
 static void a_failing_callback_fails_the_poll_and_nothing_else(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct calls calls = {.answer = RILL_ERR_FULL};
     rill_consumer *a;
 
     test_topic(store, "t", 2);
     options.rebalance = note_call;
     options.rebalance_arg = &calls;
-    a = join(store, &options);
+    a = member_open(store, &options);
     FAILS(RILL_ERR_FULL, poll_once(a));
     assert_int_equal(parts_of(a), 2);
     assert_string_equal(calls.text, "+0+1");
@@ -161,7 +137,7 @@ static void a_failing_callback_fails_the_poll_and_nothing_else(void **state)
 static void who_is_expelled_is_told_what_it_lost(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct calls calls = {.size = 0};
     struct patience patience = {0};
     rill_consumer *a;
@@ -171,10 +147,10 @@ static void who_is_expelled_is_told_what_it_lost(void **state)
     options.rebalance = note_call;
     options.rebalance_arg = &calls;
     options.max_poll_interval_ms = 100;
-    a = join(store, &options);
+    a = member_open(store, &options);
     while (parts_of(a) != 1) OK(poll_once(a));
-    options = member_options();
-    b = join(store, &options);
+    options = member_options("g");
+    b = member_open(store, &options);
     while (parts_of(b) != 1) {
         poll_ok(b);
         wait_a_little(&patience);
@@ -190,7 +166,7 @@ static void who_is_expelled_is_told_what_it_lost(void **state)
 static void who_only_loses_some_reads_the_others_on(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_position now[4];
     rill_consumer *a;
     rill_consumer *b;
@@ -199,10 +175,10 @@ static void who_only_loses_some_reads_the_others_on(void **state)
     test_topic(store, "t", 4);
     for (int32_t p = 0; p < 4; p++) put(store, "t", p, 0, 10);
     options.assignor = RILL_ASSIGN_COOPERATIVE_STICKY;
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 4, NULL, 0);
     for (int32_t p = 0; p < 4; p++) OK(rill_consumer_seek(a, "t", p, 7));
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(a, 2, b, 2);
     OK(rill_consumer_assignment(a, now, 4, &count));
     for (size_t i = 0; i < count; i++) assert_true(now[i].offset >= 7); /* not from 0 again */
@@ -215,7 +191,7 @@ static void who_only_loses_some_reads_the_others_on(void **state)
 static void a_static_member_comes_back_without_a_rebalance(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct calls calls = {.size = 0};
     rill_group_info before;
     rill_consumer *a;
@@ -225,17 +201,17 @@ static void a_static_member_comes_back_without_a_rebalance(void **state)
     options.rebalance = note_call;
     options.rebalance_arg = &calls;
     options.group_instance_id = "one";
-    a = join(store, &options);
+    a = member_open(store, &options);
     options.group_instance_id = "two";
     options.rebalance = NULL;
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(a, 2, b, 2);
     before = group_now(store);
     calls.size = 0;
     calls.text[0] = '\0';
     OK(rill_consumer_close(b, WAIT_MS));
     for (int i = 0; i < 20; i++) OK(poll_once(a));
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(b, 2, NULL, 0);
     OK(poll_once(a));
     assert_string_equal(calls.text, ""); /* the other one was not disturbed */
@@ -248,16 +224,16 @@ static void a_static_member_comes_back_without_a_rebalance(void **state)
 static void a_static_member_that_stays_away_loses_its_partitions(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_consumer *a;
     rill_consumer *b;
 
     test_topic(store, "t", 2);
     options.session_timeout_ms = 100;
     options.group_instance_id = "one";
-    a = join(store, &options);
+    a = member_open(store, &options);
     options.group_instance_id = "two";
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(a, 1, b, 1);
     OK(rill_consumer_close(b, WAIT_MS));
     settle(a, 2, NULL, 0);
@@ -267,16 +243,16 @@ static void a_static_member_that_stays_away_loses_its_partitions(void **state)
 static void a_second_one_takes_the_place_of_a_static_member(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_position position = {.topic = "t", .partition = 0, .offset = 0};
     rill_consumer *a;
     rill_consumer *b;
 
     test_topic(store, "t", 2);
     options.group_instance_id = "one";
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 2, NULL, 0);
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(b, 2, NULL, 0);
     FAILS(RILL_ERR_FENCED, rill_consumer_commit(a, &position, 1));
     FAILS(RILL_ERR_FENCED, poll_once(a));
@@ -294,7 +270,7 @@ static void a_second_one_takes_the_place_of_a_static_member(void **state)
 static void members_agree_on_an_assignor_or_are_told(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_consumer *a;
     rill_consumer *b;
     rill_consumer *c;
@@ -302,11 +278,11 @@ static void members_agree_on_an_assignor_or_are_told(void **state)
     test_topic(store, "t", 2);
     options.assignor = RILL_ASSIGN_STICKY;
     options.assignors = 1u << RILL_ASSIGN_STICKY | 1u << RILL_ASSIGN_RANGE;
-    a = join(store, &options);
+    a = member_open(store, &options);
     assert_int_equal(group_now(store).assignor, RILL_ASSIGN_STICKY);
     options.assignor = RILL_ASSIGN_RANGE;
     options.assignors = 0;
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(a, 1, b, 1);
     assert_int_equal(group_now(store).assignor, RILL_ASSIGN_RANGE);
     options.assignor = RILL_ASSIGN_ROUND_ROBIN;
@@ -346,7 +322,7 @@ static int give_all_to_one(void *arg, const rill_assignor_member *members, size_
 static void the_applications_own_assignor_decides(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct own own = {.gives = 1};
     struct patience patience = {0};
     rill_consumer *a;
@@ -359,10 +335,10 @@ static void the_applications_own_assignor_decides(void **state)
     options.own_assignor_arg = &own;
     options.own_assignor_name = "all to one";
     options.client_id = "a";
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 4, NULL, 0);
     options.client_id = "b"; /* comes behind a */
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(a, 0, b, 4);
     assert_true(own.calls >= 2);
     assert_int_equal(group_now(store).assignor, RILL_ASSIGN_OWN);
@@ -373,7 +349,7 @@ static void the_applications_own_assignor_decides(void **state)
     own.answer = 0;
     settle(a, 4, NULL, 0); /* it joins anew */
     own.gives = -2;
-    b = join(store, &options);
+    b = member_open(store, &options);
     while (poll_once(a) != RILL_ERR_INVALID) wait_a_little(&patience);
     assert_non_null(strstr(rill_errmsg(), "member number -2"));
     own.gives = 0;
@@ -389,13 +365,13 @@ static void a_thousand_members_share_what_there_is(void **state)
     enum { MANY = 1000, PARTITIONS = 40 };
     static rill_consumer *members[MANY];
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct patience patience = {0};
     size_t owned = 0;
 
     test_topic(store, "t", PARTITIONS);
     options.assignor = RILL_ASSIGN_STICKY;
-    for (int i = 0; i < MANY; i++) members[i] = join(store, &options);
+    for (int i = 0; i < MANY; i++) members[i] = member_open(store, &options);
     assert_int_equal(group_now(store).member_count, MANY);
     while (owned != PARTITIONS || group_now(store).state != RILL_GROUP_STABLE) {
         owned = 0;
@@ -435,18 +411,18 @@ static void read_some(rill_consumer *consumer, struct reading *reading)
 static void members_that_flap_lose_and_repeat_nothing(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct reading reading = {.all = 0};
     rill_consumer *a;
 
     test_topic(store, "t", 4);
     options.assignor = RILL_ASSIGN_COOPERATIVE_STICKY;
     options.auto_commit_interval_ms = 3600000;
-    a = join(store, &options);
+    a = member_open(store, &options);
     for (int i = 0; i < 100; i++) {
         rill_consumer *flapping;
         for (int32_t p = 0; p < 4; p++) put(store, "t", p, i, 1);
-        flapping = join(store, &options);
+        flapping = member_open(store, &options);
         read_some(a, &reading);
         if (i % 3 == 0) read_some(flapping, &reading);
         OK(rill_consumer_close(flapping, WAIT_MS));
@@ -462,7 +438,7 @@ static void members_that_flap_lose_and_repeat_nothing(void **state)
 static void internal_topics_are_only_matched_by_name(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     const char *const all[] = {"^.*"};
     const char *const one[] = {"__inside"};
     rill_consumer *a = consumer_open(store, &options);
@@ -504,14 +480,14 @@ static void by_hand_partitions_come_and_go_one_by_one(void **state)
 static void a_poll_gives_no_more_than_max_poll_records(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_record records[10];
     rill_consumer *a;
 
     test_topic(store, "t", 1);
     put(store, "t", 0, 0, 10);
     options.max_poll_records = 3;
-    a = join(store, &options);
+    a = member_open(store, &options);
     assert_int_equal(take(a, records, 10), 3);
     assert_int_equal(take(a, records, 2), 2);
     OK(rill_consumer_close(a, WAIT_MS));
@@ -520,7 +496,7 @@ static void a_poll_gives_no_more_than_max_poll_records(void **state)
 static void only_members_commit_for_a_group_that_has_some(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_position position = {.topic = "t", .partition = 0, .offset = 0};
     rill_consumer *a;
     rill_consumer *b = consumer_open(store, &options);
@@ -528,7 +504,7 @@ static void only_members_commit_for_a_group_that_has_some(void **state)
     test_topic(store, "t", 1);
     OK(rill_consumer_assign(b, &position, 1));
     OK(rill_consumer_commit(b, &position, 1));
-    a = join(store, &options);
+    a = member_open(store, &options);
     FAILS(RILL_ERR_FENCED, rill_consumer_commit(b, &position, 1));
     OK(rill_consumer_close(a, WAIT_MS));
     OK(rill_consumer_commit(b, &position, 1));
@@ -572,7 +548,7 @@ static rill_offset committed_of(rill_consumer *consumer)
 static void a_commit_may_be_told_later(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     char metadata[] = "words";
     rill_position position = {.topic = "t", .offset = 2, .metadata = metadata};
     struct told told = {.count = 0};
@@ -580,7 +556,7 @@ static void a_commit_may_be_told_later(void **state)
 
     test_topic(store, "t", 1);
     put(store, "t", 0, 0, 10);
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 1, NULL, 0);
     OK(rill_consumer_seek(a, "t", 0, 0));
     OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
@@ -617,7 +593,7 @@ static void a_commit_may_be_told_later(void **state)
 static void a_commit_of_what_was_lost_meanwhile_is_refused(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_position position = {.topic = "t", .offset = 2};
     struct told told = {.count = 0};
     rill_consumer *a;
@@ -626,10 +602,10 @@ static void a_commit_of_what_was_lost_meanwhile_is_refused(void **state)
     test_topic(store, "t", 1);
     put(store, "t", 0, 0, 10);
     options.group_instance_id = "one";
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 1, NULL, 0);
     OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
-    b = join(store, &options); /* takes its place */
+    b = member_open(store, &options); /* takes its place */
     FAILS(RILL_ERR_FENCED, poll_once(a));
     assert_int_equal(told.count, 1);
     assert_int_equal(told.statuses[0], RILL_ERR_FENCED);
@@ -643,7 +619,7 @@ static void the_stores_thread_commits_what_was_queued(void **state)
     rill *store;
     rill_options open_options = {.size = sizeof open_options,
                                  .flags = RILL_OPEN_CREATE | RILL_OPEN_THREAD};
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_position position = {.topic = "t", .offset = 2};
     struct told told = {.count = 0};
     struct patience patience = {0};
@@ -654,7 +630,7 @@ static void the_stores_thread_commits_what_was_queued(void **state)
     *state = store;
     test_topic(store, "t", 1);
     put(store, "t", 0, 0, 10);
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 1, NULL, 0);
     OK(rill_consumer_commit_async(a, &position, 1, note_told, &told));
     while (committed_of(a) != 2) wait_a_little(&patience); /* without a poll */
@@ -696,7 +672,7 @@ static void says(const struct facts *facts, const char *part)
 static void a_group_that_waits_for_a_member_says_for_whom(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_subject subject = {.group = "g"};
     struct facts facts = {.size = 0};
     rill_consumer *a;
@@ -706,14 +682,14 @@ static void a_group_that_waits_for_a_member_says_for_whom(void **state)
     put(store, "t", 0, 0, 5);
     put(store, "t", 1, 0, 5);
     options.client_id = "slow";
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 2, NULL, 0);
     OK(rill_explain(store, &subject, note_fact, &facts));
     assert_int_equal(facts.severest, RILL_LOG_INFO);
     says(&facts, "every partition is where it should be");
     says(&facts, "the application has its thread");
     options.client_id = "new";
-    b = join(store, &options); /* a does not poll */
+    b = member_open(store, &options); /* a does not poll */
     poll_ok(b);
     facts = (struct facts){.size = 0};
     OK(rill_explain(store, &subject, note_fact, &facts));
@@ -778,7 +754,7 @@ static int note_away(void *arg, const rill_group_member *member)
 static void members_are_listed_with_what_they_have(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     struct listing listing = {.next = 0};
     rill_consumer *a;
     rill_consumer *b;
@@ -787,9 +763,9 @@ static void members_are_listed_with_what_they_have(void **state)
     test_topic(store, "t", 5);
     FAILS(RILL_ERR_NOT_FOUND, rill_group_members(store, "g", note_member, &listing));
     options.client_id = "a";
-    a = join(store, &options);
+    a = member_open(store, &options);
     options.client_id = "b";
-    b = join(store, &options);
+    b = member_open(store, &options);
     settle(a, 3, b, 2);
     OK(rill_group_members(store, "g", note_member, &listing));
     assert_int_equal(listing.count, 2);
@@ -800,7 +776,7 @@ static void members_are_listed_with_what_they_have(void **state)
     OK(rill_consumer_close(a, WAIT_MS));
     OK(rill_consumer_close(b, WAIT_MS));
     options.group_instance_id = "one";
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 5, NULL, 0);
     OK(rill_group_members(store, "g", note_away, &away));
     assert_int_equal(away, 0);
@@ -812,7 +788,7 @@ static void members_are_listed_with_what_they_have(void **state)
 static void a_partition_says_who_holds_it(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_subject subject = {.topic = "t", .partition = 0};
     struct facts facts = {.size = 0};
     struct holder holder;
@@ -821,7 +797,7 @@ static void a_partition_says_who_holds_it(void **state)
 
     test_topic(store, "t", 2);
     put(store, "t", 0, 0, 5);
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 2, NULL, 0);
     holder_start(&holder, store, "t", 0, 5);
     OK(rill_explain(store, &subject, note_fact, &facts));
@@ -884,7 +860,7 @@ static void a_subject_is_one_thing(void **state)
 static void counters_and_metrics_are_of_all(void **state)
 {
     rill *store = *state;
-    rill_consumer_options options = member_options();
+    rill_consumer_options options = member_options("g");
     rill_stats mine = {.size = sizeof mine};
     rill_stats all = {.size = sizeof all};
     rill_consumer *a;
@@ -893,7 +869,7 @@ static void counters_and_metrics_are_of_all(void **state)
 
     test_topic(store, "t", 2);
     put(store, "t", 0, 0, 5);
-    a = join(store, &options);
+    a = member_open(store, &options);
     settle(a, 2, NULL, 0);
     OK(rill_stats_get(store, &mine));
     OK(rill_stats_total(store, &all));

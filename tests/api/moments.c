@@ -9,31 +9,27 @@
 #include "engine/coordinator.h"
 #include "engine/members.h"
 #include "os/sys.h"
+#include "members.h"
 #include "records.h"
 #include <errno.h>
 #include <poll.h>
 
 static rill *store;
 static rill_consumer_options options;
-static const char *const topic_t[] = {"t"};
 
 static int set_up(void **state)
 {
-    (void)state;
-    test_directory();
-    store = test_store_open();
+    store_set_up(state);
+    store = *state;
     test_topic(store, "t", 2);
-    options = (rill_consumer_options){
-        .size = sizeof options, .group = "g", .auto_offset_reset = RILL_RESET_EARLIEST};
+    options = member_options("g");
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
-    OK(rill_close(store));
-    test_directory_remove();
-    return 0;
+    *state = store;
+    return store_tear_down(state);
 }
 #define WITH_T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -45,14 +41,6 @@ static int poll_once(rill_consumer *consumer)
     int rc = rill_consumer_poll(consumer, 0, &record, 1, &count);
 
     return rc == RILL_ERR_REBALANCE ? 0 : rc;
-}
-
-static size_t parts_of(rill_consumer *consumer)
-{
-    size_t count;
-
-    OK(rill_consumer_assignment(consumer, NULL, 0, &count));
-    return count;
 }
 
 /* What it has after a poll. */

@@ -6,13 +6,12 @@
  * The clocks are the test's: days pass in no time.
  */
 #include "os/sys.h"
+#include "members.h"
 #include "records.h"
 #include <stdatomic.h>
 
 #define HOUR INT64_C(3600000)
 #define DAY (24 * HOUR)
-
-static const char *const topic_t[] = {"t"};
 
 static _Atomic int64_t wall_ahead_ms;
 static _Atomic int64_t monotonic_ahead_ms;

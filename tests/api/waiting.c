@@ -7,13 +7,12 @@
 #include "faults.h"
 #include "engine/store.h"
 #include "os/sys.h"
+#include "members.h"
 #include "records.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
-
-static const char *const topic_t[] = {"t"};
 
 /* ---- Whatever comes, whenever ---- */
 
@@ -71,8 +70,7 @@ static void topic_now(void)
 
 static void join_now(void)
 {
-    rill_consumer_options options = {
-        .size = sizeof options, .group = "g", .auto_offset_reset = RILL_RESET_EARLIEST};
+    rill_consumer_options options = member_options("g");
 
     thread_ok(rill_consumer_open(store, &options, &other), "open");
     thread_ok(rill_consumer_subscribe(other, topic_t, 1), "subscribe");
@@ -162,8 +160,7 @@ static void a_wakeup_whenever_ends_the_poll(void **state)
 static void topics_and_members_that_come_whenever_are_seen(void **state)
 {
     static const char *const all[] = {"^"};
-    rill_consumer_options options = {
-        .size = sizeof options, .group = "g", .auto_offset_reset = RILL_RESET_EARLIEST};
+    rill_consumer_options options = member_options("g");
     struct patience patience = {0};
     size_t count = 0;
     size_t parts = 1;

@@ -7,6 +7,7 @@
  * What happens in the workers' threads is counted here and judged by the first
  * thread, or ends the program.
  */
+#include "members.h"
 #include "records.h"
 #include <dirent.h>
 #include <sched.h>
@@ -17,8 +18,6 @@
 
 #define KEYS 12
 #define PARTITIONS 4
-
-static const char *const topic_t[] = {"t"};
 
 /* ---- Records with keys ------------------------------------------------- */
 
@@ -201,20 +200,10 @@ static int set_up(void **state)
 }
 #define WITH_WORKERS(test) cmocka_unit_test_setup_teardown(test, set_up, store_tear_down)
 
-static rill_consumer_options grouped(void)
-{
-    return (rill_consumer_options){.size = sizeof(rill_consumer_options),
-                                   .group = "g",
-                                   .auto_offset_reset = RILL_RESET_EARLIEST};
-}
-
 static rill_consumer *member(rill *store)
 {
-    rill_consumer_options options = grouped();
-    rill_consumer *consumer = consumer_open(store, &options);
-
-    OK(rill_consumer_subscribe(consumer, topic_t, 1));
-    return consumer;
+    rill_consumer_options options = member_options("g");
+    return member_open(store, &options);
 }
 
 static rill_workers_options working(rill_work_fn work)
@@ -851,7 +840,7 @@ static void a_full_member_gives_partitions_away(void **state)
 {
     rill *store = *state;
     rill_workers_options options = working(work_held);
-    rill_consumer_options in = grouped();
+    rill_consumer_options in = member_options("g");
     rill_consumer *consumer;
     rill_consumer *other;
     rill_record record;
@@ -927,7 +916,7 @@ static void what_was_not_begun_goes_to_the_next_member(void **state)
 {
     rill *store = *state;
     rill_workers_options options = working(work_held);
-    rill_consumer_options in = grouped();
+    rill_consumer_options in = member_options("g");
     rill_consumer *consumer;
     rill_consumer *other;
     rill_workers *workers;
@@ -975,7 +964,7 @@ static void of_lost_partitions_nothing_is_committed(void **state)
 {
     rill *store = *state;
     rill_workers_options options = working(work_held);
-    rill_consumer_options in = grouped();
+    rill_consumer_options in = member_options("g");
     rill_consumer *consumer;
     rill_consumer *other;
     rill_record record;
@@ -1029,7 +1018,7 @@ static void a_callback_may_say_where_to_begin(void **state)
 {
     rill *store = *state;
     rill_workers_options options = working(work_in_order);
-    rill_consumer_options in = grouped();
+    rill_consumer_options in = member_options("g");
     rill_consumer *consumer;
     rill_workers *workers;
 
@@ -1251,7 +1240,7 @@ static void options_out_of_range_are_refused(void **state)
 
 static void a_consumer_that_commits_by_itself_is_refused(void **state)
 {
-    rill_consumer_options in = grouped();
+    rill_consumer_options in = member_options("g");
     rill_workers_options options = working(work_in_order);
     rill_consumer *consumer;
     rill_workers *workers;
@@ -1335,7 +1324,7 @@ static void workers_do_not_survive_fork(void **state)
 static void a_run_says_what_the_poll_says(void **state)
 {
     rill *store = *state;
-    rill_consumer_options in = grouped();
+    rill_consumer_options in = member_options("g");
     rill_position from = {.topic = "t", .offset = RILL_OFFSET_NONE};
     rill_workers_options options = working(work_in_order);
     rill_consumer *consumer;
@@ -1422,7 +1411,7 @@ static bool fine(int rc)
 /* Works on 6 records of 2 partitions, if there is memory. */
 static void work_with(rill *store)
 {
-    rill_consumer_options in = grouped();
+    rill_consumer_options in = member_options("g");
     rill_position from[2] = {{.topic = "t", .offset = RILL_OFFSET_NONE},
                              {.topic = "t", .partition = 1, .offset = RILL_OFFSET_NONE}};
     rill_workers_options options = working(work_in_order);

@@ -7,13 +7,12 @@
 #include "elsewhere.h"
 #include "engine/consumer.h"
 #include "engine/coordinator.h"
+#include "members.h"
 #include "records.h"
 #include <dirent.h>
 #include <stdatomic.h>
 
 enum { SMALL = 8, LARGE = 3000, HUGE_VALUE = 20000 };
-
-static const char *const topic_t[] = {"t"};
 
 static struct {
     _Atomic int inside;  /* workers that wait to be let go */
@@ -69,13 +68,11 @@ static rill_workers *workers;
 
 static int set_up(void **state)
 {
-    (void)state;
     memset(&the, 0, sizeof the);
-    test_directory();
-    store = test_store_open();
+    store_set_up(state);
+    store = *state;
     test_topic(store, "t", 2);
-    in = (rill_consumer_options){
-        .size = sizeof in, .group = "g", .auto_offset_reset = RILL_RESET_EARLIEST};
+    in = member_options("g");
     options = (rill_workers_options){.size = sizeof options,
                                      .work = work,
                                      .worker_count = 2,
@@ -86,10 +83,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    (void)state;
-    OK(rill_close(store));
-    test_directory_remove();
-    return 0;
+    *state = store;
+    return store_tear_down(state);
 }
 #define WITH_T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
