@@ -50,14 +50,6 @@ static rill_producer_options slow_options(void)
                                    .delivery = report};
 }
 
-static rill_producer *producer_open(rill *store, const rill_producer_options *options)
-{
-    rill_producer *producer = NULL;
-
-    OK(rill_producer_open(store, options, &producer));
-    return producer;
-}
-
 /* A record of so many bytes, which begin with the number. */
 static int send_sized(rill_producer *producer, int32_t partition, int64_t number, size_t size,
                       int timeout_ms)

@@ -63,14 +63,12 @@ static void topic_create(rill *store, const char *topic, uint32_t partitions, ui
     OK(rill_topic_create(store, topic, &options));
 }
 
-static rill_producer *producer_open(rill *store, const char *topic, uint32_t code)
+static rill_producer *producer_to(rill *store, const char *topic, uint32_t code)
 {
     rill_producer_options options = {
         .size = sizeof options, .topic = topic, .linger_ms = 3600000, .compression = code};
-    rill_producer *producer;
 
-    OK(rill_producer_open(store, &options, &producer));
-    return producer;
+    return producer_open(store, &options);
 }
 
 /* One batch of texts with the numbers of their offsets. */
@@ -135,7 +133,7 @@ static void less_is_stored_and_the_same_is_read(void **state)
         rill_consumer *consumer;
         topic_create(store, topic, 1, 0);
         before = stats_of(store);
-        producer = producer_open(store, topic, code);
+        producer = producer_to(store, topic, code);
         append_texts(producer, 0, 0, 100, 200);
         append_texts(producer, 0, 100, 1, 2000);
         record.key = (rill_bytes){"key", 3};
@@ -158,7 +156,7 @@ static void less_is_stored_and_the_same_is_read(void **state)
 
 static uint64_t stored_by(rill *store, const char *topic, uint32_t asked)
 {
-    rill_producer *producer = producer_open(store, topic, asked);
+    rill_producer *producer = producer_to(store, topic, asked);
     uint64_t before = stats_of(store).bytes_appended;
 
     append_texts(producer, 0, log_end_of(store, topic, 0), 50, 200);
@@ -198,7 +196,7 @@ static void what_becomes_no_smaller_is_stored_as_it_is(void **state)
     topic_create(store, "t", 1, 0);
     FOR_EACH_CODEC(code)
     {
-        rill_producer *producer = producer_open(store, "t", code);
+        rill_producer *producer = producer_to(store, "t", code);
         rill_stats before = stats_of(store);
         rill_stats after;
         rill_record record = RILL_RECORD_INIT;
@@ -223,7 +221,7 @@ static void what_is_written_in_place_is_not_compressed(void **state)
 
     if (code == 0) skip();
     topic_create(store, "t", 1, code);
-    producer = producer_open(store, "t", code);
+    producer = producer_to(store, "t", code);
     before = stats_of(store);
     record.key = (rill_bytes){"key", 3};
     record.value = (rill_bytes){NULL, 1000};
@@ -314,7 +312,7 @@ static void a_topic_wants_what_is_not_there(void **state)
         rill_reservation room;
         if (rill_compression_available(code)) continue;
         topic_create(store, code == RILL_COMPRESSION_LZ4 ? "l" : "z", 1, code);
-        producer = producer_open(store, code == RILL_COMPRESSION_LZ4 ? "l" : "z", 0);
+        producer = producer_to(store, code == RILL_COMPRESSION_LZ4 ? "l" : "z", 0);
         record.value = text_of(0, 100);
         FAILS(RILL_ERR_UNSUPPORTED, rill_producer_send(producer, &record, NULL, WAIT_MS));
         FAILS(RILL_ERR_UNSUPPORTED, rill_producer_append(producer, &record, 1, WAIT_MS, NULL));
@@ -434,7 +432,7 @@ static void a_batch_that_has_to_wait_is_sent_whole(void **state)
         rill_record record = RILL_RECORD_INIT;
         rill_record got;
         topic_create(store, topic, 2, 0);
-        producer = producer_open(store, topic, code);
+        producer = producer_to(store, topic, code);
         holder_start(&holder, store, topic, 0, 7);
         record.key = (rill_bytes){"key", 3};
         for (int64_t n = 0; n < 60; n++) {
@@ -467,7 +465,7 @@ static void records_live_until_the_next_poll(void **state)
 
     if (code == 0) skip();
     topic_create(store, "t", 1, code);
-    producer = producer_open(store, "t", 0);
+    producer = producer_to(store, "t", 0);
     for (int64_t n = 0; n < 600; n += 10) append_texts(producer, 0, n, 10, 400);
     OK(rill_producer_close(producer, WAIT_MS));
     /* From several batches at once, and several times from one. */
@@ -497,7 +495,7 @@ static void any_record_can_be_sought(void **state)
 
     if (code == 0) skip();
     topic_create(store, "t", 1, code);
-    producer = producer_open(store, "t", 0);
+    producer = producer_to(store, "t", 0);
     for (int64_t n = 0; n < 400; n += 40) append_texts(producer, 0, n, 40, 100);
     OK(rill_producer_close(producer, WAIT_MS));
     consumer = test_consumer(store, "t", 0, 0);
@@ -524,7 +522,7 @@ static void partitions_come_and_go_in_the_middle_of_batches(void **state)
 
     if (code == 0) skip();
     topic_create(store, "t", 4, code);
-    producer = producer_open(store, "t", 0);
+    producer = producer_to(store, "t", 0);
     for (int32_t p = 0; p < 4; p++) {
         append_texts(producer, p, 0, 50, 200);
         places[p] = (rill_position){"t", p, -1, 0, NULL};
@@ -569,7 +567,7 @@ static void memory_is_counted_bounded_and_given_back(void **state)
 
     if (code == 0) skip();
     topic_create(store, "t", 1, code);
-    producer = producer_open(store, "t", 0);
+    producer = producer_to(store, "t", 0);
     for (int64_t n = 0; n < 40; n++) append_texts(producer, 0, n, 1, 2 << 20);
     OK(rill_producer_close(producer, WAIT_MS));
     before = stats_of(store).memory_bytes;
@@ -608,7 +606,7 @@ static void without_memory_the_other_partitions_go_on(void **state)
 
     if (code == 0) skip();
     topic_create(store, "t", 2, code);
-    producer = producer_open(store, "t", 0);
+    producer = producer_to(store, "t", 0);
     append_texts(producer, 0, 0, 1, 3 << 20);
     append_texts(producer, 0, 1, 4, 100);
     append_texts(producer, 1, 0, 10, 100);
@@ -727,7 +725,7 @@ static void check_bad_batch(rill *store, const char *topic, uint32_t code,
     int others = 0;
 
     topic_create(store, topic, 2, code);
-    producer = producer_open(store, topic, 0);
+    producer = producer_to(store, topic, 0);
     for (int64_t n = 0; n < 30; n += 10) append_texts(producer, 0, n, 10, 100);
     s = stored_read();
     view = stored_batch(&s, 10);
@@ -860,7 +858,7 @@ static void impossible_headers_are_told(void **state)
         struct stored s;
         struct batch_view view;
         topic_create(store, "t", 1, code);
-        producer = producer_open(store, "t", 0);
+        producer = producer_to(store, "t", 0);
         for (int64_t n = 0; n < 30; n += 10) append_texts(producer, 0, n, 10, 100);
         OK(rill_producer_close(producer, WAIT_MS));
         s = stored_read();
@@ -889,7 +887,7 @@ static void times_are_found_in_compressed_batches(void **state)
         rill_record records[50];
         rill_offset offset;
         topic_create(store, topic, 1, code);
-        producer = producer_open(store, topic, 0);
+        producer = producer_to(store, topic, 0);
         for (int64_t n = 0; n < 500; n += 50) {
             for (int i = 0; i < 50; i++) {
                 records[i] = (rill_record)RILL_RECORD_INIT;
@@ -1009,7 +1007,7 @@ static void workers_get_whole_records(void **state)
     memset(seen, 0, sizeof seen);
     worked = 0;
     topic_create(store, "t", 1, code);
-    producer = producer_open(store, "t", 0);
+    producer = producer_to(store, "t", 0);
     for (int64_t n = 0; n < 300; n += 30) append_texts(producer, 0, n, 30, 100);
     OK(rill_producer_close(producer, WAIT_MS));
     consumer = consumer_open(store, &in);

@@ -76,14 +76,6 @@ static void send_again(rill_producer *producer, int burst, int64_t next, int64_t
     reports.again_end = end;
 }
 
-static rill_producer *producer_open(rill *store, const rill_producer_options *options)
-{
-    rill_producer *producer = NULL;
-
-    OK(rill_producer_open(store, options, &producer));
-    return producer;
-}
-
 /* Reports [from, to) are of the numbers and offsets from first on. */
 static void reported(int from, int to, int64_t first, rill_offset offset)
 {
@@ -101,15 +93,6 @@ static void failed(int from, int to, int status)
         assert_int_equal(reports.list[i].status, status);
         assert_int_equal(reports.list[i].offset, RILL_OFFSET_NONE);
     }
-}
-
-static void log_is(rill *store, int64_t first, int count)
-{
-    rill_consumer *consumer = test_consumer(store, "t", 0, RILL_OFFSET_EARLIEST);
-
-    takes(consumer, first, count);
-    takes_nothing(consumer);
-    OK(rill_consumer_close(consumer, 0));
 }
 
 /* ---- When a batch goes out ---- */

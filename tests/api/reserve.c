@@ -6,13 +6,11 @@
 #include "records.h"
 #include <sys/wait.h>
 
-static rill_producer *producer_open(rill *store, int32_t acks)
+static rill_producer *producer_with(rill *store, int32_t acks)
 {
     rill_producer_options options = {.size = sizeof options, .topic = "t", .acks = acks};
-    rill_producer *producer = NULL;
 
-    OK(rill_producer_open(store, &options, &producer));
-    return producer;
+    return producer_open(store, &options);
 }
 
 /* A record of partition 0 with room for size bytes. */
@@ -35,15 +33,6 @@ static int reserve_number(rill_producer *producer, int64_t number, int timeout_m
     return rc;
 }
 
-static void log_is(rill *store, int64_t first, int count)
-{
-    rill_consumer *consumer = test_consumer(store, "t", 0, RILL_OFFSET_EARLIEST);
-
-    takes(consumer, first, count);
-    takes_nothing(consumer);
-    OK(rill_consumer_close(consumer, 0));
-}
-
 /* ---- Reserve, commit, abandon ---- */
 
 static void a_commit_publishes_every_part_of_the_record(void **state)
@@ -57,7 +46,7 @@ static void a_commit_publishes_every_part_of_the_record(void **state)
     rill_offset offset;
 
     test_topic(store, "t", 1);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     record.key = (rill_bytes){"key", 3};
     record.timestamp_ms = 12345;
     record.headers = &header;
@@ -89,7 +78,7 @@ static void nobody_sees_it_before_the_commit(void **state)
     rill_consumer *consumer;
 
     test_topic(store, "t", 1);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     consumer = test_consumer(store, "t", 0, 0);
     OK(reserve_number(producer, 0, WAIT_MS));
     takes_nothing(consumer);
@@ -107,7 +96,7 @@ static void an_abandoned_one_leaves_nothing(void **state)
     rill_offset offset;
 
     test_topic(store, "t", 1);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     OK(reserve_number(producer, 99, WAIT_MS));
     OK(rill_producer_abandon(producer));
     OK(reserve_number(producer, 0, WAIT_MS));
@@ -134,7 +123,7 @@ static void an_empty_value_can_be_reserved(void **state)
     rill_consumer *consumer;
 
     test_topic(store, "t", 1);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     OK(rill_producer_reserve(producer, &record, WAIT_MS, &room));
     assert_int_equal(room.value_size, 0);
     OK(rill_producer_commit(producer, NULL));
@@ -155,7 +144,7 @@ static void reservations_go_on_over_segments(void **state)
     size_t count;
 
     test_topic(store, "t", 1);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     for (int n = 0; n < 300; n++) {
         rill_record record = shape_of(1000);
         rill_reservation room;
@@ -187,7 +176,7 @@ static void a_key_chooses_the_partition(void **state)
     rill_producer *producer;
 
     test_topic(store, "t", 7);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     record.partition = RILL_PARTITION_ANY;
     record.key = (rill_bytes){"21", 2};
     OK(rill_producer_reserve(producer, &record, WAIT_MS, &room));
@@ -228,7 +217,7 @@ static void each_call_has_its_state(void **state)
     rill_producer *producer;
 
     test_topic(store, "t", 2);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     FAILS(RILL_ERR_STATE, rill_producer_commit(producer, NULL));
     FAILS(RILL_ERR_STATE, rill_producer_abandon(producer));
     OK(reserve_number(producer, 0, WAIT_MS));
@@ -256,7 +245,7 @@ static void what_cannot_be_reserved_holds_nothing(void **state)
     rill_producer *producer;
 
     test_topic(store, "t", 1);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     FAILS(RILL_ERR_TOO_BIG, rill_producer_reserve(producer, &large, 0, &room));
     lost.topic = "none";
     FAILS(RILL_ERR_NOT_FOUND, rill_producer_reserve(producer, &lost, 0, &room));
@@ -272,7 +261,7 @@ static void a_topic_deleted_before_is_not_found(void **state)
     rill_producer *producer;
 
     test_topic(store, "t", 1);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     OK(reserve_number(producer, 0, WAIT_MS));
     OK(rill_producer_commit(producer, NULL));
     OK(rill_topic_delete(store, "t"));
@@ -289,7 +278,7 @@ static void it_holds_its_partition_and_no_other(void **state)
     rill_producer *producer;
 
     test_topic(store, "t", 2);
-    producer = producer_open(store, RILL_ACKS_DEFAULT);
+    producer = producer_with(store, RILL_ACKS_DEFAULT);
     holder_start(&holder, store, "t", 0, 0);
     FAILS(RILL_ERR_TIMEOUT, reserve_number(producer, 9, 20));
     FAILS(RILL_ERR_STATE, rill_producer_commit(producer, NULL));

@@ -9,7 +9,6 @@
  */
 #include "members.h"
 #include "records.h"
-#include <dirent.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -1124,17 +1123,6 @@ static void close_finishes_what_is_in_flight(void **state)
     workers = workers_of(consumer, &options);
     run_until_done(workers, (uint64_t)(50 * KEYS - before));
     close_both(workers, consumer);
-}
-
-static int threads_there(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    int count = 0;
-
-    assert_non_null(tasks);
-    while (readdir(tasks) != NULL) count++;
-    closedir(tasks);
-    return count;
 }
 
 static int work_hanging(void *arg, uint32_t worker, const rill_record *record)

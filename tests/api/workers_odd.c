@@ -9,7 +9,6 @@
 #include "engine/coordinator.h"
 #include "members.h"
 #include "records.h"
-#include <dirent.h>
 #include <stdatomic.h>
 
 enum { SMALL = 8, LARGE = 3000, HUGE_VALUE = 20000 };
@@ -268,17 +267,6 @@ static void what_fails_while_they_are_closed_is_not_tried_again(void **state)
     OK(rill_consumer_position(consumer, "t", 0, &position));
     assert_int_equal(position, 0);
     OK(rill_consumer_close(consumer, WAIT_MS));
-}
-
-static int threads_there(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    int count = 0;
-
-    assert_non_null(tasks);
-    while (readdir(tasks) != NULL) count++;
-    closedir(tasks);
-    return count;
 }
 
 static void one_that_was_left_behind_decides_nothing(void **state)

@@ -2,6 +2,7 @@
  * records.c - see records.h.
  */
 #include "records.h"
+#include <dirent.h>
 #include <time.h>
 
 int store_set_up(void **state)
@@ -100,7 +101,15 @@ void holder_stop(struct holder *holder)
     pthread_barrier_destroy(&holder->barrier);
 }
 
-/* ---- Consumers -------------------------------------------------------- */
+/* ---- Producers and consumers ------------------------------------------ */
+
+rill_producer *producer_open(rill *store, const rill_producer_options *options)
+{
+    rill_producer *producer = NULL;
+
+    OK(rill_producer_open(store, options, &producer));
+    return producer;
+}
 
 rill_consumer *consumer_open(rill *store, const rill_consumer_options *options)
 {
@@ -139,6 +148,15 @@ void takes_nothing(rill_consumer *consumer)
     assert_int_equal(count, 0);
 }
 
+void log_is(rill *store, int64_t first, int count)
+{
+    rill_consumer *consumer = test_consumer(store, "t", 0, RILL_OFFSET_EARLIEST);
+
+    takes(consumer, first, count);
+    takes_nothing(consumer);
+    OK(rill_consumer_close(consumer, 0));
+}
+
 /* ---- Waiting, threads ------------------------------------------------- */
 
 int64_t clock_ms(void)
@@ -154,6 +172,17 @@ void wait_a_little(struct patience *patience)
     if (patience->began_ms == 0) patience->began_ms = clock_ms();
     if (clock_ms() - patience->began_ms > WAIT_MS) fail_msg("waited for %d ms in vain", WAIT_MS);
     usleep(1000);
+}
+
+int threads_there(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int count = 0;
+
+    assert_non_null(tasks);
+    while (readdir(tasks) != NULL) count++;
+    closedir(tasks);
+    return count;
 }
 
 pthread_t thread_start(void *(*run)(void *arg), void *arg)

@@ -44,6 +44,7 @@ void holder_start(struct holder *holder, rill *store, const char *topic, int32_t
 /* Commits. */
 void holder_stop(struct holder *holder);
 
+rill_producer *producer_open(rill *store, const rill_producer_options *options);
 rill_consumer *consumer_open(rill *store, const rill_consumer_options *options);
 /* Polls until there are records; how many. */
 size_t take(rill_consumer *consumer, rill_record *records, size_t record_max);
@@ -51,6 +52,9 @@ size_t take(rill_consumer *consumer, rill_record *records, size_t record_max);
 void takes(rill_consumer *consumer, int64_t first, int count);
 /* There is nothing to read now. */
 void takes_nothing(rill_consumer *consumer);
+
+/* Partition 0 of topic "t" has these numbers, from its start, and no more. */
+void log_is(rill *store, int64_t first, int count);
 
 /* A loop that must end: while (!done) wait_a_little(&patience). */
 struct patience {
@@ -61,6 +65,8 @@ int64_t clock_ms(void);
 
 pthread_t thread_start(void *(*run)(void *arg), void *arg);
 void *thread_join(pthread_t thread);
+/* How many this process has, and always as many more. */
+int threads_there(void);
 /* cmocka's asserts are for the first thread only; this one ends the program. */
 void thread_ok(int rc, const char *what);
 
