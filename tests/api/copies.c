@@ -18,12 +18,6 @@
 
 enum { SEGMENT = 64 << 10, VALUE = 1000 };
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 /* ---- Stores and what is in them ---- */
 
 static rill *open_at(const char *path)
@@ -295,7 +289,7 @@ static void only_some_topics_are_copied(void **state)
     OK(rill_close(copy));
     topics[1] = "none";
     FAILS(RILL_ERR_NOT_FOUND, rill_snapshot(store, test_path("other"), &options));
-    says("none");
+    test_says("none");
     options.topic_count = 0; /* a store with nothing in it */
     OK(rill_snapshot(store, test_path("other"), &options));
     copy = open_at(test_path("other"));
@@ -379,7 +373,7 @@ static void a_copy_needs_a_directory_of_its_own(void **state)
     before = files_of(test_path("store"));
     snprintf(inside, sizeof inside, "%s/copy", test_path("store"));
     FAILS(RILL_ERR_INVALID, rill_snapshot(store, inside, NULL));
-    says("inside");
+    test_says("inside");
     assert_int_not_equal(access(inside, F_OK), 0);
     snprintf(inside, sizeof inside, "%s/meta/../copy/", test_path("store"));
     FAILS(RILL_ERR_INVALID, rill_snapshot(store, inside, NULL));
@@ -392,11 +386,11 @@ static void a_copy_needs_a_directory_of_its_own(void **state)
     assert_int_equal(mkdir(test_path("full"), 0700), 0);
     touch(test_path("full/photo"));
     FAILS(RILL_ERR_INVALID, rill_snapshot(store, test_path("full"), NULL));
-    says("photo");
+    test_says("photo");
     /* Also not with what an unfinished one leaves. */
     touch(test_path("full/INCOMPLETE"));
     FAILS(RILL_ERR_INVALID, rill_snapshot(store, test_path("full"), NULL));
-    says("photo");
+    test_says("photo");
     assert_int_equal(access(test_path("full/photo"), F_OK), 0);
     snprintf(inside, sizeof inside, "/%0600d", 0);
     FAILS(RILL_ERR_INVALID, rill_snapshot(store, inside, NULL));
@@ -471,8 +465,8 @@ static void is_refused(const char *path)
     rill *store;
 
     FAILS(RILL_ERR_INVALID, rill_open(path, &options, &store));
-    says("INCOMPLETE");
-    says("not finished");
+    test_says("INCOMPLETE");
+    test_says("not finished");
 }
 
 static void whoever_is_told_may_stop_it(void **state)
@@ -554,7 +548,7 @@ static int snapshot_there_too(void *arg, const rill_progress *progress)
 {
     (void)progress;
     FAILS(RILL_ERR_BUSY, rill_snapshot(arg, test_path("copy"), NULL));
-    says("copy");
+    test_says("copy");
     return 0;
 }
 
@@ -687,7 +681,7 @@ static void a_topic_that_goes_meanwhile_is_left_out(void **state)
     options.topics = named;
     options.topic_count = 2;
     FAILS(RILL_ERR_NOT_FOUND, rill_snapshot(store, test_path("asked"), &options));
-    says("deleted");
+    test_says("deleted");
     is_refused(test_path("asked"));
 }
 
@@ -849,7 +843,7 @@ static void damage_is_found_if_it_is_asked_for(void **state)
         snprintf(path, sizeof path, "%s", test_find_file(damages[i].file));
         test_flip_bit(path, damages[i].at);
         FAILS(RILL_ERR_CORRUPT, rill_snapshot(store, test_path("copy"), &options));
-        says(damages[i].says);
+        test_says(damages[i].says);
         test_remove(test_path("copy")); /* else it is found in the place of the store's */
         test_flip_bit(path, damages[i].at);
     }

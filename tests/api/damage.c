@@ -35,12 +35,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 /* Reads from offset; the number of records that come before the end or an
  * error, which goes to *rc. */
 static int read_from(const char *topic, rill_offset offset, int *rc)
@@ -112,9 +106,9 @@ static void a_flipped_bit_in_a_record_is_reported_and_can_be_skipped(void **stat
     test_flip_bit(first_segment(), SEGMENT_HEADER + 5 * BATCH + 500);
     assert_int_equal(read_from("t", 0, &rc), 5);
     assert_int_equal(rc, RILL_ERR_CORRUPT);
-    says("00000000000000000000.log");
-    says("offset 5");
-    says("checksum");
+    test_says("00000000000000000000.log");
+    test_says("offset 5");
+    test_says("checksum");
     assert_int_equal(read_from("t", 6, &rc), RECORDS - 6);
     OK(rc);
 
@@ -158,8 +152,8 @@ static void a_truncated_segment_is_refused(void **state)
     assert_int_equal(truncate(first_segment(), 20000), 0);
     assert_int_equal(read_from("t", 0, &rc), 0);
     assert_int_equal(rc, RILL_ERR_CORRUPT);
-    says("00000000000000000000.log");
-    says("20000 bytes");
+    test_says("00000000000000000000.log");
+    test_says("20000 bytes");
     others_are_healthy();
     OK(rill_close(store));
 }
@@ -173,7 +167,7 @@ static void a_lost_segment_is_missed(void **state)
     assert_int_equal(unlink(first_segment()), 0);
     assert_int_equal(read_from("t", 0, &rc), 0);
     assert_int_equal(rc, RILL_ERR_CORRUPT);
-    says("offset 0");
+    test_says("offset 0");
     others_are_healthy();
     OK(rill_close(store));
 }
@@ -196,8 +190,8 @@ static void a_segment_of_a_newer_format_is_refused(void **state)
     fclose(file);
     assert_int_equal(read_from("t", 0, &rc), 0);
     assert_int_equal(rc, RILL_ERR_FORMAT);
-    says("format 7");
-    says("reads format 1");
+    test_says("format 7");
+    test_says("reads format 1");
     OK(rill_close(store));
 }
 
@@ -257,8 +251,8 @@ static void two_damaged_marks_are_not_guessed_at(void **state)
     test_flip_bit(path, 4608 + 20);
     read_from("t", 0, &rc);
     assert_int_equal(rc, RILL_ERR_CORRUPT);
-    says("control");
-    says("both durable marks");
+    test_says("control");
+    test_says("both durable marks");
     others_are_healthy();
     OK(rill_close(store));
 }
@@ -270,8 +264,8 @@ static void open_fails(int code, const char *part, const char *other)
 
     FAILS(code, rill_open(test_path("store"), &options, &none));
     assert_null(none);
-    says(part);
-    says(other);
+    test_says(part);
+    test_says(other);
 }
 
 static void a_store_of_a_newer_format_is_refused(void **state)
@@ -319,13 +313,13 @@ static void a_directory_with_other_files_is_left_alone(void **state)
     assert_non_null(file);
     fclose(file);
     FAILS(RILL_ERR_INVALID, rill_open(test_path("home"), &options, &none));
-    says("letter.txt");
+    test_says("letter.txt");
     assert_int_equal(stat(test_path("home/letter.txt"), &st), 0);
     assert_int_not_equal(stat(test_path("home/shared"), &st), 0);
     FAILS(RILL_ERR_NOT_FOUND, rill_open(test_path("home/letter.txt"), NULL, &none));
     FAILS(RILL_ERR_NOT_FOUND, rill_open(test_path("nowhere"), NULL, &none));
     FAILS(RILL_ERR_NOT_FOUND, rill_open(test_path("home"), NULL, &none));
-    says("RILL_OPEN_CREATE");
+    test_says("RILL_OPEN_CREATE");
 }
 
 int main(void)

@@ -27,12 +27,6 @@ static int tear_down(void **state)
     return store_tear_down(state);
 }
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 static rill_consumer *group_consumer(rill *store, const char *group, int reset)
 {
     rill_consumer_options options = {
@@ -106,7 +100,7 @@ static void a_path_may_be_relative_and_end_with_slashes(void **state)
     snprintf(path, sizeof path, "%s", test_path("slashes"));
     while (strlen(path) < 600) strcat(path, "/.");
     FAILS(RILL_ERR_INVALID, rill_open(path, NULL, &store));
-    says("at most 511");
+    test_says("at most 511");
 }
 
 static void sizes_of_no_version_are_refused(void **state)
@@ -155,7 +149,7 @@ static void a_handle_that_finds_no_memory_leaves_the_store_open(void **state)
     put(*state, "t", 0, 0, 1);
     options.allocator.release = NULL;
     FAILS(RILL_ERR_INVALID, rill_open(test_path("store"), &options, &second));
-    says("release");
+    test_says("release");
 }
 
 static long pretended_type;
@@ -178,7 +172,7 @@ static void memory_has_nothing_durable_to_read(void **state)
     rill__sys.fstatfs = pretend;
     *state = test_store_open();
     FAILS(RILL_ERR_UNSUPPORTED, rill_consumer_open(*state, &options, &consumer));
-    says("tmpfs");
+    test_says("tmpfs");
 }
 
 /* ---- Topics ---- */
@@ -190,7 +184,7 @@ static void batches_that_no_segment_holds_are_refused(void **state)
     rill_topic_info info;
 
     FAILS(RILL_ERR_INVALID, rill_topic_create(*state, "t", &topic));
-    says("max_message_bytes");
+    test_says("max_message_bytes");
     topic.size = offsetof(rill_topic_options, max_message_bytes); /* does not know it */
     OK(rill_topic_create(*state, "t", &topic));
     OK(rill_topic_describe(*state, "t", &info));
@@ -251,7 +245,7 @@ static void what_cannot_be_swept_is_told(void **state)
     }
     assert_int_not_equal(rill_open(test_path("store"), NULL, &none), 0);
     assert_null(none);
-    says("letter");
+    test_says("letter");
     for (int i = 0; i < 2; i++) {
         snprintf(name, sizeof name, "%032x/letter", i);
         assert_int_equal(unlink(in_store(name)), 0);
@@ -273,7 +267,7 @@ static void a_topic_whose_directory_is_lost_is_damaged(void **state)
     *state = test_store_open();
     FAILS(RILL_ERR_CORRUPT,
           rill_partition_describe(*state, "lost", 0, &(rill_partition_info){0}));
-    says("in the catalogue");
+    test_says("in the catalogue");
     put(*state, "t", 0, 0, 1);
 }
 
@@ -295,7 +289,7 @@ static void a_topic_that_was_deleted_is_no_damage(void **state)
         test_remove(in_store(name));
     }
     FAILS(RILL_ERR_NOT_FOUND, rill__partition_log(topic, 0, 1000, &log));
-    says("was deleted");
+    test_says("was deleted");
     test_topic(*state, "t", 1); /* and made again */
     FAILS(RILL_ERR_NOT_FOUND, rill__partition_log(topic, 0, 1000, &log));
     put(*state, "t", 0, 0, 1);
@@ -447,13 +441,13 @@ static void what_is_read_unverified_is_checked_all_the_same(void **state)
     set_byte(ATTRIBUTES, 3);
     consumer = trusting_consumer(*state);
     FAILS(RILL_ERR_CORRUPT, rill_consumer_poll(consumer, 0, &record, 1, &count));
-    says("packed size");
+    test_says("packed size");
     OK(rill_consumer_close(consumer, 0));
     set_byte(ATTRIBUTES, 0);
     set_byte(RECORD + 3, 0x70); /* its size */
     consumer = trusting_consumer(*state);
     FAILS(RILL_ERR_CORRUPT, rill_consumer_poll(consumer, 0, &record, 1, &count));
-    says("runs out of its batch");
+    test_says("runs out of its batch");
     OK(rill_consumer_seek(consumer, "t", 0, 1));
     takes(consumer, 1, 1);
     OK(rill_consumer_close(consumer, 0));
@@ -472,14 +466,14 @@ static void places_that_are_not_cannot_be_assigned(void **state)
     put(*state, "t", 0, 0, 1);
     consumer = group_consumer(*state, "g", 0);
     FAILS(RILL_ERR_INVALID, rill_consumer_subscribe(consumer, topics, 2));
-    says("number 1");
+    test_says("number 1");
     positions[0].topic = NULL;
     FAILS(RILL_ERR_INVALID, rill_consumer_assign(consumer, positions, 2));
-    says("position 0");
+    test_says("position 0");
     positions[0].topic = "t";
     positions[1].partition = 0;
     FAILS(RILL_ERR_INVALID, rill_consumer_assign(consumer, positions, 2));
-    says("t-0 is named twice");
+    test_says("t-0 is named twice");
     OK(rill_consumer_assignment(consumer, NULL, 0, &count));
     assert_int_equal(count, 0);
     OK(rill_consumer_commit(consumer, NULL, 0)); /* of nothing */
@@ -489,7 +483,7 @@ static void places_that_are_not_cannot_be_assigned(void **state)
     OK(rill_consumer_unsubscribe(consumer));
     OK(rill_consumer_subscribe(consumer, topics, 1));
     FAILS(RILL_ERR_STATE, rill_consumer_assign(consumer, positions, 2));
-    says("subscribed");
+    test_says("subscribed");
     OK(rill_consumer_subscribe(consumer, topics, 0)); /* to nothing: as unsubscribing */
     OK(rill_consumer_assign(consumer, positions, 2));
     OK(rill_consumer_close(consumer, 0));
@@ -508,14 +502,14 @@ static void several_places_come_and_go_all_or_none(void **state)
     consumer = test_consumer(*state, "t", 1, 0);
     FAILS(RILL_ERR_NOT_FOUND, rill_consumer_incremental_assign(consumer, both, 2));
     FAILS(RILL_ERR_STATE, rill_consumer_incremental_unassign(consumer, back, 2));
-    says("position 0: t-9 is not assigned");
+    test_says("position 0: t-9 is not assigned");
     FAILS(RILL_ERR_STATE, rill_consumer_incremental_unassign(consumer, nameless, 2));
-    says("position 1: no topic-0 is not assigned");
+    test_says("position 1: no topic-0 is not assigned");
     OK(rill_consumer_assignment(consumer, NULL, 0, &count));
     assert_int_equal(count, 1);
     takes(consumer, 0, 2);
     FAILS(RILL_ERR_STATE, rill_consumer_commit_async(consumer, NULL, 0, NULL, NULL));
-    says("without a group has nothing to commit to");
+    test_says("without a group has nothing to commit to");
     OK(rill_consumer_close(consumer, RILL_FOREVER));
 }
 
@@ -533,7 +527,7 @@ static void places_that_are_not_cannot_be_committed(void **state)
     FAILS(RILL_ERR_RANGE, rill_consumer_commit(consumer, positions, 2));
     positions[0].offset = 4;
     FAILS(RILL_ERR_RANGE, rill_consumer_commit(consumer, positions, 1));
-    says("[0, 3]");
+    test_says("[0, 3]");
     FAILS(RILL_ERR_NOT_FOUND, rill_consumer_committed(consumer, "t", 1, &committed, NULL, 0));
     FAILS(RILL_ERR_NOT_FOUND, rill_consumer_committed(consumer, "t", -1, &committed, NULL, 0));
     FAILS(RILL_ERR_NOT_FOUND, rill_consumer_committed(consumer, "u", 0, &committed, NULL, 0));
@@ -564,7 +558,7 @@ static void a_committed_offset_outside_of_the_log_is_told(void **state)
     consumer = group_consumer(*state, "g", RILL_RESET_ERROR);
     OK(rill_consumer_assign(consumer, &from, 1));
     FAILS(RILL_ERR_RANGE, rill_consumer_poll(consumer, 0, &record, 1, &count));
-    says("50 is outside [0, 3]");
+    test_says("50 is outside [0, 3]");
     OK(rill_consumer_lag(consumer, "t", 0, &lag));
     assert_int_equal(lag, 3);                    /* all that there is */
     OK(rill_consumer_commit(consumer, NULL, 0)); /* its place is not known: nothing */
@@ -687,14 +681,14 @@ static void options_of_members_must_fit_together(void **state)
     FAILS(RILL_ERR_INVALID, rill_consumer_open(*state, &options, &consumer));
     options.own_assignor = nobodys_plan;
     FAILS(RILL_ERR_INVALID, rill_consumer_open(*state, &options, &consumer));
-    says("RILL_ASSIGN_OWN needs own_assignor and own_assignor_name");
+    test_says("RILL_ASSIGN_OWN needs own_assignor and own_assignor_name");
     options.own_assignor_name = "nobody";
     OK(rill_consumer_open(*state, &options, &consumer));
     OK(rill_consumer_close(consumer, 0));
     options.group = NULL;
     options.group_instance_id = "i";
     FAILS(RILL_ERR_INVALID, rill_consumer_open(*state, &options, &consumer));
-    says("group_instance_id i, but no group");
+    test_says("group_instance_id i, but no group");
 }
 
 static void a_subscription_is_taken_whole_or_not(void **state)
@@ -713,7 +707,7 @@ static void a_subscription_is_taken_whole_or_not(void **state)
     test_topic(*state, "__t", 1); /* internal */
     FAILS(RILL_ERR_INVALID, rill_consumer_subscribe(consumer, bad, 2));
     FAILS(RILL_ERR_INVALID, rill_consumer_subscribe(consumer, lines, 1));
-    says("expression number 0 has a newline");
+    test_says("expression number 0 has a newline");
     OK(rill__subscription_topics(store, "\n\nt\n\n", &topics, &count)); /* empty lines */
     assert_int_equal(count, 1);
     rill__subscription_free(&store->heap, topics, count);
@@ -742,14 +736,14 @@ static void a_group_that_is_damaged_is_told_by_whatever_looks_at_it(void **state
     FAILS(RILL_ERR_CORRUPT, rill_consumer_commit(consumer, &position, 1));
     consumer->subscription = NULL;
     FAILS(RILL_ERR_CORRUPT, rill_group_describe(store, "g", &info));
-    says("group g: ");
+    test_says("group g: ");
     FAILS(RILL_ERR_CORRUPT, rill_group_members(store, "g", no_member, NULL));
     FAILS(RILL_ERR_CORRUPT, rill_consumer_commit(consumer, &position, 1));
     FAILS(RILL_ERR_CORRUPT, rill_group_reset(store, "g", &reset));
     FAILS(RILL_ERR_CORRUPT, rill_group_delete(store, "g"));
     atomic_store(&store->store->expire_ms, 0);
     FAILS(RILL_ERR_CORRUPT, rill_maintain(store, NULL));
-    says("group g: "); /* the first of both */
+    test_says("group g: "); /* the first of both */
     OK(rill__meta_group_delete(store->store->meta, "g", NULL, NULL));
     OK(rill__meta_group_delete(store->store->meta, "h", NULL, NULL));
     OK(rill_consumer_commit(consumer, &position, 1));
@@ -787,7 +781,7 @@ static void closing_tells_the_first_of_several_failures(void **state)
     rill__sys.fdatasync = failing_sync;
     atomic_store(&syncs_fail, true);
     FAILS(RILL_ERR_IO, rill_close(*state));
-    says("sync failed");
+    test_says("sync failed");
     atomic_store(&syncs_fail, false);
     *state = test_store_open();
     put(*state, "t", 0, 1, 1);

@@ -11,12 +11,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 /* ---- A stream in memory ---- */
 
 struct tape {
@@ -476,24 +470,24 @@ static void only_its_own_stream_goes_on(void **state)
     fill(store, "t", 0, 0, 100);
     OK(export_to(store, "t", &tape));
     FAILS(RILL_ERR_INVALID, resume_to(store, "u", &tape));
-    says("another topic");
+    test_says("another topic");
     tape.at = 0;
     options.resume_arg = &tape;
     FAILS(RILL_ERR_INVALID, rill_export(store, "t", &options, write_tape, &tape));
-    says("2 partitions");
+    test_says("2 partitions");
     OK(rill_topic_delete(store, "t"));
     make(store, "t", 2);
     FAILS(RILL_ERR_INVALID, resume_to(store, "t", &tape));
-    says("deleted");
+    test_says("deleted");
     /* Damage is not the end of it. */
     write_tape(&broken, tape.data, tape.size);
     broken.data[1000] ^= 1;
     FAILS(RILL_ERR_CORRUPT, resume_to(store, "t", &broken));
-    says("checksum");
+    test_says("checksum");
     write_tape(&broken, tape.data, tape.size); /* one behind the other */
     broken.data[1000] ^= 1;
     FAILS(RILL_ERR_CORRUPT, resume_to(store, "t", &broken));
-    says("another number");
+    test_says("another number");
     assert_int_equal(broken.keeps, 0);
     /* What the callbacks say. */
     tape.most = 1000;
@@ -704,7 +698,7 @@ static void a_forgotten_import_begins_anew(void **state)
     options.to = RILL_RESET_TO_EARLIEST;
     OK(rill_group_reset(store, group, &options));
     FAILS(RILL_ERR_INVALID, import_from(store, "copy", &tape));
-    says("delete it");
+    test_says("delete it");
     rewind_tape(&tape);
 }
 
@@ -727,7 +721,7 @@ static void a_damaged_stream_is_imported_up_to_there(void **state)
         broken.data[at] ^= 0x10;
         rc = import_from(store, "copy", &broken);
         assert_int_equal(rc, RILL_ERR_CORRUPT);
-        says("frame");
+        test_says("frame");
         if (rill_topic_describe(store, "copy", &info) == 0) {
             assert_true(records_in(store, "copy", 0) >= before);
             before = records_in(store, "copy", 0);
@@ -756,11 +750,11 @@ static void a_topic_may_refuse_records(void **state)
     OK(export_to(store, "t", &tape));
     OK(rill_topic_create(store, "small", &small));
     FAILS(RILL_ERR_INVALID, import_from(store, "small", &tape));
-    says("add some");
+    test_says("add some");
     small.partition_count = 3;
     OK(rill_topic_create(store, "large", &small));
     FAILS(RILL_ERR_TOO_BIG, import_from(store, "large", &tape));
-    says("offset 49");
+    test_says("offset 49");
     assert_int_equal(records_in(store, "large", 0), 49);
     OK(rill_topic_delete(store, "large"));
     small.max_message_bytes = 0;

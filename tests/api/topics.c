@@ -98,12 +98,6 @@ static void options_out_of_range_are_named(void **state)
 
 /* ---- Altering ---- */
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 /* By a process of its own, which has seen nothing of this one's. */
 static void elsewhere(int (*work)(rill *store))
 {
@@ -203,7 +197,7 @@ static void an_alteration_is_checked_with_what_stays(void **state)
     do {                                                                                         \
         options = (rill_topic_options){.size = sizeof options, __VA_ARGS__};                     \
         FAILS(RILL_ERR_INVALID, rill_topic_alter(store, "t", bits, &options));                   \
-        says(says_what);                                                                         \
+        test_says(says_what);                                                                    \
         options = options_of(store, "t");                                                        \
         assert_memory_equal(&options, &before, sizeof before);                                   \
     } while (0)
@@ -226,7 +220,7 @@ static void an_alteration_is_checked_with_what_stays(void **state)
                         &options));
     options.segment_bytes = 65536;
     FAILS(RILL_ERR_INVALID, rill_topic_alter(store, "t", RILL_TOPIC_SEGMENT_BYTES, &options));
-    says("max_message_bytes is 100000");
+    test_says("max_message_bytes is 100000");
     /* The default of the one is what the other allows. */
     OK(rill_topic_alter(store, "t", RILL_TOPIC_SEGMENT_BYTES | RILL_TOPIC_MAX_MESSAGE_BYTES,
                         &(rill_topic_options){.size = sizeof options, .segment_bytes = 65536}));
@@ -266,12 +260,12 @@ static void an_alteration_counts_in_every_process(void **state)
     elsewhere(allow_little);
     FAILS(RILL_ERR_TOO_BIG, rill_producer_send(producer, &record, NULL, WAIT_MS));
     FAILS(RILL_ERR_TOO_BIG, rill_producer_append(producer, &record, 1, WAIT_MS, NULL));
-    says("1024");
+    test_says("1024");
     record.value.size = 100;
     OK(rill_producer_append(producer, &record, 1, WAIT_MS, NULL));
     elsewhere(compact);
     FAILS(RILL_ERR_INVALID, rill_producer_send(producer, &record, NULL, WAIT_MS));
-    says("must have a key");
+    test_says("must have a key");
     FAILS(RILL_ERR_INVALID, rill_producer_append(producer, &record, 1, WAIT_MS, NULL));
     FAILS(RILL_ERR_INVALID, rill_producer_reserve(producer, &record, WAIT_MS, &room));
     record.key = (rill_bytes){"", 0}; /* is one */
@@ -389,10 +383,10 @@ static void partitions_are_never_fewer(void **state)
     test_topic(*state, "t", 3);
     OK(rill_topic_add_partitions(*state, "t", 3)); /* there is nothing to do */
     FAILS(RILL_ERR_INVALID, rill_topic_add_partitions(*state, "t", 2));
-    says("would be lost");
+    test_says("would be lost");
     FAILS(RILL_ERR_INVALID, rill_topic_add_partitions(*state, "t", 0));
     FAILS(RILL_ERR_INVALID, rill_topic_add_partitions(*state, "t", 10001));
-    says("1 to 10000");
+    test_says("1 to 10000");
     FAILS(RILL_ERR_NOT_FOUND, rill_topic_add_partitions(*state, "u", 2));
     FAILS(RILL_ERR_INVALID, rill_topic_add_partitions(*state, NULL, 2));
     FAILS(RILL_ERR_INVALID, rill_topic_add_partitions(*state, "", 2));

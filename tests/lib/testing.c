@@ -14,6 +14,12 @@ const char *test_message(void)
     return rill_errmsg();
 }
 
+void test_says(const char *part)
+{
+    if (strstr(test_message(), part) == NULL)
+        fail_msg("the message is \"%s\", without \"%s\"", test_message(), part);
+}
+
 const char *test_directory(void)
 {
     const char *base = getenv("TMPDIR");

@@ -31,6 +31,8 @@
     } while (0)
 
 const char *test_message(void);
+/* The message has this in it. */
+void test_says(const char *part);
 
 /* A fresh, empty directory under TMPDIR; the same buffer every time. */
 const char *test_directory(void);

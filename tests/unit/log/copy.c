@@ -9,12 +9,6 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-static void says(const char *part)
-{
-    if (strstr(test_message(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", test_message(), part);
-}
-
 /* ---- Copies ---- */
 
 static struct file make_directory(const char *name)
@@ -273,7 +267,7 @@ static void what_is_missing_is_damage(void **state)
     assert_false(test_exists(test_path("two/00000000000000000009.index")));
     assert_int_equal(remove(test_segment_path(first_base(t, 4), "log")), 0);
     FAILS(RILL_ERR_CORRUPT, copy_to(t, "three", &copy));
-    says("is missing");
+    test_says("is missing");
 }
 
 static void a_poisoned_log_is_not_copied(void **state)
@@ -313,7 +307,7 @@ static void damage_is_found_where_it_is(void **state)
         snprintf(name, sizeof name, "copy%zu", i);
         test_flip(path, damages[i].at, 0x20);
         FAILS(RILL_ERR_CORRUPT, copy_to(t, name, &copy));
-        says(damages[i].says);
+        test_says(damages[i].says);
         test_flip(path, damages[i].at, 0x20);
     }
     OK(copy_to(t, "whole", &copy));

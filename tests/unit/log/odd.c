@@ -23,12 +23,6 @@ static struct tail_copy tail_of(struct log *log)
     return tail;
 }
 
-static void says(const char *part)
-{
-    if (strstr(test_message(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", test_message(), part);
-}
-
 /* ---- Words that are wrong ---- */
 
 static void nothing_at_all(struct tail_copy *tail)
@@ -162,7 +156,7 @@ static void a_mark_above_the_file_is_damage(void **state)
     test_log_close(t);
     change_mark(durable_above_the_file);
     FAILS(RILL_ERR_CORRUPT, test_log_reboot(t));
-    says("records up to position 5000 were durable");
+    test_says("records up to position 5000 were durable");
 }
 
 static void a_mark_between_batches_is_told(void **state)
@@ -574,10 +568,10 @@ static void a_lost_segment_is_not_durable(void **state)
     assert_int_equal(unlink(test_segment_path(tail_of(t->log).base, "log")), 0);
     faults_fail(FAULT_OPENAT, NULL, 3, EMFILE, FAULT_ONCE); /* two lists, a file between */
     assert_int_not_equal(rill__log_sync(other, end, INT64_MAX), 0);
-    says("cannot list");
+    test_says("cannot list");
     faults_clear();
     FAILS(RILL_ERR_CORRUPT, rill__log_sync(other, end, INT64_MAX));
-    says("is missing");
+    test_says("is missing");
     faults_fail(FAULT_OPENAT, NULL, 2, EMFILE, FAULT_ONCE);
     assert_int_not_equal(rill__log_offset_for_time(other, 1, &found), 0);
     faults_clear();

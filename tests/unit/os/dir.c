@@ -28,12 +28,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 static void make_file(const char *name)
 {
     struct file file;
@@ -91,7 +85,7 @@ static void a_link_below_leads_nowhere(void **state)
     OK(rill__dir_make_at(&dir, "d"));
     assert_int_equal(symlink("d", test_path("link")), 0);
     assert_true(rill__dir_open_at(&dir, "link", &other) != 0);
-    says("/link: cannot open the directory");
+    test_says("/link: cannot open the directory");
     OK(rill__dir_open(test_path("link"), &other)); /* the host's own path may be one */
     rill__file_close(&other);
 }
@@ -149,15 +143,15 @@ static void a_refusal_names_the_directory(void **state)
     rill__sys.openat = refuse_openat;
     refusal = EACCES;
     FAILS(RILL_ERR_PERMISSION, rill__dir_make("/the/path"));
-    says("/the/path: cannot make the directory: Permission denied");
+    test_says("/the/path: cannot make the directory: Permission denied");
     FAILS(RILL_ERR_PERMISSION, rill__dir_open("/the/path", &other));
-    says("/the/path: cannot open the directory: Permission denied");
+    test_says("/the/path: cannot open the directory: Permission denied");
     refusal = ENOSPC;
     FAILS(RILL_ERR_NO_SPACE, rill__dir_make_at(&dir, "d"));
-    says("/d: cannot make the directory: No space left");
+    test_says("/d: cannot make the directory: No space left");
     refusal = EROFS;
     FAILS(RILL_ERR_PERMISSION, rill__dir_remove_at(&dir, "d"));
-    says("/d: cannot remove the directory: Read-only");
+    test_says("/d: cannot remove the directory: Read-only");
 }
 
 /* ---- Listing ---- */
@@ -230,7 +224,7 @@ static void listing_leaves_nothing_open(void **state)
     assert_int_equal(rill__dir_list(&dir, stop, &count), -4242);
     assert_int_equal(count, 1);
     FAILS(RILL_ERR_IO, rill__dir_list(&other, stop, &count)); /* not open */
-    says("cannot list the directory");
+    test_says("cannot list the directory");
     refusal = EMFILE;
     rill__sys.openat = refuse_openat;
     FAILS(RILL_ERR_IO, rill__dir_list(&dir, stop, &count));

@@ -27,12 +27,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 static void what_is_written_is_read(void **state)
 {
     struct file file;
@@ -52,7 +46,7 @@ static void what_is_written_is_read(void **state)
     OK(rill__file_read(&file, text, 5, 100));
     assert_string_equal(text, "hello");
     FAILS(RILL_ERR_CORRUPT, rill__file_read(&file, text, 6, 100));
-    says("ends before 106");
+    test_says("ends before 106");
     rill__file_close(&file);
     assert_int_equal(file.fd, -1);
     rill__file_close(&file);
@@ -70,14 +64,14 @@ static void only_regular_files_are_opened(void **state)
 
     (void)state;
     FAILS(RILL_ERR_NOT_FOUND, rill__file_open(&dir, "none", FILE_READ, &file));
-    says("none");
+    test_says("none");
     OK(rill__file_open(&dir, "f", FILE_WRITE | FILE_CREATE, &file));
     rill__file_close(&file);
     FAILS(RILL_ERR_EXISTS,
           rill__file_open(&dir, "f", FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &file));
     assert_int_equal(symlink("f", test_path("link")), 0);
     FAILS(RILL_ERR_CORRUPT, rill__file_open(&dir, "link", FILE_READ, &file));
-    says("no regular file");
+    test_says("no regular file");
     OK(rill__dir_make_at(&dir, "d"));
     FAILS(RILL_ERR_CORRUPT, rill__file_open(&dir, "d", FILE_READ, &file));
     assert_int_equal(mkfifo(test_path("pipe"), 0600), 0);
@@ -189,7 +183,7 @@ static void a_write_that_fails_says_where(void **state)
     rill__sys.pwrite = pwrite_fails;
     failing_errno = ENOSPC;
     FAILS(RILL_ERR_NO_SPACE, rill__file_write(&file, "x", 1, 77));
-    says("/f: writing 1 bytes at 77: No space left");
+    test_says("/f: writing 1 bytes at 77: No space left");
     failing_errno = EIO;
     FAILS(RILL_ERR_IO, rill__file_write(&file, "x", 1, 77));
     failing_errno = 0;
@@ -222,7 +216,7 @@ static void allocating_gives_blocks_or_leaves_nothing(void **state)
     rill__sys.fallocate = fallocate_fails;
     failing_errno = ENOSPC;
     FAILS(RILL_ERR_NO_SPACE, rill__file_allocate(&file, 100000));
-    says("no room for 100000 bytes");
+    test_says("no room for 100000 bytes");
     OK(rill__file_size(&file, &size));
     assert_int_equal(size, 0);
 
@@ -254,7 +248,7 @@ static void a_map_is_the_file(void **state)
     assert_string_equal(text, "hi");
     assert_memory_equal(reading.data + 5000, "hi", 2);
     FAILS(RILL_ERR_CORRUPT, rill__map(&file, 10001, false, &map));
-    says("has 10000 bytes, 10001 are needed");
+    test_says("has 10000 bytes, 10001 are needed");
     rill__unmap(&map);
     assert_null(map.data);
     rill__unmap(&map);
@@ -295,7 +289,7 @@ static void a_lock_belongs_to_the_open_file(void **state)
     OK(rill__file_open(&dir, "f", FILE_WRITE, &two));
     OK(rill__file_lock(&one, 3, FILE_LOCK_EXCLUSIVE, 0));
     FAILS(RILL_ERR_BUSY, rill__file_lock(&two, 3, FILE_LOCK_SHARED, 0));
-    says("byte 3");
+    test_says("byte 3");
     FAILS(RILL_ERR_TIMEOUT, rill__file_lock(&two, 3, FILE_LOCK_EXCLUSIVE, 5));
     OK(rill__file_lock(&two, 4, FILE_LOCK_EXCLUSIVE, 0)); /* another byte */
     OK(rill__file_lock(&one, 3, FILE_LOCK_SHARED, 0));
@@ -317,8 +311,8 @@ static void a_long_name_keeps_its_end(void **state)
     memset(name, 'x', sizeof name - 1);
     memcpy(name + sizeof name - 5, ".end", 5);
     FAILS(RILL_ERR_NOT_FOUND, rill__file_open(&dir, name, FILE_READ, &file));
-    says("...");
-    says(".end: ");
+    test_says("...");
+    test_says(".end: ");
 }
 
 /* ---- Second names ---- */
@@ -350,7 +344,7 @@ static void a_second_name_is_the_same_file(void **state)
     rill__file_close(&file);
     assert_memory_equal(one, two, sizeof one);
     FAILS(RILL_ERR_EXISTS, rill__file_link(&dir, "f", &below, "g"));
-    says("below/g");
+    test_says("below/g");
     FAILS(RILL_ERR_NOT_FOUND, rill__file_link(&dir, "none", &below, "h"));
     rill__sys.linkat = failing_link;
     for (size_t i = 0; i < sizeof cannot / sizeof *cannot; i++) {
@@ -387,7 +381,7 @@ static void a_size_is_set_with_a_hole(void **state)
     rill__file_close(&file);
     OK(rill__file_open(&dir, "f", FILE_READ, &file));
     FAILS(RILL_ERR_INVALID, rill__file_resize(&file, 5));
-    says("5 bytes");
+    test_says("5 bytes");
     rill__file_close(&file);
 }
 

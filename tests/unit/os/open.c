@@ -30,12 +30,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void says(const char *part)
-{
-    if (strstr(rill_errmsg(), part) == NULL)
-        fail_msg("the message is \"%s\", without \"%s\"", rill_errmsg(), part);
-}
-
 static struct file make_file(const char *name)
 {
     struct file file;
@@ -122,7 +116,7 @@ static void a_socket_is_no_file(void **state)
     (void)state;
     make_socket(test_path("socket"));
     FAILS(RILL_ERR_CORRUPT, rill__file_open(&dir, "socket", FILE_WRITE, &file));
-    says("no regular file");
+    test_says("no regular file");
 }
 
 static void a_failed_open_leaves_nothing_open(void **state)
@@ -145,7 +139,7 @@ static void a_failed_open_leaves_nothing_open(void **state)
             faults_fail(call == 0 ? FAULT_OPENAT : FAULT_FSTAT, NULL, 1, known[i].value,
                         FAULT_ONCE);
             FAILS(known[i].code, rill__file_open(&dir, "f", FILE_READ, &file));
-            says("/f: ");
+            test_says("/f: ");
             assert_int_equal(file.fd, -1);
             faults_clear();
         }
@@ -220,7 +214,7 @@ static void renaming_takes_the_place_of_another(void **state)
     rill__file_close(&file);
     faults_fail(FAULT_RENAMEAT, NULL, 1, ENOSPC, FAULT_ONCE);
     FAILS(RILL_ERR_NO_SPACE, rill__file_rename(&dir, "g", "f"));
-    says("cannot rename g to f: No space left");
+    test_says("cannot rename g to f: No space left");
 }
 
 static void removing_says_what_it_could_not(void **state)
@@ -231,7 +225,7 @@ static void removing_says_what_it_could_not(void **state)
     rill__file_close(&file);
     faults_fail(FAULT_UNLINKAT, NULL, 1, EPERM, FAULT_ONCE);
     FAILS(RILL_ERR_PERMISSION, rill__file_remove(&dir, "f"));
-    says("/f: cannot remove");
+    test_says("/f: cannot remove");
     OK(rill__file_remove(&dir, "f"));
     assert_int_equal(access(test_path("f"), F_OK), -1);
 }
@@ -275,7 +269,7 @@ static void positions_have_more_than_32_bits(void **state)
     OK(rill__file_read(&file, text, 5, far));
     assert_string_equal(text, "hello");
     FAILS(RILL_ERR_CORRUPT, rill__file_read(&file, text, 1, far + 5));
-    says("ends before 5368709126");
+    test_says("ends before 5368709126");
     rill__file_close(&file);
 }
 
@@ -289,7 +283,7 @@ static void a_read_that_fails_says_where(void **state)
     OK(rill__file_write(&file, "0123456789", 10, 0));
     faults_fail(FAULT_PREAD, NULL, 1, EIO, FAULT_ONCE);
     FAILS(RILL_ERR_IO, rill__file_read(&file, text, 3, 7));
-    says("/f: reading 3 bytes at 7: Input/output error");
+    test_says("/f: reading 3 bytes at 7: Input/output error");
     OK(rill__file_read(&file, text, 3, 7));
     OK(rill__file_read(&file, text, 0, 700)); /* nothing is always there */
     faults_fail(FAULT_FSTAT, NULL, 1, EIO, FAULT_ONCE);
