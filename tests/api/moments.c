@@ -34,11 +34,9 @@ static int tear_down(void **state)
 #define WITH_T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 /* A poll; that partitions have gone is no failure. */
-static int poll_once(rill_consumer *consumer)
+static int poll_through(rill_consumer *consumer)
 {
-    rill_record record;
-    size_t count;
-    int rc = rill_consumer_poll(consumer, 0, &record, 1, &count);
+    int rc = poll_once(consumer);
 
     return rc == RILL_ERR_REBALANCE ? 0 : rc;
 }
@@ -46,7 +44,7 @@ static int poll_once(rill_consumer *consumer)
 /* What it has after a poll. */
 static size_t polled(rill_consumer *consumer)
 {
-    OK(poll_once(consumer));
+    OK(poll_through(consumer));
     return parts_of(consumer);
 }
 
@@ -152,13 +150,13 @@ static void a_commit_that_is_made_makes_the_descriptor_readable(void **state)
     a = consumer_open(store, &options);
     join(a, 2);
     OK(rill_consumer_fd(a, &ready.fd));
-    OK(poll_once(a));
+    OK(poll_through(a));
     begin_commit(a);
     busy_end_soon();
     busy_end();
     while (told.count == 0) {
         assert_int_equal(poll(&ready, 1, WAIT_MS), 1);
-        OK(poll_once(a));
+        OK(poll_through(a));
     }
     OK(rill_consumer_close(a, WAIT_MS));
 }
@@ -182,7 +180,7 @@ static void a_callback_may_commit_while_others_wait(void **state)
     join(a, 2);
     for (int i = 0; i < 2; i++)
         OK(rill_consumer_commit_async(a, &position, 1, commit_again, NULL));
-    OK(poll_once(a));
+    OK(poll_through(a));
     assert_int_equal(told.count, 2);
     OK(rill_consumer_close(a, WAIT_MS));
 }
@@ -228,7 +226,7 @@ static void another_tenure_is_another_assignment(void **state)
     /* It was somebody else's in between: nothing may be committed for that. */
     a->parts[0]->since--;
     atomic_fetch_add(&a->membership.slot->news, 1);
-    OK(poll_once(a));
+    OK(poll_through(a));
     assert_int_equal(seen.lost, 1);
     assert_int_equal(seen.revoked, 0);
     assert_int_equal(seen.assigned, 3);
@@ -256,10 +254,10 @@ static void topics_may_be_assigned_before_they_are_known(void **state)
     store = test_store_open();
     a = consumer_open(store, &options);
     OK(rill_consumer_subscribe(a, topic_t, 1));
-    OK(poll_once(a));
+    OK(poll_through(a));
     assert_int_equal(parts_of(a), 2);
     elsewhere_topics(store, "t", known, 3);
-    OK(poll_once(a));
+    OK(poll_through(a));
     OK(rill_consumer_assignment(a, parts, 4, &count));
     assert_int_equal(count, 3);
     assert_string_equal(parts[2].topic, "w");
@@ -492,10 +490,10 @@ static void the_failure_of_a_callback_is_told_as_its_own(void **state)
         OK(rill_consumer_subscribe(a, topic_t, 1));
         FAILS(RILL_ERR_NOT_FOUND, rill_topic_describe(store, "earlier", &info));
         if (ours) {
-            FAILS(RILL_ERR_NOT_FOUND, poll_once(a));
+            FAILS(RILL_ERR_NOT_FOUND, poll_through(a));
             assert_string_equal(rill_errmsg(), "there is no topic nowhere");
         } else {
-            FAILS(-77, poll_once(a));
+            FAILS(-77, poll_through(a));
             assert_string_equal(rill_errmsg(), "the rebalance callback returned -77");
         }
         assert_int_equal(parts_of(a), 2);

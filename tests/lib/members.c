@@ -28,3 +28,40 @@ size_t parts_of(rill_consumer *consumer)
     OK(rill_consumer_assignment(consumer, NULL, 0, &count));
     return count;
 }
+
+int poll_once(rill_consumer *consumer)
+{
+    rill_record record;
+    size_t count;
+
+    return rill_consumer_poll(consumer, 0, &record, 1, &count);
+}
+
+void poll_ok(rill_consumer *consumer)
+{
+    int rc = poll_once(consumer);
+
+    if (rc != RILL_ERR_REBALANCE) OK(rc);
+}
+
+void settle(rill_consumer *a, size_t a_wanted, rill_consumer *b, size_t b_wanted)
+{
+    struct patience patience = {0};
+
+    for (;;) {
+        poll_ok(a);
+        if (b != NULL) poll_ok(b);
+        if (parts_of(a) == a_wanted && (b == NULL || parts_of(b) == b_wanted)) return;
+        wait_a_little(&patience);
+    }
+}
+
+rill_offset committed_of(rill_consumer *consumer, int32_t partition)
+{
+    rill_position position;
+
+    OK(rill_consumer_committed(consumer, "t", partition, &position, NULL, 0));
+    assert_string_equal(position.topic, "t");
+    assert_int_equal(position.partition, partition);
+    return position.offset;
+}

@@ -14,5 +14,13 @@ rill_consumer_options member_options(const char *group);
 rill_consumer *member_open(rill *store, const rill_consumer_options *options);
 /* How many partitions it has. */
 size_t parts_of(rill_consumer *consumer);
+/* Polls without waiting, for one record. */
+int poll_once(rill_consumer *consumer);
+/* The same; to be told to rebalance is no failure. */
+void poll_ok(rill_consumer *consumer);
+/* Both poll until each has as many partitions as it should; b: may be NULL. */
+void settle(rill_consumer *a, size_t a_wanted, rill_consumer *b, size_t b_wanted);
+/* Of a partition of topic "t". */
+rill_offset committed_of(rill_consumer *consumer, int32_t partition);
 
 #endif
