@@ -6,25 +6,16 @@
 #include "checks.h"
 #include "faults.h"
 #include "records.h"
+#include "samples.h"
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "meta/meta.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { RECORDS = 100, VALUE = 1000, SEGMENT_HEADER = 128, BATCH = 64 + 16 + VALUE };
-
-#define FIRST "00000000000000000000.log"
-#define FIRST_INDEX "00000000000000000000.index"
-#define SECOND "00000000000000000060.log"
-#define SECOND_INDEX "00000000000000000060.index"
-
-static rill *store;
 static char topic_id[33];
 
 /* ---- The store -------------------------------------------------------- */
@@ -37,35 +28,11 @@ static void learn_id(void)
     for (int i = 0; i < 16; i++) snprintf(topic_id + (size_t)i * 2, 3, "%02x", info.id[i]);
 }
 
-/* Topic t has 100 records in two segments of partition 0; group g has committed 7. */
 static int set_up(void **state)
 {
-    rill_consumer_options in = {.size = sizeof in, .group = "g"};
-    rill_position position = {.topic = "t", .offset = 7, .leader_epoch = -1};
-    rill_consumer *consumer;
-
-    (void)state;
-    test_directory();
-    store = test_store_open();
-    test_topic(store, "t", 2);
-    test_topic(store, "other", 1);
-    test_store_append(store, "t", 0, RECORDS, VALUE);
-    test_store_append(store, "other", 0, 3, 10);
-    OK(rill_consumer_open(store, &in, &consumer));
-    OK(rill_consumer_commit(consumer, &position, 1));
-    OK(rill_consumer_close(consumer, 0));
+    sample_set_up(state);
     learn_id();
-    OK(rill_close(store));
-    store = NULL;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (store != NULL) rill_close(store);
-    store = NULL;
-    test_directory_remove();
+    sample_close();
     return 0;
 }
 
@@ -77,36 +44,6 @@ static const char *file_of(const char *name)
 
     snprintf(path, sizeof paths[0], "%s/%s/0/%s", test_path("store"), topic_id, name);
     return path;
-}
-
-static int forget(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-    char zeros[4096] = {0};
-    int fd;
-
-    (void)st, (void)where;
-    if (kind != FTW_F || strcmp(strrchr(path, '/'), "/control") != 0 ||
-        strstr(path, "quarantine") != NULL)
-        return 0;
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    assert_int_equal(pwrite(fd, zeros, sizeof zeros, 0), sizeof zeros);
-    close(fd);
-    return 0;
-}
-
-/* The shared words are of an earlier boot. */
-static void forget_boot(void)
-{
-    assert_int_equal(nftw(test_path("store"), forget, 16, FTW_PHYS), 0);
-}
-
-static void change(const char *path, long at, const void *bytes, size_t size)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    assert_true(fd >= 0);
-    assert_int_equal(pwrite(fd, bytes, size, at), (ssize_t)size);
-    close(fd);
 }
 
 /* ---- The repair ------------------------------------------------------- */
@@ -1014,7 +951,7 @@ static void arguments_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, sample_tear_down)
         TEST(a_sound_store_is_left_alone),
         TEST(damaged_batches_become_gaps),
         TEST(what_is_said_is_what_was_lost),
