@@ -7,47 +7,22 @@
 #include "faults.h"
 #include "os/sys.h"
 #include "records.h"
+#include "reports.h"
 #include <errno.h>
 #include <stdatomic.h>
-
-#define HOUR_MS 3600000u
-#define REPORTS 2000
-
-static struct {
-    int count;
-    int64_t numbers[REPORTS];
-    int status[REPORTS];
-} reports;
 
 static struct sys_calls real;
 
 static int set_up(void **state)
 {
-    memset(&reports, 0, sizeof reports);
     real = rill__sys;
-    return store_set_up(state);
+    return reports_set_up(state);
 }
 
 static int tear_down(void **state)
 {
     rill__sys = real;
     return store_tear_down(state);
-}
-
-static void report(void *arg, const rill_delivery *delivery)
-{
-    (void)arg;
-    if (reports.count >= REPORTS) thread_ok(-1, "too many reports");
-    reports.numbers[reports.count] = (intptr_t)delivery->opaque;
-    reports.status[reports.count++] = delivery->status;
-}
-
-static rill_producer_options slow_options(void)
-{
-    return (rill_producer_options){.size = sizeof(rill_producer_options),
-                                   .topic = "t",
-                                   .linger_ms = HOUR_MS,
-                                   .delivery = report};
 }
 
 /* A record of so many bytes, which begin with the number. */
@@ -67,7 +42,7 @@ static int send_sized(rill_producer *producer, int32_t partition, int64_t number
 static void reported(int count)
 {
     assert_int_equal(reports.count, count);
-    for (int i = 0; i < count; i++) OK(reports.status[i]);
+    for (int i = 0; i < count; i++) OK(reports.list[i].status);
 }
 
 /* ---- Buffers ---- */
@@ -261,7 +236,7 @@ static void batches_for_a_deleted_topic_are_reported_lost(void **state)
     OK(rill_topic_delete(store, "t"));
     for (struct patience patience = {0}; reports.count < 2; wait_a_little(&patience))
         OK(rill_producer_poll(producer));
-    for (int i = 0; i < 2; i++) assert_int_equal(reports.status[i], RILL_ERR_NOT_FOUND);
+    for (int i = 0; i < 2; i++) assert_int_equal(reports.list[i].status, RILL_ERR_NOT_FOUND);
     FAILS(RILL_ERR_NOT_FOUND, rill_producer_flush(producer, WAIT_MS)); /* the first of them */
     OK(rill_producer_flush(producer, WAIT_MS));
     OK(rill_producer_close(producer, WAIT_MS));
@@ -429,7 +404,7 @@ static void what_is_in_flight_at_close_is_reported_as_open(void **state)
     OK(send_sized(producer, 0, 0, 8, 20));
     FAILS(RILL_ERR_TIMEOUT, rill_producer_close(producer, 20));
     assert_int_equal(reports.count, 1);
-    assert_int_equal(reports.status[0], RILL_ERR_TIMEOUT);
+    assert_int_equal(reports.list[0].status, RILL_ERR_TIMEOUT);
     end_slow_sync(thread);
     assert_int_equal(log_end_of(store, "t", 0), 2);
 }
@@ -452,7 +427,7 @@ static void what_is_in_flight_when_a_sync_fails_is_reported_so(void **state)
     slow_error = 0;
     FAILS(RILL_ERR_POISONED, rill_producer_flush(producer, WAIT_MS));
     assert_int_equal(reports.count, 1);
-    assert_int_equal(reports.status[0], RILL_ERR_POISONED);
+    assert_int_equal(reports.list[0].status, RILL_ERR_POISONED);
     OK(rill_producer_close(producer, WAIT_MS));
     FAILS(RILL_ERR_POISONED, rill_close(store));
     *state = test_store_open();
@@ -475,7 +450,7 @@ static void many_in_flight_are_settled_on_the_way(void **state)
     assert_in_range(reports.count, 256, 300); /* before any flush */
     OK(rill_producer_close(producer, WAIT_MS));
     reported(300);
-    for (int i = 0; i < 300; i++) assert_int_equal(reports.numbers[i], i);
+    for (int i = 0; i < 300; i++) assert_int_equal(reports.list[i].number, i);
 }
 
 /* ---- Reports ---- */
@@ -582,8 +557,8 @@ static void closing_goes_on_while_there_is_time_and_tells_the_first_failure(void
         faults_clear();
         assert_non_null(strstr(rill_errmsg(), "no new segment"));
         assert_int_equal(reports.count, in_time != 0 ? 4 : 2);
-        assert_int_equal(reports.status[0], RILL_ERR_IO);
-        assert_int_equal(reports.status[1], in_time != 0 ? RILL_ERR_IO : RILL_ERR_CLOSED);
+        assert_int_equal(reports.list[0].status, RILL_ERR_IO);
+        assert_int_equal(reports.list[1].status, in_time != 0 ? RILL_ERR_IO : RILL_ERR_CLOSED);
         assert_int_equal(inside.flushed, in_time != 0 ? 0 : RILL_ERR_CLOSED);
         assert_int_equal(log_end_of(store, "t", 0), in_time + 1);
     }
@@ -657,7 +632,7 @@ static void without_memory_a_record_is_refused_and_a_larger_one_goes(void **stat
         OK(send_sized(producer, 0, n, 2000, 0));
         OK(rill_producer_close(producer, WAIT_MS));
         assert_int_equal(reports.count, ++refused);
-        assert_int_equal(reports.numbers[refused - 1], n);
+        assert_int_equal(reports.list[refused - 1].number, n);
     }
     refuse_at = 0;
     assert_in_range(refused, 3, 20); /* a lane, a batch, its buffer, its reports */
@@ -666,32 +641,32 @@ static void without_memory_a_record_is_refused_and_a_larger_one_goes(void **stat
     reported(refused + 1);
 }
 
-#define WITH_REPORTS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH_OWN_CALLS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_REPORTS(a_buffer_that_is_too_small_makes_room_for_a_larger_one),
-        WITH_REPORTS(a_buffer_that_is_too_small_stays_if_there_is_room),
-        WITH_REPORTS(batches_of_other_partitions_are_sent_to_make_room),
-        WITH_REPORTS(without_room_the_wait_ends_in_time),
-        WITH_REPORTS(a_batch_is_never_larger_than_the_topic_allows),
-        WITH_REPORTS(what_has_lingered_is_sent_with_the_next_record),
-        WITH_REPORTS(the_batch_that_is_due_first_says_when),
-        WITH_REPORTS(a_held_partition_lingers_on),
-        WITH_REPORTS(batches_for_a_deleted_topic_are_reported_lost),
-        WITH_REPORTS(an_append_comes_after_what_was_sent),
-        WITH_REPORTS(times_that_are_too_far_apart_are_no_batch),
-        WITH_REPORTS(while_a_reservation_is_open_nothing_else_goes),
-        WITH_REPORTS(a_sync_that_takes_long_is_waited_for_so_long),
-        WITH_REPORTS(what_is_in_flight_at_close_is_reported_as_open),
-        WITH_REPORTS(what_is_in_flight_when_a_sync_fails_is_reported_so),
-        WITH_REPORTS(many_in_flight_are_settled_on_the_way),
-        WITH_REPORTS(a_flush_waits_for_reports_of_another_thread),
-        WITH_REPORTS(a_batch_that_is_reported_still_has_its_room),
-        WITH_REPORTS(closing_goes_on_while_there_is_time_and_tells_the_first_failure),
-        WITH_REPORTS(a_report_may_flush),
-        WITH_REPORTS(without_memory_a_record_is_refused_and_a_larger_one_goes),
+        WITH_OWN_CALLS(a_buffer_that_is_too_small_makes_room_for_a_larger_one),
+        WITH_OWN_CALLS(a_buffer_that_is_too_small_stays_if_there_is_room),
+        WITH_OWN_CALLS(batches_of_other_partitions_are_sent_to_make_room),
+        WITH_OWN_CALLS(without_room_the_wait_ends_in_time),
+        WITH_OWN_CALLS(a_batch_is_never_larger_than_the_topic_allows),
+        WITH_OWN_CALLS(what_has_lingered_is_sent_with_the_next_record),
+        WITH_OWN_CALLS(the_batch_that_is_due_first_says_when),
+        WITH_OWN_CALLS(a_held_partition_lingers_on),
+        WITH_OWN_CALLS(batches_for_a_deleted_topic_are_reported_lost),
+        WITH_OWN_CALLS(an_append_comes_after_what_was_sent),
+        WITH_OWN_CALLS(times_that_are_too_far_apart_are_no_batch),
+        WITH_OWN_CALLS(while_a_reservation_is_open_nothing_else_goes),
+        WITH_OWN_CALLS(a_sync_that_takes_long_is_waited_for_so_long),
+        WITH_OWN_CALLS(what_is_in_flight_at_close_is_reported_as_open),
+        WITH_OWN_CALLS(what_is_in_flight_when_a_sync_fails_is_reported_so),
+        WITH_OWN_CALLS(many_in_flight_are_settled_on_the_way),
+        WITH_OWN_CALLS(a_flush_waits_for_reports_of_another_thread),
+        WITH_OWN_CALLS(a_batch_that_is_reported_still_has_its_room),
+        WITH_OWN_CALLS(closing_goes_on_while_there_is_time_and_tells_the_first_failure),
+        WITH_OWN_CALLS(a_report_may_flush),
+        WITH_OWN_CALLS(without_memory_a_record_is_refused_and_a_larger_one_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
