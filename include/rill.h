@@ -1159,7 +1159,8 @@ RILL_API int rill_txn_send_offsets(rill_txn *txn, rill_consumer *consumer,
  *         RILL_ERR_ABORTED  a record could not be sent, or its time was over: abort it and do
  *         it again. RILL_ERR_FENCED  a newer instance has the transactional_id (then close the
  *         producer), or a partition of the consumer's has moved (then abort).
- *         RILL_ERR_IO, RILL_ERR_POISONED: the outcome is open; rill_txn_abort finds it out. */
+ *         RILL_ERR_IO, RILL_ERR_POISONED: the outcome is open; rill_txn_abort finds it out.
+ * What it has sent to a topic that was deleted since is gone, and no error. */
 RILL_API int rill_txn_commit(rill_txn *txn, int timeout_ms);
 
 /* Ends it without anything: records that were sent are never seen by RILL_READ_COMMITTED,

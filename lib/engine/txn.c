@@ -74,9 +74,9 @@ static int sync_lanes(struct rill_producer *p, int64_t deadline, size_t *count)
     for (struct lane *lane = p->lanes; lane != NULL && rc == 0; lane = lane->next) {
         int64_t end = lane->txn_end > lane->marker_end ? lane->txn_end : lane->marker_end;
         if (lane->txn_end >= 0) ++*count;
-        else if (rill__log_is_deleted(lane->log)) end = -1;     /* nobody reads it any more */
         if (end >= 0 && !p->store->file_system.volatile_memory) /* nothing is durable there */
             rc = rill__log_sync(lane->log, end, deadline);
+        if (rc != 0 && rill__log_is_deleted(lane->log)) rc = 0; /* nobody reads it any more */
         if (rc == 0) lane->marker_end = -1;
     }
     rill__mutex_unlock(&p->lock);

@@ -238,6 +238,152 @@ static void abort_finds_out_about_state(void **state)
     rill_space_close(space);
 }
 
+/* ---- Partitions that come and go ---------------------------------------- */
+
+static void partitions_come_and_go(void **state)
+{
+    rill *store = *state;
+    rill_producer *producer;
+    rill_record record;
+    int64_t number = 9;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    test_topic(store, "u", 3);
+    test_topic(store, "v", 1);
+    producer = txn_job(store, "job");
+    for (int commit = 1; commit >= 0; commit--) {
+        txn = txn_begin(producer);
+        for (int32_t p = 0; p < 2; p++) txn_send(producer, "t", p, 10 * commit + p);
+        for (int32_t p = 0; p < 3; p++) txn_send(producer, "u", p, p);
+        txn_send(producer, "v", 0, 10 * commit + 5);
+        OK(rill_topic_delete(store, "u"));
+        OK(rill_topic_add_partitions(store, "t", commit ? 4 : 6));
+        txn_send(producer, "t", commit ? 3 : 5, 10 * commit + 7);
+        record = record_of(&number);
+        record.topic = "u";
+        FAILS(RILL_ERR_NOT_FOUND, rill_producer_send(producer, &record, NULL, WAIT_MS));
+        OK(commit ? rill_txn_commit(txn, WAIT_MS) : rill_txn_abort(txn, WAIT_MS));
+        txn_sees(store, "t", 0, "10 ");
+        txn_sees(store, "t", 1, "11 ");
+        txn_sees(store, "t", 3, "17 ");
+        txn_sees(store, "v", 0, "15 ");
+        if (!commit) txn_sees(store, "t", 5, "");
+        test_topic(store, "u", 3); /* another one of that name */
+        for (int32_t p = 0; p < 3; p++) txn_sees(store, "u", p, "");
+    }
+    txn = txn_begin(producer);
+    txn_send(producer, "u", 2, 1);
+    OK(rill_txn_commit(txn, WAIT_MS));
+    txn_sees(store, "u", 2, "1 ");
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
+/* ---- Again and again ---------------------------------------------------- */
+
+/* A record cannot be sent for now: the commit takes no longer than it may, and can be called
+ * again. */
+static void a_commit_goes_on_where_it_was(void **state)
+{
+    rill *store = *state;
+    struct holder holder;
+    rill_producer *producer;
+    rill_space *space;
+    rill_record record;
+    int64_t number = 1;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    OK(rill_space_open(store, "s", RILL_SPACE_CREATE, &space));
+    producer = txn_job(store, "job");
+    txn = txn_begin(producer);
+    record = record_of(&number);
+    txn_send(producer, NULL, 1, 1);
+    holder_start(&holder, store, "t", 0, 2);
+    OK(rill_producer_send(producer, &record, NULL, WAIT_MS));
+    OK(rill_txn_put(txn, space, txn_text("k"), txn_text("v")));
+    for (int i = 0; i < 3; i++) {
+        FAILS(RILL_ERR_TIMEOUT, rill_txn_commit(txn, i));
+        txn_sees(store, "t", 1, "");
+        assert_string_equal(text_at(space, "k"), "nothing");
+    }
+    OK(rill_txn_put(txn, space, txn_text("k"), txn_text("w"))); /* it is as it was */
+    holder_stop(&holder);
+    OK(rill_txn_commit(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "2 1 ");
+    txn_sees(store, "t", 1, "1 ");
+    assert_string_equal(text_at(space, "k"), "w");
+    OK(rill_producer_close(producer, WAIT_MS));
+    rill_space_close(space);
+}
+
+/* The same, and then it is aborted. */
+static void a_commit_in_vain_can_be_aborted(void **state)
+{
+    rill *store = *state;
+    struct holder holder;
+    rill_producer *producer;
+    rill_record record;
+    int64_t number = 1;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    producer = txn_job(store, "job");
+    txn = txn_begin(producer);
+    record = record_of(&number);
+    txn_send(producer, NULL, 1, 1);
+    holder_start(&holder, store, "t", 0, 2);
+    OK(rill_producer_send(producer, &record, NULL, WAIT_MS));
+    FAILS(RILL_ERR_TIMEOUT, rill_txn_commit(txn, 0));
+    OK(rill_txn_abort(txn, WAIT_MS));
+    holder_stop(&holder);
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 0, 3);
+    txn_send(producer, NULL, 1, 4);
+    OK(rill_txn_commit(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "2 3 ");
+    txn_sees(store, "t", 1, "4 ");
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
+/* ---- Late ---------------------------------------------------------------- */
+
+/* The end of an instance that is over hits nothing of the new one, whichever it is, and
+ * however far that has come. */
+static void a_late_end_hits_nobody(void **state)
+{
+    rill *store = *state;
+    char expected[40] = "";
+    int64_t number = 0;
+
+    set_up_topic(store);
+    for (int way = 0; way < 8; way++) {
+        bool commits = (way & 1) != 0;
+        bool after = (way & 2) != 0; /* the new one has ended its own */
+        bool sent = (way & 4) != 0;  /* the old one had sent something */
+        rill_producer *old = txn_job(store, "job");
+        rill_txn *late = txn_begin(old);
+        rill_producer *fresh;
+        rill_txn *txn;
+        int rc;
+
+        if (sent) txn_send(old, NULL, 0, 100 + way);
+        fresh = txn_job(store, "job");
+        txn = txn_begin(fresh);
+        txn_send(fresh, NULL, 0, ++number);
+        if (after) OK(rill_txn_commit(txn, WAIT_MS));
+        rc = commits ? rill_txn_commit(late, WAIT_MS) : rill_txn_abort(late, WAIT_MS);
+        if (commits && sent) assert_int_equal(rc, RILL_ERR_FENCED);
+        if (!after) txn_sees(store, "t", 0, expected);
+        if (!after) OK(rill_txn_commit(txn, WAIT_MS));
+        snprintf(expected + strlen(expected), 8, "%d ", (int)number);
+        txn_sees(store, "t", 0, expected);
+        rill_producer_close(old, WAIT_MS);
+        txn_sees(store, "t", 0, expected);
+        OK(rill_producer_close(fresh, WAIT_MS));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +392,10 @@ int main(void)
         WITH_STORE(abort_finds_out),
         WITH_STORE(abort_finds_out_that_it_was_committed),
         WITH_STORE(abort_finds_out_about_state),
+        WITH_STORE(partitions_come_and_go),
+        WITH_STORE(a_commit_goes_on_where_it_was),
+        WITH_STORE(a_commit_in_vain_can_be_aborted),
+        WITH_STORE(a_late_end_hits_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
