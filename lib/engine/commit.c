@@ -280,7 +280,7 @@ int rill__commits_prepare(struct store *store, const struct txn_offsets *offsets
 
         if (c->count == 0) continue;
         p->own.store = store;
-        memcpy(p->own.name, o->consumer->group, strlen(o->consumer->group) + 1);
+        memcpy(p->own.name, o->group, strlen(o->group) + 1);
         p->commit = (struct commit_in){&p->own, c->member, c->offsets, c->since, c->count};
         commits->list[commits->count++] =
             (struct meta_commit){p->own.name, rill__coordinator_commit_in, &p->commit};

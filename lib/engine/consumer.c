@@ -650,6 +650,7 @@ int rill__consumer_close(struct rill_consumer *c, int timeout_ms)
     rill__mutex_lock(&store->clients_lock);
     for (at = &store->consumers; *at != c; at = &(*at)->next) {}
     *at = c->next;
+    for (struct txn_offsets *o = c->in_txns; o != NULL; o = o->next_of_same) o->consumer = NULL;
     rill__mutex_unlock(&store->clients_lock);
     rill__commits_settle(c, true, 0); /* those that the store's thread had begun */
     rill__fd_close(c->event_fd);

@@ -43,7 +43,8 @@ struct unpack {
 struct pending_commit;
 
 struct rill_consumer {
-    struct rill_consumer *next; /* store->clients_lock */
+    struct rill_consumer *next;  /* store->clients_lock: these two */
+    struct txn_offsets *in_txns; /* what transactions that are open will commit for it */
     rill *handle;
     struct store *store;
     uint32_t fork_generation;

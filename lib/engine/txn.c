@@ -17,10 +17,22 @@
 #include <inttypes.h>
 #include <string.h>
 
+static void leave_consumer(struct store *store, struct txn_offsets *offsets)
+{
+    rill__mutex_lock(&store->clients_lock);
+    if (offsets->consumer != NULL) {
+        struct txn_offsets **at = &offsets->consumer->in_txns;
+        while (*at != offsets) at = &(*at)->next_of_same;
+        *at = offsets->next_of_same;
+    }
+    rill__mutex_unlock(&store->clients_lock);
+}
+
 static void free_offsets(rill_txn *txn)
 {
     while (txn->offsets != NULL) {
         struct txn_offsets *next = txn->offsets->next;
+        leave_consumer(txn->producer->store, txn->offsets);
         rill__free(&txn->producer->store->heap, txn->offsets->commit);
         rill__free(&txn->producer->store->heap, txn->offsets);
         txn->offsets = next;
@@ -196,22 +208,29 @@ int rill__txn_begin(struct rill_producer *p, rill_txn **out)
 int rill__txn_send_offsets(rill_txn *txn, rill_consumer *consumer, const rill_position *positions,
                            size_t count)
 {
-    struct heap *heap = &txn->producer->store->heap;
+    struct store *store = txn->producer->store;
     struct txn_offsets **last = &txn->offsets;
+    struct pending_commit *commit;
     struct txn_offsets *offsets;
     int rc = check_open(txn);
 
     if (rc != 0) return rc;
-    if (consumer->store != txn->producer->store)
+    if (consumer->store != store)
         return rill__fail(RILL_ERR_INVALID, "the consumer is of another store");
-    offsets = rill__alloc(heap, sizeof *offsets);
-    if (offsets == NULL) return RILL_ERR_NO_MEMORY;
-    offsets->consumer = consumer;
-    rc = rill__commit_collect(consumer, positions, count, &offsets->commit);
-    if (rc != 0) {
-        rill__free(heap, offsets);
-        return rc;
+    rc = rill__commit_collect(consumer, positions, count, &commit);
+    if (rc != 0) return rc;
+    offsets = rill__alloc(&store->heap, sizeof *offsets + strlen(consumer->group) + 1);
+    if (offsets == NULL) {
+        rill__free(&store->heap, commit);
+        return RILL_ERR_NO_MEMORY;
     }
+    memcpy(offsets->group, consumer->group, strlen(consumer->group) + 1);
+    offsets->commit = commit;
+    offsets->consumer = consumer;
+    rill__mutex_lock(&store->clients_lock);
+    offsets->next_of_same = consumer->in_txns;
+    consumer->in_txns = offsets;
+    rill__mutex_unlock(&store->clients_lock);
     while (*last != NULL) last = &(*last)->next;
     *last = offsets;
     return 0;
@@ -314,7 +333,7 @@ static int finish_commit(rill_txn *txn, int64_t deadline)
     p->unsettled = !write_markers(p, true, deadline);
     if (!p->unsettled) p->settled_epoch = epoch;
     for (struct txn_offsets *o = txn->offsets; o != NULL; o = o->next)
-        rill__commit_was_made(o->consumer, o->commit);
+        if (o->consumer != NULL) rill__commit_was_made(o->consumer, o->commit);
     rill__count(&p->store->counters->transactions_committed, 1);
     end(txn, (int16_t)(epoch + 1));
     return 0;

@@ -38,8 +38,10 @@ struct rill_view {
 
 struct txn_offsets {
     struct txn_offsets *next;
-    rill_consumer *consumer;
     struct pending_commit *commit;
+    rill_consumer *consumer;          /* clients_lock: these two; NULL: it was closed since */
+    struct txn_offsets *next_of_same; /* of the same consumer */
+    char group[];
 };
 
 struct rill_txn {
