@@ -2,13 +2,17 @@
  * Transactions that do not go straight on: late ones, ones that could not be finished at
  * once, in partitions that come and go. What is told is what is there.
  */
+#include "elsewhere.h"
+#include "engine/consumer.h"
 #include "engine/store.h"
+#include "meta/inner.h"
 #include "txns.h"
 #include <dlfcn.h>
 #include <errno.h>
-#include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 /* ---- Commits of the catalogue that fail -------------------------------- */
 
@@ -384,6 +388,263 @@ static void a_late_end_hits_nobody(void **state)
     }
 }
 
+/* ---- Epochs that are used up --------------------------------------------- */
+
+static int set_epoch(struct meta *meta, MDB_txn *txn, void *arg)
+{
+    struct meta_name name;
+    int rc = rill__meta_read_name(meta, txn, "job", &name);
+
+    if (rc != 0) return rc;
+    name.epoch = *(int16_t *)arg;
+    rc = rill__meta_write_name(meta, txn, "job", &name);
+    rill__free(meta->heap, name.decided);
+    return rc;
+}
+
+/* A producer that has so many epochs left. */
+static rill_producer *old_job(rill *store, int left)
+{
+    int16_t epoch = (int16_t)(INT16_MAX - left - 1);
+    rill_producer *producer = txn_job(store, "job");
+
+    OK(rill_producer_close(producer, WAIT_MS));
+    OK(rill__meta_write(store->store->meta, set_epoch, &epoch));
+    return txn_job(store, "job");
+}
+
+static int64_t id_of_job(rill *store)
+{
+    struct meta_name name;
+
+    OK(rill__meta_name_get(store->store->meta, "job", &name));
+    rill__free(&store->store->heap, name.decided);
+    return name.producer_id;
+}
+
+static void epochs_begin_anew(void **state)
+{
+    rill *store = *state;
+    rill_producer *producer;
+    rill_space *space;
+    char expected[60] = "";
+    int64_t id = -1;
+    int ids = 0;
+
+    set_up_topic(store);
+    OK(rill_space_open(store, "s", RILL_SPACE_CREATE, &space));
+    for (int left = 1; left < 4; left++) { /* a commit or an abort is the last */
+        producer = old_job(store, left);
+        for (int i = 0; i < 5; i++) {
+            rill_txn *txn = txn_begin(producer);
+            int number = left * 10 + i;
+            char text[12];
+            snprintf(text, sizeof text, "%d ", number);
+            if (id_of_job(store) != id) ids++;
+            id = id_of_job(store);
+            txn_send(producer, NULL, 0, number);
+            OK(rill_txn_put(txn, space, txn_text("k"), txn_text(text)));
+            if (i == 1 || i == 2) {
+                OK(rill_txn_abort(txn, WAIT_MS));
+            } else {
+                OK(rill_txn_commit(txn, WAIT_MS));
+                strcat(expected, text);
+                assert_string_equal(text_at(space, "k"), text);
+            }
+            txn_sees(store, "t", 0, expected);
+        }
+        OK(rill_producer_close(producer, WAIT_MS));
+    }
+    assert_in_range(ids, 4, 6);
+    rill_space_close(space);
+}
+
+static void die_in_the_last_epoch(void)
+{
+    rill *store = test_store_open();
+    rill_producer *producer = old_job(store, 1);
+    struct holder holder;
+    int timeout_ms = 100;
+    rill_txn *txn = txn_begin(producer);
+    int rc;
+
+    txn_send(producer, NULL, 0, 1);
+    txn_send(producer, NULL, 1, 2);
+    holder_start(&holder, store, "t", 1, 3);
+    while ((rc = rill_txn_commit(txn, timeout_ms)) == RILL_ERR_TIMEOUT) timeout_ms *= 2;
+    OK(rc);
+    kill(getpid(), SIGKILL);
+}
+
+/* Its decision is of the old id, and done under it. */
+static void who_dies_in_the_last_epoch_is_settled(void **state)
+{
+    rill_producer *producer;
+    rill_txn *txn;
+    int64_t id;
+    int status;
+    pid_t pid;
+
+    set_up_topic(*state);
+    OK(rill_close(*state));
+    pid = fork();
+    if (pid == 0) die_in_the_last_epoch();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    *state = test_store_open();
+    id = id_of_job(*state);
+    producer = txn_job(*state, "job");
+    assert_int_not_equal(id_of_job(*state), id);
+    txn_sees(*state, "t", 0, "1 ");
+    txn_sees(*state, "t", 1, "2 ");
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 1, 4);
+    OK(rill_txn_commit(txn, WAIT_MS));
+    txn_sees(*state, "t", 1, "2 4 ");
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
+/* ---- Offsets -------------------------------------------------------------- */
+
+static rill_consumer *member_of(rill *store, const char *group, const char *topic)
+{
+    rill_consumer_options options = {
+        .size = sizeof options, .group = group, .auto_offset_reset = RILL_RESET_EARLIEST};
+    rill_consumer *consumer = consumer_open(store, &options);
+
+    OK(rill_consumer_subscribe(consumer, &topic, 1));
+    return consumer;
+}
+
+static int64_t committed_of(rill_consumer *consumer, int32_t partition)
+{
+    rill_position position;
+
+    OK(rill_consumer_committed(consumer, "in", partition, &position, NULL, 0));
+    return position.offset;
+}
+
+/* A member reads a record, and loses its partition before the transaction is committed. */
+static void who_lost_a_partition_commits_nothing(void **state)
+{
+    rill *store = *state;
+    rill_record record = RILL_RECORD_INIT;
+    struct patience patience = {0};
+    rill_consumer *first;
+    rill_consumer *second;
+    rill_producer *producer;
+    rill_space *space;
+    rill_txn *txn;
+    size_t count = 0;
+
+    set_up_topic(store);
+    test_topic(store, "in", 1);
+    put(store, "in", 0, 7, 2);
+    OK(rill_space_open(store, "s", RILL_SPACE_CREATE, &space));
+    first = member_of(store, "g", "in");
+    assert_int_equal(take(first, &record, 1), 1);
+    producer = txn_job(store, "job");
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 0, 1);
+    OK(rill_txn_put(txn, space, txn_text("k"), txn_text("v")));
+    OK(rill_txn_send_offsets(txn, first, NULL, 0));
+    elsewhere_expel(store, first->membership.id);
+    second = member_of(store, "g", "in");
+    while (count == 0) {
+        OK(rill_consumer_poll(second, 0, &record, 1, &count));
+        if (count == 0) wait_a_little(&patience);
+    }
+    assert_int_equal(number_of(&record), 7);
+    FAILS(RILL_ERR_FENCED, rill_txn_commit(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "");
+    OK(rill_txn_abort(txn, WAIT_MS));
+    assert_string_equal(text_at(space, "k"), "nothing");
+    assert_int_equal(committed_of(second, 0), RILL_OFFSET_NONE);
+    txn = txn_begin(producer); /* the producer is as good as ever */
+    txn_send(producer, NULL, 0, 2);
+    OK(rill_txn_send_offsets(txn, second, NULL, 0));
+    OK(rill_txn_commit(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "2 ");
+    assert_int_equal(committed_of(second, 0), 1);
+    rill_consumer_close(first, 0);
+    OK(rill_consumer_close(second, WAIT_MS));
+    OK(rill_producer_close(producer, WAIT_MS));
+    rill_space_close(space);
+}
+
+static void offsets_of_two_groups_move_together(void **state)
+{
+    rill *store = *state;
+    rill_position position = {.topic = "in", .partition = 1, .leader_epoch = -1, .offset = 3};
+    rill_consumer *a;
+    rill_consumer *b;
+    rill_producer *producer;
+    rill_record got[4];
+
+    set_up_topic(store);
+    test_topic(store, "in", 2);
+    put(store, "in", 0, 1, 4);
+    put(store, "in", 1, 1, 4);
+    a = member_of(store, "ga", "in");
+    b = member_of(store, "gb", "in");
+    producer = txn_job(store, "job");
+    for (int commit = 0; commit < 2; commit++) {
+        rill_txn *txn = txn_begin(producer);
+        take(a, got, 4);
+        take(b, got, 1);
+        OK(rill_txn_send_offsets(txn, a, &position, 1));
+        OK(rill_txn_send_offsets(txn, b, &position, 1));
+        position.offset = 4; /* the later one of a group counts */
+        OK(rill_txn_send_offsets(txn, b, &position, 1));
+        position.offset = 3;
+        if (commit) OK(rill_txn_commit(txn, WAIT_MS));
+        else OK(rill_txn_abort(txn, WAIT_MS));
+        assert_int_equal(committed_of(a, 1), commit ? 3 : RILL_OFFSET_NONE);
+        assert_int_equal(committed_of(b, 1), commit ? 4 : RILL_OFFSET_NONE);
+        OK(rill_consumer_seek_committed(a));
+        OK(rill_consumer_seek_committed(b));
+    }
+    OK(rill_consumer_close(a, WAIT_MS));
+    OK(rill_consumer_close(b, WAIT_MS));
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
+/* What the group shall have committed is known from then on, whatever becomes of the consumer. */
+static void consumers_may_go_before_the_commit(void **state)
+{
+    rill *store = *state;
+    rill_position position = {.topic = "in", .partition = 0, .leader_epoch = -1, .offset = 2};
+    rill_consumer_options options = {.size = sizeof options, .group = "alone"};
+    rill_record record = RILL_RECORD_INIT;
+    rill_consumer *consumer;
+    rill_producer *producer;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    test_topic(store, "in", 1);
+    put(store, "in", 0, 1, 4);
+    producer = txn_job(store, "job");
+    txn = txn_begin(producer);
+    consumer = consumer_open(store, &options);
+    OK(rill_txn_send_offsets(txn, consumer, &position, 1));
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_txn_commit(txn, WAIT_MS));
+    consumer = consumer_open(store, &options);
+    assert_int_equal(committed_of(consumer, 0), 2);
+    OK(rill_consumer_close(consumer, 0));
+
+    txn = txn_begin(producer);
+    consumer = member_of(store, "g", "in");
+    take(consumer, &record, 1);
+    txn_send(producer, NULL, 0, 1);
+    OK(rill_txn_send_offsets(txn, consumer, NULL, 0));
+    OK(rill_consumer_close(consumer, WAIT_MS)); /* is no member any more */
+    FAILS(RILL_ERR_FENCED, rill_txn_commit(txn, WAIT_MS));
+    OK(rill_txn_abort(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "");
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +657,11 @@ int main(void)
         WITH_STORE(a_commit_goes_on_where_it_was),
         WITH_STORE(a_commit_in_vain_can_be_aborted),
         WITH_STORE(a_late_end_hits_nobody),
+        WITH_STORE(epochs_begin_anew),
+        WITH_STORE(who_dies_in_the_last_epoch_is_settled),
+        WITH_STORE(who_lost_a_partition_commits_nothing),
+        WITH_STORE(offsets_of_two_groups_move_together),
+        WITH_STORE(consumers_may_go_before_the_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
