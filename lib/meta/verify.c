@@ -148,9 +148,14 @@ static int node_at(struct verify *v, const struct tree *tree, uint64_t page, uns
 
 /* ---- Values ----------------------------------------------------------- */
 
+static uint64_t overflow_count(const struct verify *v, const struct node *node)
+{
+    return (PAGE_HEAD - 1 + (uint64_t)node->size) / v->page_size + 1;
+}
+
 static int take_overflow(struct verify *v, struct tree *tree, struct node *node)
 {
-    uint64_t count = (PAGE_HEAD - 1 + (uint64_t)node->size) / v->page_size + 1;
+    uint64_t count = overflow_count(v, node);
     int rc = take_pages(v, node->child, count);
 
     if (rc == 0) rc = check_head(v, node->child, PAGE_OVERFLOW);
@@ -163,13 +168,20 @@ static int take_overflow(struct verify *v, struct tree *tree, struct node *node)
     return 0;
 }
 
-/* Page numbers, their count before them, the largest first. */
-static int take_free_pages(struct verify *v, uint64_t page, const struct node *node)
+/* Page numbers, their count before them, the largest first. A list of many has pages of its own,
+ * which were taken, or found to be damaged, when the tree was walked. */
+static int take_free_pages(struct verify *v, uint64_t page, struct node *node)
 {
-    uint64_t count = node->size < 8 ? 0 : get64(node->data);
     uint64_t before = NO_PAGE;
+    uint64_t count;
     int rc = 0;
 
+    if (node->child != NO_PAGE) {
+        if (node->child >= v->page_count || overflow_count(v, node) > v->page_count - node->child)
+            return 0;
+        node->data = page_at(v, node->child) + PAGE_HEAD;
+    }
+    count = node->size < 8 ? 0 : get64(node->data);
     if (node->size < 8 || count > node->size / 8 - 1)
         return page_damaged(v, page, "a list of free pages is longer than its value");
     if (get64(node->key.data) > v->txn)

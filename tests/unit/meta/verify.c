@@ -71,6 +71,48 @@ static void every_healthy_catalogue_passes(void **state)
     healthy();
 }
 
+static int write_much(struct meta *m, MDB_txn *txn, void *arg)
+{
+    uint8_t bytes[META_KEY_LARGEST];
+    uint8_t value[3000 + 8];
+    int count = *(int *)arg;
+    int rc = 0;
+
+    memset(value, 'v', sizeof value);
+    for (int i = 0; i < count && rc == 0; i++) {
+        MDB_val key = {rill__meta_space_key(bytes, 7, (rill_bytes){&i, sizeof i}), bytes};
+        rc = rill__meta_put(m, txn, &key, value, 3000);
+    }
+    return rc;
+}
+
+static int remove_much(struct meta *m, MDB_txn *txn, void *arg)
+{
+    uint8_t bytes[META_KEY_LARGEST];
+    MDB_val prefix = {rill__meta_space_key(bytes, 7, (rill_bytes){NULL, 0}), bytes};
+
+    (void)arg;
+    return rill__meta_delete_prefix(m, txn, &prefix);
+}
+
+/* The list of what one transaction frees has pages of its own then. */
+static void so_does_one_that_has_freed_much(void **state)
+{
+    int counts[] = {100, 300, 2000, 5000};
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        OK(rill__meta_write(meta, write_much, &counts[i]));
+        healthy();
+        OK(rill__meta_write(meta, remove_much, NULL));
+        healthy();
+        for (int g = 0; g < 5; g++) {
+            commit(g, i);
+            healthy();
+        }
+    }
+}
+
 /* ---- Damage ---- */
 
 static struct {
@@ -447,6 +489,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_META(every_healthy_catalogue_passes),
+        WITH_META(so_does_one_that_has_freed_much),
         WITH_META(each_damage_has_its_reason),
         WITH_META(pages_that_cannot_be_are_refused),
         WITH_META(free_pages_that_cannot_be_are_refused),
