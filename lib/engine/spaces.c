@@ -69,10 +69,28 @@ void rill__space_close(rill_space *space)
     rill__free(&store->heap, space);
 }
 
+static int writer_of(struct store *store, const char *name, int64_t *producer_id)
+{
+    char at[RILL_TOPIC_NAME_MAX + 1] = "";
+    int rc;
+
+    do rc = rill__meta_space_after(store->meta, at, at, NULL, producer_id);
+    while (rc == 0 && strcmp(at, name) != 0);
+    return rc;
+}
+
+/* One that may be written by a producer that is gone is deleted, too. */
 int rill__space_delete(struct store *store, const char *name)
 {
+    int64_t writer;
     int rc = check_name(name);
-    return rc != 0 ? rc : rill__meta_space_delete(store->meta, name, -1);
+
+    if (rc == 0) rc = rill__meta_space_delete(store->meta, name, -1);
+    if (rc != RILL_ERR_STATE || writer_of(store, name, &writer) != 0) return rc;
+    if (!rill__writer_is_gone(store, writer))
+        return rill__fail(rc, "space %s is written by producer id %" PRId64 ", which is open",
+                          name, writer);
+    return rill__meta_space_delete(store->meta, name, writer);
 }
 
 int rill__space_list(struct store *store, int (*visit)(void *arg, const char *name), void *arg)

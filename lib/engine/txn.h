@@ -67,6 +67,8 @@ void rill__txn_sync_markers(struct rill_producer *p, int64_t deadline);
 /* ---- txn_state.c ---- */
 
 int rill__txn_view(rill_txn *txn); /* txn->view is open */
+/* The producer that may write a space is closed, or dead: others may take it. */
+bool rill__writer_is_gone(struct store *store, int64_t producer_id);
 
 /* ---- Commits of groups in a decision: commit.c, groups.c ---- */
 

@@ -20,7 +20,7 @@ static bool has_claim(const struct rill_producer *p, const rill_space *space)
 }
 
 /* The writer of a space is gone: its producer's process is, or the producer is closed. */
-static bool is_free(struct store *store, int64_t producer_id)
+bool rill__writer_is_gone(struct store *store, int64_t producer_id)
 {
     struct meta_name name;
     struct saved_message why;
@@ -64,7 +64,7 @@ static int claim_space(rill_txn *txn, const rill_space *space)
         rc = rill__meta_space_claim(p->store->meta, space->name, p->id, in_place_of, &held);
         if (rc != 0) return rc;
         if (held == p->id) break;
-        if (attempt == 2 || !is_free(p->store, held))
+        if (attempt == 2 || !rill__writer_is_gone(p->store, held))
             return rill__fail(RILL_ERR_BUSY,
                               "space %s is written by another producer that is open (id %" PRId64
                               "); one at a time may",

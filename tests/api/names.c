@@ -109,6 +109,48 @@ static void what_was_deleted_is_settled(void **state)
     assert_int_equal(record_of_name(store, "job").decided_epoch, -1);
 }
 
+static void die_with_a_space(void)
+{
+    rill *store = test_store_open();
+    rill_producer *producer = txn_job(store, "job");
+    rill_space *space;
+    rill_txn *txn = txn_begin(producer);
+
+    OK(rill_space_open(store, "s", RILL_SPACE_CREATE, &space));
+    OK(rill_txn_put(txn, space, txn_text("k"), txn_text("v")));
+    OK(rill_txn_commit(txn, WAIT_MS));
+    kill(getpid(), SIGKILL);
+}
+
+/* What the dead have written others may write, and delete. */
+static void a_space_of_the_dead_can_be_deleted(void **state)
+{
+    rill_producer *producer;
+    rill_space *space;
+    rill_txn *txn;
+    int status;
+    pid_t pid;
+
+    test_topic(*state, "t", 1);
+    OK(rill_close(*state));
+    pid = fork();
+    if (pid == 0) die_with_a_space();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    *state = test_store_open();
+    OK(rill_space_delete(*state, "s"));
+    FAILS(RILL_ERR_NOT_FOUND, rill_space_delete(*state, "s"));
+    producer = txn_job(*state, "job");
+    OK(rill_space_open(*state, "s", RILL_SPACE_CREATE, &space));
+    txn = txn_begin(producer);
+    OK(rill_txn_put(txn, space, txn_text("k"), txn_text("v")));
+    FAILS(RILL_ERR_STATE, rill_space_delete(*state, "s"));
+    OK(rill_txn_commit(txn, WAIT_MS));
+    FAILS(RILL_ERR_STATE, rill_space_delete(*state, "s"));
+    OK(rill_producer_close(producer, WAIT_MS));
+    OK(rill_space_delete(*state, "s"));
+    rill_space_close(space);
+}
+
 /* ---- Expiry ----------------------------------------------------------- */
 
 static void reopen_with_expiration(void **state, uint64_t expiration_ms)
@@ -224,6 +266,7 @@ int main(void)
         WITH_STORE(what_the_dead_decided_is_finished),
         WITH_STORE(what_a_closed_one_decided_is_finished),
         WITH_STORE(what_was_deleted_is_settled),
+        WITH_STORE(a_space_of_the_dead_can_be_deleted),
         WITH_STORE(what_nobody_uses_is_forgotten),
         WITH_STORE(what_was_used_lately_stays),
         WITH_STORE(what_a_forgotten_one_left_open_is_aborted),
