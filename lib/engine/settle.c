@@ -12,7 +12,7 @@
 #include "engine/txn.h"
 #include <string.h>
 
-#define OPEN_AT_ONCE 64 /* more are met in the next round */
+#define OPEN_AT_ONCE 64
 #define SETTLE_MS 10000
 
 /* When this process saw a transaction for the first time; now if it is now. */
@@ -75,14 +75,19 @@ static int settle_one(struct store *store, struct log *log, const struct open_tr
 static int settle_partition_log(struct store *store, struct log *log, int64_t only)
 {
     struct open_transaction open[OPEN_AT_ONCE];
+    size_t from = 0;
     size_t count;
-    int rc = rill__log_open_transactions(log, open, OPEN_AT_ONCE, &count);
-    int first = rc;
+    int first = 0;
 
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        int one = only < 0 || open[i].producer_id == only ? settle_one(store, log, &open[i]) : 0;
-        if (first == 0) first = one;
-    }
+    do {
+        int rc = rill__log_open_transactions(log, &from, open, OPEN_AT_ONCE, &count);
+        if (rc != 0) return rc;
+        for (size_t i = 0; i < count; i++) {
+            if (only >= 0 && open[i].producer_id != only) continue;
+            rc = settle_one(store, log, &open[i]);
+            if (first == 0) first = rc;
+        }
+    } while (count == OPEN_AT_ONCE);
     return first;
 }
 

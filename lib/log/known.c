@@ -230,8 +230,8 @@ int rill__log_is_aborted(struct log *log, const struct batch_view *view, bool *a
     return rc;
 }
 
-int rill__log_open_transactions(struct log *log, struct open_transaction *open, size_t max,
-                                size_t *count)
+int rill__log_open_transactions(struct log *log, size_t *from, struct open_transaction *open,
+                                size_t max, size_t *count)
 {
     int rc;
 
@@ -239,8 +239,8 @@ int rill__log_open_transactions(struct log *log, struct open_transaction *open, 
     if (rill__log_first_open(log) == INT64_MAX) return 0;
     rill__mutex_lock(&log->known.lock);
     rc = know(log, rill__log_end(log));
-    for (size_t i = 0; rc == 0 && i < log->known.table.room && *count < max; i++) {
-        const struct producer_state *state = &log->known.table.places[i];
+    while (rc == 0 && *from < log->known.table.room && *count < max) {
+        const struct producer_state *state = &log->known.table.places[(*from)++];
         if (state->id < 0 || state->open_first < 0) continue;
         open[(*count)++] = (struct open_transaction){state->id, state->epoch, state->open_first};
     }

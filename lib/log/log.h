@@ -167,8 +167,10 @@ struct open_transaction {
     int16_t epoch;
     int64_t first;
 };
-int rill__log_open_transactions(struct log *log, struct open_transaction *open, size_t max,
-                                size_t *count);
+/* Those that are open, at most max at once; *from, 0 at first, says where the next call goes on.
+ */
+int rill__log_open_transactions(struct log *log, size_t *from, struct open_transaction *open,
+                                size_t max, size_t *count);
 /* Of a transactional batch before rill__log_stable. */
 int rill__log_is_aborted(struct log *log, const struct batch_view *view, bool *aborted);
 /* The sequence that the producer's next record has; -1: nothing is known of it. */

@@ -64,6 +64,41 @@ static void an_abort_without_marker_stays_one(void **state)
     OK(rill_producer_close(producer, WAIT_MS));
 }
 
+enum { MANY = 150 };
+
+/* However many are open in a partition, each is found. */
+static void each_of_many_is_ended(void **state)
+{
+    rill *store = *state;
+    rill_producer *producers[MANY];
+    rill_txn *txns[MANY];
+    struct holder holder;
+    char expected[8];
+    char id[12];
+
+    set_up_topic(store);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(id, sizeof id, "job-%d", i);
+        producers[i] = txn_job(store, id);
+        txns[i] = txn_begin(producers[i]);
+        txn_send(producers[i], NULL, 0, 1);
+    }
+    holder_start(&holder, store, "t", 0, 2);
+    for (int i = 0; i < MANY; i++) OK(rill_txn_abort(txns[i], 0));
+    holder_stop(&holder);
+    for (int i = 0; i < MANY; i++) {
+        txns[i] = txn_begin(producers[i]);
+        txn_send(producers[i], NULL, 0, 3);
+    }
+    for (int i = 0; i < MANY; i++) {
+        OK(rill_txn_commit(txns[i], WAIT_MS));
+        OK(rill_producer_close(producers[i], WAIT_MS));
+    }
+    snprintf(expected, sizeof expected, "2 3 3 ");
+    assert_memory_equal(txn_seen(store, "t", 0, RILL_READ_COMMITTED), expected, 6);
+    assert_int_equal(strlen(txn_seen(store, "t", 0, RILL_READ_COMMITTED)), 2 + 2 * MANY);
+}
+
 /* An instance that was fenced sends, where the new one has not been yet. */
 static void what_a_zombie_sends_is_not_taken_over(void **state)
 {
@@ -649,6 +684,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_STORE(an_abort_without_marker_stays_one),
+        WITH_STORE(each_of_many_is_ended),
         WITH_STORE(what_a_zombie_sends_is_not_taken_over),
         WITH_STORE(abort_finds_out),
         WITH_STORE(abort_finds_out_that_it_was_committed),

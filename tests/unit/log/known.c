@@ -288,6 +288,7 @@ static void the_earliest_open_one_counts(void **state)
     struct test_log *t = *state;
     struct log *other = test_log_second(t);
     struct open_transaction open[4];
+    size_t from = 0;
     size_t count;
 
     stable_is(t, 0);
@@ -297,17 +298,24 @@ static void the_earliest_open_one_counts(void **state)
     put_txn(other, 2, 0, 0);  /* 2 */
     put_txn(t->log, 1, 0, 1); /* 3 */
     stable_is(t, 1);
-    OK(rill__log_open_transactions(other, open, 4, &count));
+    OK(rill__log_open_transactions(other, &from, open, 4, &count));
     assert_int_equal(count, 2);
-    OK(rill__log_open_transactions(other, open, 1, &count));
+    from = 0;
+    OK(rill__log_open_transactions(other, &from, open, 1, &count));
     assert_int_equal(count, 1);
+    OK(rill__log_open_transactions(other, &from, open + 1, 1, &count));
+    assert_int_equal(count, 1); /* the other one */
+    assert_int_equal(open[0].producer_id + open[1].producer_id, 3);
+    OK(rill__log_open_transactions(other, &from, open, 4, &count));
+    assert_int_equal(count, 0);
     end_it(other, 1, 0, false); /* 4: its marker, by another process */
     stable_is(t, 2);
     assert_int_equal(rill__log_first_open(t->log), 2);
     end_it(t->log, 2, 0, true); /* 5 */
     stable_is(t, 6);
     assert_int_equal(rill__log_first_open(t->log), INT64_MAX);
-    OK(rill__log_open_transactions(t->log, open, 4, &count));
+    from = 0;
+    OK(rill__log_open_transactions(t->log, &from, open, 4, &count));
     assert_int_equal(count, 0);
     assert_true(aborted(t->log, 1));
     assert_false(aborted(t->log, 2));
