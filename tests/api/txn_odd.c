@@ -64,7 +64,7 @@ static void an_abort_without_marker_stays_one(void **state)
     OK(rill_producer_close(producer, WAIT_MS));
 }
 
-enum { MANY = 150 };
+enum { MANY = 100 };
 
 /* However many are open in a partition, each is found. */
 static void each_of_many_is_ended(void **state)
