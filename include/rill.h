@@ -1688,7 +1688,8 @@ typedef struct rill_stats {
     uint64_t transactions_committed;
     uint64_t transactions_aborted;
     uint64_t bytes_uncompressed; /* bytes_appended, had nothing been compressed */
-    uint64_t segments_deleted;   /* by maintenance: old, too many, or consumed */
+    uint64_t segments_deleted;   /* old, too many, consumed, or by
+                                    rill_partition_delete_records; not with their topic */
     uint64_t compactions;        /* that had something to do */
 } rill_stats;
 

@@ -139,7 +139,6 @@ static void say_deleted(struct share *share, const struct meta_topic *topic, int
 {
     char line[RILL_TOPIC_NAME_MAX + 150];
 
-    rill__count(&share->store->counters->segments_deleted, retained->segment_count);
     snprintf(line, sizeof line,
              "%s-%d: %" PRIu32 " segments of %" PRIu64
              " bytes were deleted; the log begins at offset %" PRId64,

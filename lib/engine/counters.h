@@ -28,7 +28,7 @@
     X(transactions_committed, "transactions committed")                                          \
     X(transactions_aborted, "transactions aborted")                                              \
     X(bytes_uncompressed, "bytes of batches appended, before compression")                       \
-    X(segments_deleted, "segments deleted because they were old, too many or consumed")          \
+    X(segments_deleted, "segments deleted: old, too many, consumed, or by request")              \
     X(compactions, "compactions of partitions that had something to do")
 
 /* What there is now. */

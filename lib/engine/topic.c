@@ -453,6 +453,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .mapped_bytes = &store->counters->mapped_bytes,
         .syncs = &store->counters->syncs,
         .rolls = &store->counters->segments_rolled,
+        .deletions = &store->counters->segments_deleted,
         .recoveries = &store->counters->recoveries,
         .wakeups = &store->counters->wakeups,
     };

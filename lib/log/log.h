@@ -63,6 +63,7 @@ struct log_config {
     _Atomic uint64_t *mapped_bytes; /* statistics, relaxed */
     _Atomic uint64_t *syncs;
     _Atomic uint64_t *rolls;
+    _Atomic uint64_t *deletions; /* of segments that lay before the log start */
     _Atomic uint64_t *recoveries;
     _Atomic uint64_t *wakeups;
 };

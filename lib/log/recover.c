@@ -310,8 +310,10 @@ static int remove_before(struct log *log, int64_t start)
     int rc = 0;
 
     for (size_t i = 0; i < log->base_count && log->bases[i] <= start; i++) first = log->bases[i];
-    for (size_t i = 0; i < log->base_count && log->bases[i] < first && rc == 0; i++)
+    for (size_t i = 0; i < log->base_count && log->bases[i] < first && rc == 0; i++) {
         rc = rill__segment_remove(&log->dir, log->bases[i]);
+        if (rc == 0) atomic_fetch_add_explicit(log->config.deletions, 1, memory_order_relaxed);
+    }
     if (rc == 0) rill__log_forget_before(log, first);
     return rc;
 }

@@ -46,6 +46,7 @@ static int remove_segment(struct log *log, int64_t base, struct log_retained *re
     rc = rill__file_look(&log->dir, name, &facts);
     if (rc == 0 && !rill__log_recycle(log, base)) rc = rill__segment_remove(&log->dir, base);
     if (rc != 0 || facts.links == 0) return rc;
+    atomic_fetch_add_explicit(log->config.deletions, 1, memory_order_relaxed);
     retained->segment_count++;
     retained->bytes += facts.size;
     return 0;

@@ -156,6 +156,14 @@ static uint64_t deleted(void)
     return stats.segments_deleted;
 }
 
+static uint64_t rolled(void)
+{
+    rill_stats stats = {.size = sizeof stats};
+
+    OK(rill_stats_get(store, &stats));
+    return stats.segments_rolled;
+}
+
 /* ---- By age and size ---- */
 
 static void what_is_old_goes(void **state)
@@ -193,6 +201,37 @@ static void what_is_too_much_goes(void **state)
     clean();
     assert_in_range(segments_of("t", 0), 3, 5);
     assert_true(start_of("t", 0) > 0);
+}
+
+/* By a pass, by maintenance after a roll, and because somebody says so. */
+static void whoever_removes_segments_they_are_counted(void **state)
+{
+    struct patience patience = {0};
+    int64_t done;
+
+    (void)state;
+    make("t", 1, (rill_topic_options){.retention_bytes = 200000});
+    fill("t", 0, 8);
+    clean();
+    assert_in_range(deleted(), 3, 6);
+    assert_int_equal(deleted(), rolled() - segments_of("t", 0));
+    done = store->store->shared->clean.done_ms;
+    for (int i = 0; i < 5; i++) {
+        rill_offset start = start_of("t", 0);
+        fill("t", 0, 1);
+        do {
+            wait_a_little(&patience);
+            OK(rill_maintain(store, NULL));
+        } while (start_of("t", 0) == start);
+        assert_int_equal(deleted(), rolled() - segments_of("t", 0));
+    }
+    assert_int_equal(store->store->shared->clean.done_ms, done); /* no pass was */
+    OK(rill_partition_delete_records(store, "t", 0, log_end_of(store, "t", 0) - 1, NULL));
+    assert_int_equal(segments_of("t", 0), 1);
+    assert_int_equal(deleted(), rolled() - 1);
+    OK(rill_topic_delete(store, "t"));
+    OK(rill_maintain(store, NULL));
+    assert_int_equal(deleted(), rolled() - 1); /* a whole topic is another matter */
 }
 
 /* Nobody has it open: it is opened for this, and closed. */
@@ -460,6 +499,7 @@ static void a_clock_that_is_not_set_deletes_nothing(void **state)
 static void one_process_at_a_time_cleans(void **state)
 {
     struct flock turn = {.l_type = F_WRLCK, .l_start = CLEAN_BYTE, .l_len = 1};
+    int64_t done;
     uint32_t next_ms;
     int fd = open(test_path("store/shared"), O_RDWR);
 
@@ -474,9 +514,16 @@ static void one_process_at_a_time_cleans(void **state)
     close(fd); /* as the kernel does for whoever dies */
     while (store->store->shared->clean.done_ms == 0) OK(rill_maintain(store, &next_ms));
     assert_int_equal(deleted(), 2);
-    fill("t", 0, 3);
+    done = store->store->shared->clean.done_ms;
+    make("u", 1, (rill_topic_options){.retention_bytes = 1});
+    fill("u", 0, 3);
     OK(rill_maintain(store, &next_ms));
     assert_int_equal(deleted(), 2); /* not due yet */
+    fill("t", 0, 3);
+    OK(rill_maintain(store, &next_ms));
+    assert_int_equal(deleted(), 5); /* after a roll, where a pass was: no pass */
+    assert_int_equal(start_of("u", 0), 0);
+    assert_int_equal(store->store->shared->clean.done_ms, done);
 }
 
 /* With a clock that says so, each share does one partition. */
@@ -593,6 +640,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_old_goes),
         TEST(what_is_too_much_goes),
+        TEST(whoever_removes_segments_they_are_counted),
         TEST(partitions_that_are_closed_are_cleaned_and_closed_again),
         TEST(what_all_groups_have_consumed_goes),
         TEST(a_member_that_has_committed_nothing_holds_all_back),

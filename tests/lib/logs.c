@@ -61,6 +61,7 @@ void test_log_init(struct test_log *t)
                                     .mapped_bytes = &t->mapped_bytes,
                                     .syncs = &t->syncs,
                                     .rolls = &t->rolls,
+                                    .deletions = &t->deletions,
                                     .recoveries = &t->recoveries,
                                     .wakeups = &t->wakeups};
     test_directory();

@@ -17,6 +17,7 @@ struct test_log {
     _Atomic uint64_t mapped_bytes;
     _Atomic uint64_t syncs;
     _Atomic uint64_t rolls;
+    _Atomic uint64_t deletions;
     _Atomic uint64_t recoveries;
     _Atomic uint64_t wakeups;
     int warning_count; /* lines said at RILL_LOG_WARNING and worse */

@@ -455,6 +455,7 @@ static void segments_go_when_others_come(void **state)
         maintain(t);
         OK(rill__log_segments(t->log, &count, &bytes));
         assert_int_equal(count, 4);
+        assert_int_equal(t->deletions, t->rolls - count);
         test_check(t->log, rill__log_start(t->log), rill__log_end(t->log));
         /* By and by the same five files go round. */
         inodes[round] = inode_of_segment(active(t->log));

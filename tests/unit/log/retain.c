@@ -370,7 +370,26 @@ static void maintenance_removes_what_was_left(void **state)
     test_check(other, bases[3] + 1, rill__log_end(other));
     OK(rill__log_maintain(other, &next_ms));
     check_log(t, bases[3] + 1, rill__log_end(t->log), bases[3]);
+    assert_int_equal(t->deletions, 3);
     rill__log_close(other);
+}
+
+/* The same, and the next one to come opens the log. */
+static void recovery_removes_what_was_left(void **state)
+{
+    struct test_log *t = *state;
+    int64_t bases[64];
+
+    test_append_segments(t->log, 5);
+    files(bases, 64);
+    OK(rill__log_move_start(t->log, bases[1], INT64_MAX));
+    OK(test_log_restart(t));
+    check_log(t, bases[1], rill__log_end(t->log), bases[1]);
+    assert_int_equal(t->deletions, 1);
+    OK(rill__log_move_start(t->log, bases[3] + 1, INT64_MAX));
+    OK(test_log_reboot(t));
+    check_log(t, bases[3] + 1, rill__log_end(t->log), bases[3]);
+    assert_int_equal(t->deletions, 3);
 }
 
 static void removal_that_fails_is_told_and_done_later(void **state)
@@ -387,8 +406,10 @@ static void removal_that_fails_is_told_and_done_later(void **state)
     faults_clear();
     assert_int_equal(rill__log_start(t->log), bases[2]);
     assert_int_equal(files(bases + 10, 50), 3);
+    assert_int_equal(t->deletions, 1);
     OK(rill__log_maintain(t->log, &next_ms));
     check_log(t, bases[2], rill__log_end(t->log), bases[2]);
+    assert_int_equal(t->deletions, 2);
     rill__log_let_go(t->log);
 }
 
@@ -1129,6 +1150,7 @@ int main(void)
         WITH_LOG(start_behind_the_durable_end_is_no_mark),
         WITH_LOG(deletion_has_happened_or_not),
         WITH_LOG(maintenance_removes_what_was_left),
+        WITH_LOG(recovery_removes_what_was_left),
         WITH_LOG(removal_that_fails_is_told_and_done_later),
         WITH_LOG(mark_that_fails_poisons_and_nothing_is_removed),
         WITH_LOG(missing_segment_is_damage),
