@@ -398,8 +398,9 @@ RILL_API int rill_topic_delete(rill *store, const char *topic);
  *
  * Every process applies them from its next send, append or maintenance on; batches
  * and segments that are there stay as they are. segment_bytes is for the next segment,
- * the rest counts at once. A topic that becomes RILL_CLEANUP_COMPACT keeps the records
- * without key that it has, and takes no more of them.
+ * the rest counts at once. A batch for which an empty segment is too small leaves the
+ * first offset of that without a record. A topic that becomes RILL_CLEANUP_COMPACT keeps
+ * the records without key that it has, and takes no more of them.
  * Durable:  on return.
  * Errors:   RILL_ERR_NOT_FOUND; RILL_ERR_INVALID an option out of range or against
  *           another, or one that cannot be altered: partition_count,

@@ -151,24 +151,6 @@ static int take_writer(struct log *log, int64_t base)
     return 0;
 }
 
-/* The active segment, writable, with room for size bytes; rolls if need be. */
-static int active_segment(struct log *log, struct tail_copy *tail, size_t size)
-{
-    uint64_t room = atomic_load_explicit(&log->config.segment_bytes, memory_order_relaxed);
-    int rc = tail->base < 0 ? 0 : take_writer(log, tail->base);
-
-    if (rc != 0) return rc;
-    if (tail->base >= 0 && size <= log->writer->size - tail->position &&
-        rill__log_roll_in(log, tail) > 0)
-        return 0;
-    if (tail->end_offset == tail->base && log->writer->size < room) room = log->writer->size;
-    if (size > room - SEGMENT_HEADER_SIZE)
-        return rill__fail(RILL_ERR_TOO_BIG,
-                          "%s: a batch of %zu bytes in a segment of %" PRIu64 " bytes",
-                          log->dir.name, size, room);
-    return rill__log_roll(log, tail);
-}
-
 uint16_t rill__log_attributes(const struct log *log)
 {
     return atomic_load_explicit(&log->config.timestamp_type, memory_order_relaxed) ==
@@ -262,6 +244,48 @@ static int write_batch(struct log *log, const struct tail_copy *tail, const stru
     return rc;
 }
 
+static void intend(struct log *log, const struct tail_copy *tail, size_t size)
+{
+    atomic_store_explicit(&log->control->intent_end, tail->position + (uint32_t)size,
+                          memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* An empty segment cannot be rolled: the next one would have its name, which others
+ * have mapped, and the marks may say. So its first offset is to have no record. */
+static int pass_first(struct log *log, struct tail_copy *tail)
+{
+    _Alignas(8) uint8_t data[BATCH_HEADER_SIZE];
+    struct batch batch;
+    int rc;
+
+    rill__batch_init(&batch, data, sizeof data);
+    rill__batch_gap(&batch, 1);
+    intend(log, tail, batch.size);
+    rc = write_batch(log, tail, &batch);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (rc == 0) commit_batch(log, tail, &batch);
+    return rc;
+}
+
+/* The active segment, writable, with room for size bytes; rolls if need be. */
+static int active_segment(struct log *log, struct tail_copy *tail, size_t size)
+{
+    uint64_t room = atomic_load_explicit(&log->config.segment_bytes, memory_order_relaxed);
+    int rc = tail->base < 0 ? 0 : take_writer(log, tail->base);
+
+    if (rc != 0) return rc;
+    if (tail->base >= 0 && size <= log->writer->size - tail->position &&
+        rill__log_roll_in(log, tail) > 0)
+        return 0;
+    if (size > room - SEGMENT_HEADER_SIZE)
+        return rill__fail(RILL_ERR_TOO_BIG,
+                          "%s: a batch of %zu bytes in a segment of %" PRIu64 " bytes",
+                          log->dir.name, size, room);
+    if (tail->end_offset == tail->base) rc = pass_first(log, tail);
+    return rc != 0 ? rc : rill__log_roll(log, tail);
+}
+
 int rill__log_append(struct log *log, struct batch *batch, bool through_file, int64_t deadline_ns,
                      int64_t *base_offset)
 {
@@ -288,9 +312,7 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
         rc = rill__log_check_batch(log, batch, &tail, base_offset);
         if (rc != 0) goto out;
     }
-    atomic_store_explicit(&c->intent_end, tail.position + (uint32_t)batch->size,
-                          memory_order_relaxed);
-    atomic_signal_fence(memory_order_seq_cst);
+    intend(log, &tail, batch->size);
     tell_time(&tail, batch);
     if (through_file) {
         rc = write_batch(log, &tail, batch);
@@ -348,9 +370,7 @@ int rill__log_reserve(struct log *log, size_t size, int64_t deadline_ns, uint8_t
         rc = populate(log, tail.base, tail.position, size);
         if (rc != 0) return rc;
     }
-    atomic_store_explicit(&log->control->intent_end, tail.position + (uint32_t)size,
-                          memory_order_relaxed);
-    atomic_signal_fence(memory_order_seq_cst);
+    intend(log, &tail, size);
     *room = log->writer->map.data + tail.position;
     return 0;
 out:

@@ -3,7 +3,9 @@
  * and is checked together with the others; it changes while the topic is used, in
  * every process; partitions are added; what is deleted or not used is let go.
  */
+#include "checks.h"
 #include "engine/store.h"
+#include "reader.h"
 #include "records.h"
 #include <math.h>
 #include <sys/stat.h>
@@ -338,6 +340,52 @@ static void segment_bytes_are_for_the_next_segment(void **state)
     assert_true(info.stored_bytes > info.segment_count * (64 << 10) + (192 << 10));
 }
 
+static int segments_for_large(rill *store)
+{
+    rill_topic_options options = {
+        .size = sizeof options, .segment_bytes = 256 << 10, .max_message_bytes = 200000};
+    return rill_topic_alter(store, "t", RILL_TOPIC_SEGMENT_BYTES | RILL_TOPIC_MAX_MESSAGE_BYTES,
+                            &options);
+}
+
+/* All is deleted, and the segment that waits for more is too small: readers pass its
+ * one offset, and everybody who looks at the files finds them whole. */
+static void empty_segment_is_passed_by_what_it_is_too_small_for(void **state)
+{
+    rill_topic_options options = {
+        .size = sizeof options, .segment_bytes = 64 << 10, .max_message_bytes = 60000};
+    rill_consumer *consumer;
+    rill_record records[16];
+    const char *differs;
+    rill_offset start;
+    size_t count;
+
+    OK(rill_topic_create(*state, "t", &options));
+    test_store_append(*state, "t", 0, 10, 100);
+    consumer = test_consumer(*state, "t", 0, 0);
+    assert_int_equal(take(consumer, records, 16), 10);
+    OK(rill_partition_delete_records(*state, "t", 0, 10, &start));
+    assert_int_equal(start, 10);
+    elsewhere(segments_for_large);
+    test_store_append(*state, "t", 0, 2, 100000);
+    test_store_append(*state, "t", 2, 1, 100);
+    for (rill_offset next = 11; next < 14; next += (rill_offset)count) {
+        count = take(consumer, records, 16);
+        assert_int_equal(records[0].offset, next);
+        assert_memory_equal(records[0].value.data, next == 11 ? "0" : next == 12 ? "1" : "2", 1);
+    }
+    OK(rill_consumer_close(consumer, 0));
+    check_is_clean();
+    OK(rill_close(*state));
+    check_is_clean();
+    reader_ask(test_path("store"));
+    *state = test_store_open();
+    differs = reader_compare(*state);
+    if (differs != NULL) fail_msg("%s", differs);
+    assert_int_equal(log_end_of(*state, "t", 0), 14);
+    check_is_clean();
+}
+
 /* ---- Partitions ---- */
 
 static int add_to_three(rill *store)
@@ -647,6 +695,7 @@ int main(void)
         WITH_STORE(an_alteration_counts_in_every_process),
         WITH_STORE(logs_take_an_alteration_over),
         WITH_STORE(segment_bytes_are_for_the_next_segment),
+        WITH_STORE(empty_segment_is_passed_by_what_it_is_too_small_for),
         WITH_STORE(partitions_are_added),
         WITH_STORE(partitions_are_never_fewer),
         WITH_STORE(directories_that_a_crash_left_are_no_partitions),

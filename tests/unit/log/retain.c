@@ -1070,6 +1070,165 @@ static void large_batch_waits_for_no_room_that_is_not_there(void **state)
     test_check(t->log, 0, 3);
 }
 
+/* An active segment of 4096 bytes with nothing in it, of a log that ends at *end; the
+ * next ones are larger. */
+static void empty_small_segment(struct test_log *t, int64_t *end)
+{
+    test_append_segments(t->log, 2);
+    *end = rill__log_end(t->log);
+    assert_int_equal(delete_before(t->log, *end - 3), *end - 3);
+    OK(rill__log_seal(t->log, INT64_MAX));
+    configure(t, 16384);
+}
+
+/* The log has all of [start, end) but `passed`. The record behind that may name it: the
+ * one who made it thought that it would be there. */
+static void check_around(struct log *log, int64_t start, int64_t passed, int64_t end)
+{
+    rill_record record = RILL_RECORD_INIT;
+    struct log_cursor cursor;
+    struct batch_view view;
+    int64_t next = start;
+    bool bad;
+
+    rill__cursor_init(&cursor, log);
+    OK(rill__cursor_seek(&cursor, start));
+    while (cursor.offset < end) {
+        struct record_walk walk = {BATCH_HEADER_SIZE, 0};
+        OK(rill__cursor_next(&cursor, end, true, &view));
+        while (view.record_count != 0 && rill__record_next(&view, &walk, &record, &bad)) {
+            if (record.offset < start) continue;
+            if (next == passed) next++;
+            assert_int_equal(record.offset, next);
+            if (next == passed + 1 && rill__get64(record.value.data) == (uint64_t)passed)
+                record.offset = passed;
+            test_value_check(&record);
+            next++;
+        }
+        rill__cursor_release(&cursor);
+    }
+    rill__cursor_deinit(&cursor);
+    if (next == passed && next < end) next++;
+    assert_int_equal(next, end);
+}
+
+static int append_large(struct log *log, bool through_file, int64_t *base)
+{
+    return test_append(log, 1, 5000, through_file, base);
+}
+
+/* The next one cannot have its name, so its first offset gets no record. */
+static void empty_segment_that_is_too_small_is_passed(void **state)
+{
+    struct test_log *t = *state;
+    struct log *other = test_log_second(t);
+    struct log_cursor cursor;
+    struct batch_view view;
+    int64_t start;
+    int64_t base;
+    int64_t end;
+
+    empty_small_segment(t, &end);
+    start = rill__log_start(t->log);
+    rill__cursor_init(&cursor, other);
+    OK(rill__cursor_seek(&cursor, end));
+    OK(rill__cursor_next(&cursor, end, true, &view));
+    assert_int_equal(view.record_count, 0);
+    FAILS(RILL_ERR_TOO_BIG, test_append(t->log, 1, 16384, false, &base));
+    assert_non_null(strstr(test_message(), "16384"));
+    assert_int_equal(rill__log_end(t->log), end); /* not for nothing */
+    OK(append_large(t->log, false, &base));
+    assert_int_equal(base, end + 1);
+    assert_int_equal(file_size(end), 4096);
+    assert_int_equal(file_size(end + 1), 16384);
+    OK(rill__cursor_next(&cursor, end + 2, true, &view)); /* who had it mapped goes on */
+    assert_int_equal(view.record_count, 1);
+    assert_int_equal(view.base_offset, end + 1);
+    rill__cursor_deinit(&cursor);
+    test_append_ok(other, 3, 100);
+    check_around(other, start, end, end + 5);
+    check_around(t->log, end, end, end + 5);
+    OK(append_large(t->log, true, &base));
+    assert_int_equal(base, end + 5);
+    rill__log_close(other);
+    OK(test_log_restart(t));
+    check_around(t->log, start, end, end + 6);
+    OK(test_log_reboot(t));
+    check_around(t->log, start, end, end + 6);
+    assert_int_equal(delete_before(t->log, end + 2), end + 2);
+    assert_false(test_exists(test_segment_path(end, "log")));
+    test_check(t->log, end + 2, end + 6);
+}
+
+static void room_in_an_empty_segment_that_is_too_small(void **state)
+{
+    struct test_log *t = *state;
+    uint8_t *room;
+    int64_t end;
+
+    empty_small_segment(t, &end);
+    for (int i = 0; i < 2; i++) { /* passed once only */
+        OK(rill__log_reserve(t->log, 9000, INT64_MAX, &room));
+        rill__log_abandon(t->log);
+        assert_int_equal(rill__log_end(t->log), end + 1);
+    }
+    test_append_ok(t->log, 1, 5000);
+    check_around(t->log, rill__log_start(t->log), end, end + 2);
+}
+
+/* The nth call of an append that has to pass one fails, and perhaps all that come
+ * after it. True: there are not so many. */
+static bool pass_with_fault(struct test_log *t, uint64_t n, enum fault_after after,
+                            bool through_file, int then, int *failed)
+{
+    int64_t start;
+    int64_t base;
+    int64_t end;
+    bool done;
+    int rc;
+
+    empty_small_segment(t, &end);
+    OK(rill__log_checkpoint(t->log));
+    start = rill__log_start(t->log);
+    faults_fail(FAULT_ANY, NULL, n, EIO, after);
+    rc = append_large(t->log, through_file, &base);
+    done = faults_count() < n;
+    faults_clear();
+    if (done) OK(rc);
+    if (rc != 0) (*failed)++;
+    if (then == 0 && rc == RILL_ERR_POISONED) then = 1;
+    if (then == 1) OK(test_log_restart(t));
+    if (then == 2) OK(test_log_reboot(t));
+    if (rc == 0) assert_int_equal(rill__log_end(t->log), end + 2);
+    else assert_in_range(rill__log_end(t->log), end, end + 1);
+    check_around(t->log, start, end, rill__log_end(t->log));
+    OK(append_large(t->log, false, &base));
+    assert_int_equal(base, rc == 0 ? end + 2 : end + 1);
+    test_append_ok(t->log, 2, 100);
+    check_around(t->log, start, end, base + 3);
+    OK(test_log_reboot(t));
+    check_around(t->log, start, end, base + 3);
+    return done;
+}
+
+static void passing_an_empty_segment_may_fail_anywhere(void **state)
+{
+    static const enum fault_after afters[] = {FAULT_ONCE, FAULT_TORN, FAULT_WHOLE, FAULT_DEAD};
+    struct test_log *t = *state;
+    int failed = 0;
+
+    for (int how = 0; how < 4 * 2 * 3; how++) {
+        bool done = false;
+        for (uint64_t n = 1; !done; n++) {
+            test_log_deinit(t);
+            test_log_init(t);
+            OK(test_log_open(t));
+            done = pass_with_fault(t, n, afters[how % 4], how / 4 % 2 == 1, how / 8, &failed);
+        }
+    }
+    assert_true(failed > 4 * 2 * 3 * 10);
+}
+
 static void prepared_segment_of_another_size_is_not_taken(void **state)
 {
     struct test_log *t = *state;
@@ -1174,6 +1333,9 @@ int main(void)
         WITH_LOG(every_failing_call_is_survived),
         WITH_LOG(segments_of_many_sizes_make_one_log),
         WITH_LOG(large_batch_waits_for_no_room_that_is_not_there),
+        WITH_LOG(empty_segment_that_is_too_small_is_passed),
+        WITH_LOG(room_in_an_empty_segment_that_is_too_small),
+        WITH_LOG(passing_an_empty_segment_may_fail_anywhere),
         WITH_LOG(prepared_segment_of_another_size_is_not_taken),
         WITH_LOG(jitter_spreads_the_rolls),
     };
