@@ -55,6 +55,7 @@ struct log {
     struct log_retention retention; /* what rill__log_retain was told last; the lock's too */
     int64_t retention_ms;           /* monotonic: when; 0: never; the same */
     int64_t retention_base;         /* the active segment then; the same */
+    int64_t retention_end;          /* the log end then; the same */
 
     /* How far the writer's map of segment populated_base is write-faulted.
      * Hints; relaxed. */

@@ -217,7 +217,9 @@ struct log_retained {
  * active segment that is too old is rolled first. retained may be NULL.
  * Until it is called again, maintenance of this process does the same whenever a
  * segment was rolled, so that the oldest one becomes the next; for reasons of age and
- * size, as they are in the configuration then, and by a clock that only goes on. */
+ * size, as they are in the configuration then, and by a clock that only goes on. What
+ * is appended after a call is not old before the next one: the clock may have been set
+ * back. */
 int rill__log_retain(struct log *log, const struct log_retention *what,
                      struct log_retained *retained);
 /* Whether a segment with this largest timestamp is too old. A clock that jumped

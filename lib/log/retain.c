@@ -231,9 +231,10 @@ static int size_from(struct log *log, int64_t base, const struct tail_copy *tail
 }
 
 /* May it go? 1: yes. 0: no, and none after it. -1: its age is not known; if one
- * behind it is old, it is too. */
-static int may_go(struct log *log, const struct log_retention *what, const struct candidate *s,
-                  int *go)
+ * behind it is old, it is too. What is not before timed_end was appended after the clock
+ * was looked at, by what it may have shown then: it is young. */
+static int may_go(struct log *log, const struct log_retention *what, int64_t timed_end,
+                  const struct candidate *s, int *go)
 {
     int64_t max_time;
     int rc;
@@ -242,7 +243,7 @@ static int may_go(struct log *log, const struct log_retention *what, const struc
     if (what->consumed >= s->end) return 0;
     if (what->retention_bytes != 0 && s->behind >= what->retention_bytes) return 0;
     *go = 0;
-    if (what->retention_ms == 0) return 0;
+    if (what->retention_ms == 0 || s->end > timed_end) return 0;
     rc = newest_in(log, s->base, s->end, &max_time);
     if (rc == 0 && (max_time == INT64_MAX || says_nothing(what, max_time))) *go = -1;
     else if (rc == 0 && rill__log_is_old(what, max_time)) *go = 1;
@@ -251,7 +252,7 @@ static int may_go(struct log *log, const struct log_retention *what, const struc
 
 /* Where the log will begin when all has gone that may; at the active segment's
  * base, *all is set: nothing before that stays. */
-static int find_start(struct log *log, const struct log_retention *what,
+static int find_start(struct log *log, const struct log_retention *what, int64_t timed_end,
                       const struct tail_copy *tail, int64_t *start, bool *all)
 {
     struct candidate s = {.base = -1};
@@ -266,7 +267,7 @@ static int find_start(struct log *log, const struct log_retention *what,
         if (rc != 0) break;
         if (s.end < 0) s.end = tail->base;
         s.behind = left -= s.bytes < left ? s.bytes : left;
-        rc = may_go(log, what, &s, &go);
+        rc = may_go(log, what, timed_end, &s, &go);
         if (rc == 0 && go > 0 && s.end > *start) *start = s.end;
         s.base = s.end;
     }
@@ -274,15 +275,23 @@ static int find_start(struct log *log, const struct log_retention *what,
     return rc;
 }
 
+static bool is_old_tail(const struct log_retention *what, int64_t timed_end,
+                        const struct tail_copy *tail)
+{
+    return tail->end_offset > tail->base && tail->end_offset <= timed_end &&
+           rill__log_is_old(what, tail->max_time);
+}
+
 /* Rolls the active segment if it is old itself; *start: what comes after it. */
-static int roll_old(struct log *log, const struct log_retention *what, int64_t *start)
+static int roll_old(struct log *log, const struct log_retention *what, int64_t timed_end,
+                    int64_t *start)
 {
     struct tail_copy tail;
     int rc = rill__log_lock(log, rill__deadline(0));
 
     if (rc != 0) return rc == RILL_ERR_TIMEOUT ? 0 : rc;
     rill__control_tail(log->control, &tail);
-    if (tail.end_offset > tail.base && rill__log_is_old(what, tail.max_time)) {
+    if (is_old_tail(what, timed_end, &tail)) {
         rc = rill__log_roll(log, &tail);
         if (rc == 0) *start = tail.end_offset;
     }
@@ -290,7 +299,7 @@ static int roll_old(struct log *log, const struct log_retention *what, int64_t *
     return rc;
 }
 
-static int retain(struct log *log, const struct log_retention *what,
+static int retain(struct log *log, const struct log_retention *what, int64_t timed_end,
                   struct log_retained *retained)
 {
     struct tail_copy tail;
@@ -303,9 +312,9 @@ static int retain(struct log *log, const struct log_retention *what,
     rill__control_tail(log->control, &tail);
     if (tail.base >= 0 &&
         (what->retention_ms != 0 || what->retention_bytes != 0 || what->consumed > start))
-        rc = find_start(log, what, &tail, &start, &all);
-    if (rc == 0 && all && tail.end_offset > tail.base && rill__log_is_old(what, tail.max_time))
-        rc = roll_old(log, what, &start);
+        rc = find_start(log, what, timed_end, &tail, &start, &all);
+    if (rc == 0 && all && is_old_tail(what, timed_end, &tail))
+        rc = roll_old(log, what, timed_end, &start);
     if (rc == 0 && start > rill__log_start(log))
         rc = rill__log_move_start(log, start, rill__deadline(RETAIN_WAIT_MS));
     if (rc == RILL_ERR_TIMEOUT) rc = 0;
@@ -324,12 +333,14 @@ int rill__log_retain(struct log *log, const struct log_retention *what,
 {
     struct log_retained mine;
     int64_t base = active_base(log);
-    int rc = retain(log, what, retained == NULL ? &mine : retained);
+    int64_t end = rill__log_end(log);
+    int rc = retain(log, what, end, retained == NULL ? &mine : retained);
 
     rill__mutex_lock(&log->lock);
     log->retention = *what;
     log->retention_ms = rill__monotonic_ns() / 1000000;
     log->retention_base = base;
+    log->retention_end = end;
     rill__mutex_unlock(&log->lock);
     return rc;
 }
@@ -340,6 +351,7 @@ int rill__log_retain_again(struct log *log)
     struct log_retained retained;
     struct log_retention what;
     int64_t told_ms;
+    int64_t told_end;
     bool rolled;
 
     rill__mutex_lock(&log->lock);
@@ -347,11 +359,12 @@ int rill__log_retain_again(struct log *log)
     log->retention_base = active_base(log);
     what = log->retention;
     told_ms = log->retention_ms;
+    told_end = log->retention_end;
     rill__mutex_unlock(&log->lock);
     if (told_ms == 0 || !rolled || (config->cleanup_policy & RILL_CLEANUP_DELETE) == 0) return 0;
     what.consumed = 0; /* a group may have gone back since */
     if (what.retention_ms != 0) what.retention_ms = config->retention_ms;
     what.retention_bytes = config->retention_bytes;
     what.wall_now_ms += rill__monotonic_ns() / 1000000 - told_ms;
-    return retain(log, &what, &retained);
+    return retain(log, &what, told_end, &retained);
 }

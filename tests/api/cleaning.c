@@ -406,6 +406,28 @@ static void what_was_appended_by_a_wrong_clock_is_not_old(void **state)
     assert_int_equal(start_of("t", 0), 36);
 }
 
+/* A roll repeats what the last pass knew, with its clock. */
+static void what_is_appended_by_a_clock_set_back_stays_when_a_segment_rolls(void **state)
+{
+    rill_offset start;
+    uint64_t before;
+
+    (void)state;
+    make("t", 1, (rill_topic_options){.retention_ms = 7 * DAY});
+    fill("t", 0, 3);
+    clean();
+    OK(rill_partition_delete_records(store, "t", 0, log_end_of(store, "t", 0), &start));
+    before = deleted();
+    atomic_fetch_sub(&wall_ms, 365 * DAY);
+    for (int i = 0; i < 3; i++) {
+        fill("t", 0, 2);
+        OK(rill_maintain(store, NULL));
+    }
+    clean();
+    assert_int_equal(deleted(), before);
+    assert_int_equal(start_of("t", 0), start);
+}
+
 /* What a look at the clock costs is not paid with every batch, if it cannot be had. */
 static void a_busy_catalogue_does_not_stop_appends(void **state)
 {
@@ -647,6 +669,7 @@ int main(void)
         TEST(what_is_superseded_goes),
         TEST(a_clock_that_jumps_deletes_nothing_early),
         TEST(what_was_appended_by_a_wrong_clock_is_not_old),
+        TEST(what_is_appended_by_a_clock_set_back_stays_when_a_segment_rolls),
         TEST(a_busy_catalogue_does_not_stop_appends),
         TEST(what_is_young_is_not_compacted_by_a_clock_that_jumped),
         TEST(a_clock_that_is_not_set_deletes_nothing),
