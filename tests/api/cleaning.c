@@ -457,6 +457,19 @@ static void a_busy_catalogue_does_not_stop_appends(void **state)
     assert_in_range(clock.ahead_ms, 360 * DAY, 366 * DAY);
 }
 
+/* The first record that is there. */
+static rill_offset first_in(const char *topic)
+{
+    rill_consumer *consumer = test_consumer(store, topic, 0, 0);
+    rill_record record;
+    rill_offset offset;
+
+    assert_int_equal(take(consumer, &record, 1), 1);
+    offset = record.offset;
+    OK(rill_consumer_close(consumer, 0));
+    return offset;
+}
+
 /* For a lag that is longer than tombstones stay, the clock must have been steady for
  * the lag. */
 static void what_is_young_is_not_compacted_by_a_clock_that_jumped(void **state)
@@ -478,10 +491,12 @@ static void what_is_young_is_not_compacted_by_a_clock_that_jumped(void **state)
     }
     OK(rill_stats_get(store, &stats));
     assert_int_equal(stats.compactions, 0);
+    assert_int_equal(first_in("t"), 0);
     pass(11 * DAY);
     clean();
     OK(rill_stats_get(store, &stats));
-    assert_int_equal(stats.compactions, 1);
+    assert_true(stats.compactions > 0); /* how many it takes is how slow the machine is */
+    assert_true(first_in("t") > 0);
 }
 
 static void a_clock_that_is_not_set_deletes_nothing(void **state)
