@@ -1,35 +1,39 @@
 /*
  * handoff.c - how long a record takes from one thread or process to another.
  *
- * A producer sends a record of 100 bytes every 20 us (50,000 a second), stamped
- * with the time at which it is sent; the consumer takes the difference. It either
- * sleeps until something comes, or spins. Beside the sleeping one, a pipe; beside
- * the spinning one, a ring in shared memory with a counter that the reader watches.
+ * A producer sends a record of 100 bytes at a fixed pace, stamped with the time at which
+ * it was due, whether or not the producer was late; the consumer takes the difference,
+ * so that a send that is held up counts for all that had to wait behind it. The consumer
+ * spins, or spins for a while and then sleeps, or sleeps at once. Beside it, a ring in
+ * shared memory whose counter the reader watches, or sleeps on as a futex; and how long
+ * a cache line takes from one core to the other. Peers have one producer thread and one
+ * consumer thread, at a pace that they can keep.
  */
-#include "bench.h"
+#include "peers/peers.h"
 
-#include <stdio.h>
+#include <linux/futex.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#define GAP_NS 20000
-#define VALUE 100
-#define WARM_UP 1000 /* messages that are not counted */
-#define SLOTS 4096
+enum { VALUE = 100, WARM_UP = 500, SLOTS = 4096, SPIN_FOREVER_US = 100000, SPIN_SOME_US = 10 };
 
 /* In memory that both sides share. */
 struct channel {
-    _Atomic bool consumer_ready, producer_ready;
-    _Atomic uint64_t written; /* the ring: messages in it so far */
+    _Atomic bool consumer_ready;
+    _Alignas(128) _Atomic uint32_t written; /* the ring: messages in it so far; a futex */
+    _Atomic uint32_t asleep;                /* the reader is, or is about to be */
+    _Alignas(128) _Atomic uint64_t ball;    /* of the ping-pong */
     char slots[SLOTS][128];
 };
 
 struct side {
     const struct bench *bench;
     struct channel *channel;
-    rill *store; /* NULL: the producer is a process and opens it itself */
-    int pipe[2];
+    rill *store;             /* NULL: the producer is a process and opens it itself */
+    const struct peer *peer; /* of the producer */
+    void *writer;
+    int64_t gap_ns;
     size_t count;
 };
 
@@ -38,38 +42,36 @@ static void wait_for(_Atomic bool *flag)
     while (!atomic_load(flag)) usleep(100);
 }
 
-/* Calls send(arg, value) at its pace, with the time in the first 8 bytes. */
-static void pace(size_t count, void (*send)(void *arg, char *value), void *arg)
+/* Calls send(arg, value) at its pace, with the time it was due in the first 8 bytes. */
+static void pace(const struct side *side, void (*send)(void *arg, char *value), void *arg)
 {
-    char value[VALUE] = {1};
-    int64_t next = now_ns() + 1000000;
+    char message[KEY_SIZE + VALUE] = {1};
+    int64_t due = now_ns() + 1000000;
 
-    for (size_t i = 0; i < count; i++, next += GAP_NS) {
-        int64_t now;
-
-        while ((now = now_ns()) < next) cpu_pause();
-        memcpy(value, &now, sizeof now);
-        send(arg, value);
+    for (size_t i = 0; i < side->count; i++, due += side->gap_ns) {
+        while (now_ns() < due) cpu_pause();
+        memcpy(message + KEY_SIZE, &due, sizeof due);
+        send(arg, message + KEY_SIZE);
     }
 }
 
-static void take(int64_t *latencies, size_t *taken, const void *value)
+/* The value's key lies before it. */
+static rill_record record_of(char *value)
 {
-    int64_t sent;
+    rill_record record = RILL_RECORD_INIT;
 
-    memcpy(&sent, value, sizeof sent);
-    latencies[(*taken)++] = now_ns() - sent;
+    record.partition = 0;
+    record.key = (rill_bytes){value - KEY_SIZE, KEY_SIZE};
+    record.value = (rill_bytes){value, VALUE};
+    return record;
 }
 
 /* ---- rill ------------------------------------------------------------- */
 
 static void send_record(void *arg, char *value)
 {
-    rill_record record = RILL_RECORD_INIT;
+    rill_record record = record_of(value);
 
-    record.partition = 0;
-    record.key = (rill_bytes){"handoff!", KEY_SIZE};
-    record.value = (rill_bytes){value, VALUE};
     if (rill_producer_append(arg, &record, 1, 10000, NULL) != 0) die_rill("append");
 }
 
@@ -82,91 +84,98 @@ static void rill_side(void *arg)
     wait_for(&side->channel->consumer_ready);
     if (store == NULL) store = store_open(side->bench, "store", false);
     producer = producer_open(store, RILL_ACKS_WRITTEN);
-    pace(side->count, send_record, producer);
+    pace(side, send_record, producer);
     producer_close(producer);
     if (side->store == NULL) store_close(store);
 }
 
-static void rill_receive(rill_consumer *consumer, size_t count, int64_t *latencies)
+static void receive(rill_consumer *consumer, struct sink *sink)
 {
-    size_t taken = 0;
-
-    while (taken < count) {
+    while (sink->count < sink->wanted) {
         rill_record records[64];
         size_t n;
 
         if (rill_consumer_poll(consumer, 10000, records, 64, &n) != 0) die_rill("poll");
         if (n == 0) die("records are missing");
-        for (size_t i = 0; i < n; i++) take(latencies, &taken, records[i].value.data);
+        for (size_t i = 0; i < n; i++)
+            sink_take(sink, records[i].value.data, records[i].value.size);
     }
 }
 
-static void over_rill(struct side *side, bool process, uint32_t spin_us, int64_t *latencies)
+static void over_rill(struct side *side, bool process, uint32_t spin_us, struct sink *sink)
 {
     rill_consumer_options options = {.size = sizeof options, .spin_us = spin_us};
-    struct peer *peer = NULL;
+    struct worker *worker = NULL;
     rill_consumer *consumer;
     rill *store;
 
     side->store = NULL;
     /* The other process is there before the store is opened here. */
-    if (process) peer = peer_start(true, rill_side, side);
+    if (process) worker = worker_start(true, rill_side, side);
     store = store_open(side->bench, "store", true);
     consumer = consumer_at_start(store, &options);
     if (!process) {
         side->store = store;
-        peer = peer_start(false, rill_side, side);
+        worker = worker_start(false, rill_side, side);
     }
     atomic_store(&side->channel->consumer_ready, true);
-    rill_receive(consumer, side->count, latencies);
-    peer_join(peer);
+    receive(consumer, sink);
+    worker_join(worker);
     if (rill_consumer_close(consumer, 1000) != 0) die_rill("close a consumer");
     store_close(store);
     store_remove(side->bench, "store");
 }
 
-/* ---- The limits --------------------------------------------------------- */
+/* ---- Peers ------------------------------------------------------------ */
 
-static void write_pipe(void *arg, char *value)
+static void send_to_peer(void *arg, char *value)
 {
-    const struct side *side = arg;
+    struct side *side = arg;
+    rill_record record = record_of(value);
 
-    if (write(side->pipe[1], value, VALUE) != VALUE) die_os("write to a pipe");
+    side->peer->append(side->writer, &record, 1);
 }
 
-static void pipe_side(void *arg)
+static void peer_side(void *arg)
 {
     struct side *side = arg;
 
     wait_for(&side->channel->consumer_ready);
-    pace(side->count, write_pipe, side);
+    pace(side, send_to_peer, side);
 }
 
-static void over_pipe(struct side *side, bool process, int64_t *latencies)
+static void over_peer(struct side *side, const struct peer *peer, bool wait, struct sink *sink)
 {
-    struct peer *peer;
-    size_t taken = 0;
-    char value[VALUE];
+    void *log = peer->open(side->bench, false);
+    void *reader = peer->reader_open(log, wait);
+    struct worker *worker;
 
-    if (pipe(side->pipe) != 0) die_os("pipe");
-    peer = peer_start(process, pipe_side, side);
+    side->peer = peer;
+    side->writer = peer->writer_open(log);
+    worker = worker_start(false, peer_side, side);
     atomic_store(&side->channel->consumer_ready, true);
-    while (taken < side->count) {
-        if (read(side->pipe[0], value, VALUE) != VALUE) die_os("read from a pipe");
-        take(latencies, &taken, value);
-    }
-    peer_join(peer);
-    close(side->pipe[0]);
-    close(side->pipe[1]);
+    while (sink->count < sink->wanted) peer->read(reader, sink);
+    worker_join(worker);
+    peer->writer_close(side->writer);
+    peer->reader_close(reader);
+    peer->close(log);
+}
+
+/* ---- The limits --------------------------------------------------------- */
+
+static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
+{
+    syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
 }
 
 static void write_ring(void *arg, char *value)
 {
     struct channel *channel = arg;
-    uint64_t n = atomic_load_explicit(&channel->written, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&channel->written, memory_order_relaxed);
 
     memcpy(channel->slots[n % SLOTS], value, VALUE);
-    atomic_store_explicit(&channel->written, n + 1, memory_order_release);
+    atomic_store(&channel->written, n + 1);
+    if (atomic_load(&channel->asleep) != 0) futex(&channel->written, FUTEX_WAKE, 1);
 }
 
 static void ring_side(void *arg)
@@ -174,53 +183,145 @@ static void ring_side(void *arg)
     struct side *side = arg;
 
     wait_for(&side->channel->consumer_ready);
-    pace(side->count, write_ring, side->channel);
+    pace(side, write_ring, side->channel);
 }
 
-static void over_ring(struct side *side, bool process, int64_t *latencies)
+static void wait_for_more(struct channel *channel, uint32_t taken, bool sleep)
 {
-    struct peer *peer = peer_start(process, ring_side, side);
+    while (atomic_load_explicit(&channel->written, memory_order_acquire) == taken) {
+        if (!sleep) {
+            cpu_pause();
+            continue;
+        }
+        atomic_store(&channel->asleep, 1);
+        futex(&channel->written, FUTEX_WAIT, taken);
+        atomic_store(&channel->asleep, 0);
+    }
+}
+
+static void over_ring(struct side *side, bool process, bool sleep, struct sink *sink)
+{
+    struct worker *worker = worker_start(process, ring_side, side);
     struct channel *channel = side->channel;
-    size_t taken = 0;
     char value[VALUE];
 
     atomic_store(&channel->consumer_ready, true);
-    while (taken < side->count) {
-        while (atomic_load_explicit(&channel->written, memory_order_acquire) == taken)
-            cpu_pause();
-        memcpy(value, channel->slots[taken % SLOTS], VALUE);
-        take(latencies, &taken, value);
+    while (sink->count < sink->wanted) {
+        wait_for_more(channel, (uint32_t)sink->count, sleep);
+        memcpy(value, channel->slots[sink->count % SLOTS], VALUE);
+        sink_take(sink, value, VALUE);
     }
-    peer_join(peer);
+    worker_join(worker);
+}
+
+/* One adds 1 when the ball is even, the other one when it is odd. */
+static void play(struct channel *channel, uint64_t parity, uint64_t end)
+{
+    for (uint64_t ball = parity; ball < end; ball += 2) {
+        while (atomic_load_explicit(&channel->ball, memory_order_acquire) != ball) cpu_pause();
+        atomic_store_explicit(&channel->ball, ball + 1, memory_order_release);
+    }
+}
+
+enum { PASSES = 200, BLOCKS = 2000 };
+
+static void other_player(void *arg)
+{
+    play(arg, 1, (uint64_t)PASSES * BLOCKS);
+}
+
+static void ping_pong(struct channel *channel)
+{
+    static int64_t one_way[BLOCKS];
+    struct worker *worker = worker_start(false, other_player, channel);
+
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        int64_t start = now_ns();
+
+        play(channel, i * PASSES, (i + 1) * PASSES);
+        one_way[i] = (now_ns() - start) / PASSES;
+    }
+    worker_join(worker);
+    figure_latencies("hand-off, a cache line", "ping-pong, one way", one_way, BLOCKS, NO);
+}
+
+/* ---- All of it ---------------------------------------------------------- */
+
+static struct sink begin(struct side *side, const struct bench *bench, int rate,
+                         int64_t *latencies)
+{
+    struct channel *channel = side->channel;
+
+    memset(channel, 0, sizeof *channel);
+    *side = (struct side){.bench = bench, .channel = channel, .gap_ns = 1000000000 / rate};
+    side->count = WARM_UP + (size_t)(bench->timed_ns / side->gap_ns);
+    return (struct sink){.latencies = latencies, .wanted = side->count};
+}
+
+static void finish(const struct sink *sink, int rate, bool process, const char *system,
+                   const char *synced)
+{
+    figure_latencies(name("hand-off to a %s, %d/s", process ? "process" : "thread", rate), system,
+                     sink->latencies + WARM_UP, sink->wanted - WARM_UP, synced);
+}
+
+static void rill_and_limits(struct side *side, const struct bench *bench, int rate, bool process,
+                            int64_t *latencies)
+{
+    static const struct {
+        uint32_t us;
+        const char *system;
+    } spins[] = {{SPIN_FOREVER_US, "rill, spinning"},
+                 {SPIN_SOME_US, "rill, 10 us of spinning, then sleeping"},
+                 {0, "rill, sleeping"}};
+    struct sink sink;
+
+    for (int i = 0; i < 3; i++) {
+        if (bench->quick && i == 1) continue;
+        sink = begin(side, bench, rate, latencies);
+        over_rill(side, process, spins[i].us, &sink);
+        finish(&sink, rate, process, spins[i].system, BACKGROUND);
+    }
+    for (int sleep = 0; sleep < 2; sleep++) {
+        sink = begin(side, bench, rate, latencies);
+        over_ring(side, process, sleep, &sink);
+        finish(&sink, rate, process,
+               sleep ? "ring in shared memory, futex" : "ring in shared memory, spinning", NO);
+    }
+}
+
+static void peers(struct side *side, const struct bench *bench, int rate, bool slow,
+                  int64_t *latencies)
+{
+    const struct peer *peer;
+
+    for (int i = 1; (peer = peer_at(i)) != NULL; i++) {
+        for (int wait = 0; wait < 2; wait++) {
+            struct sink sink = begin(side, bench, rate, latencies);
+
+            if (((peer->can & PEER_SLOW) != 0) != slow) continue;
+            if (wait ? !(peer->can & PEER_WAITS) : slow) continue;
+            over_peer(side, peer, wait, &sink);
+            finish(&sink, rate, false, name("%s, %s", peer->name, wait ? "sleeping" : "spinning"),
+                   peer->can & PEER_STORES ? BACKGROUND : NO);
+        }
+    }
 }
 
 void bench_handoff(const struct bench *bench)
 {
-    struct side side = {.bench = bench};
-    int64_t *latencies;
+    static const int rates[] = {5000, 50000, 500000};
+    struct side side = {.channel = shared_memory(sizeof *side.channel)};
+    size_t most = WARM_UP + (size_t)(bench->timed_ns / (1000000000 / rates[2]));
+    int64_t *latencies = allocate(most * sizeof *latencies);
 
-    side.count = WARM_UP + (size_t)(bench->timed_ns / GAP_NS);
-    side.channel = shared_memory(sizeof *side.channel);
-    latencies = malloc(side.count * sizeof *latencies);
-    if (latencies == NULL) die("out of memory");
-    memset(latencies, 0, side.count * sizeof *latencies);
-    for (int process = 0; process < 2; process++) {
-        for (int way = 0; way < 4; way++) {
-            static const char *const systems[] = {"pipe", "rill poll(), sleeping",
-                                                  "ring in shared memory, spinning",
-                                                  "rill poll(), spinning"};
-
-            memset(side.channel, 0, sizeof *side.channel);
-            switch (way) {
-            case 0: over_pipe(&side, process, latencies); break;
-            case 1: over_rill(&side, process, 0, latencies); break;
-            case 2: over_ring(&side, process, latencies); break;
-            case 3: over_rill(&side, process, 100000, latencies); break;
-            }
-            figure_latencies(process ? "hand-off to a process" : "hand-off to a thread",
-                             systems[way], latencies + WARM_UP, side.count - WARM_UP,
-                             way % 2 == 0 ? NO : BACKGROUND);
-        }
-    }
+    memset(latencies, 0, most * sizeof *latencies);
+    ping_pong(side.channel);
+    for (int r = 0; r < 3; r++)
+        for (int process = 0; process < (r == 0 ? 1 : 2); process++)
+            rill_and_limits(&side, bench, rates[r], process, latencies);
+    peers(&side, bench, rates[0], true, latencies);
+    peers(&side, bench, rates[1], false, latencies);
+    shared_memory_free(side.channel, sizeof *side.channel);
     free(latencies);
 }

@@ -1,13 +1,12 @@
 /*
  * lookup.c - single records at random places of a log in memory.
  *
- * The log holds a million records of 100 bytes in batches of 100, one millisecond
- * apart. A read by offset verifies the checksum of the batch that the record is in.
- * Beside it, a copy and an XXH3 of a batch's 11 KB at a random place of a mapped file.
+ * The log holds many records of 100 bytes in batches of 100, one millisecond apart. A
+ * read by offset verifies the checksum of the batch that the record is in. Beside it, a
+ * copy and an XXH3 of a batch's 11 KB at a random place of a mapped file. Then the same
+ * for rill and its peers with fewer records, since some take long to fill.
  */
-#include "bench.h"
-
-#include <string.h>
+#include "peers/peers.h"
 
 #define VALUE 100
 #define BASE_MS INT64_C(1700000000000)
@@ -38,7 +37,7 @@ static void limit(const struct bench *bench, uint64_t count, uint64_t lookups)
         memcpy(batch, map + next_random(&random) % (size - sizeof batch), sizeof batch);
         sum += checksum(batch, sizeof batch);
     }
-    figure("lookup by offset", "memcpy+XXH3 of a batch",
+    figure(name("lookup by offset, %d records", (int)count), "memcpy+XXH3 of a batch",
            (double)(now_ns() - start) / (double)lookups, "ns/lookup", NO);
     sink = sum;
     (void)sink;
@@ -60,8 +59,8 @@ static void by_offset(rill_consumer *consumer, uint64_t count, uint64_t lookups,
         if (rill_consumer_poll(consumer, 1000, &record, 1, &n) != 0) die_rill("poll");
         if (n != 1 || record.offset != offset) die("a lookup found another record");
     }
-    figure("lookup by offset", system, (double)(now_ns() - start) / (double)lookups, "ns/lookup",
-           NO);
+    figure(name("lookup by offset, %d records", (int)count), system,
+           (double)(now_ns() - start) / (double)lookups, "ns/lookup", NO);
 }
 
 static void by_time(rill *store, uint64_t count, uint64_t lookups)
@@ -76,13 +75,12 @@ static void by_time(rill *store, uint64_t count, uint64_t lookups)
             die_rill("offset for time");
         if (found != wanted) die("a lookup by time found another offset");
     }
-    figure("lookup by time", "rill partition_offset_for_time()",
+    figure(name("lookup by time, %d records", (int)count), "rill partition_offset_for_time()",
            (double)(now_ns() - start) / (double)lookups, "ns/lookup", NO);
 }
 
-void bench_lookup(const struct bench *bench)
+static void alone(const struct bench *bench, uint64_t count, uint64_t lookups)
 {
-    uint64_t count = bench->quick ? 100000 : 1000000, lookups = bench->quick ? 10000 : 200000;
     rill_consumer_options unverified = {.size = sizeof unverified,
                                         .flags = RILL_CONSUMER_NO_CHECKSUMS};
     rill *store = store_open(bench, "store", true);
@@ -99,4 +97,37 @@ void bench_lookup(const struct bench *bench)
     by_time(store, count, lookups);
     store_close(store);
     store_remove(bench, "store");
+}
+
+/* As many lookups as there is time for: some peers take a round trip for each. */
+static void everybody(const struct bench *bench, const struct peer *peer, uint64_t count)
+{
+    void *log = peer->open(bench, false);
+    void *writer = peer->writer_open(log), *reader;
+    uint64_t random = 88172645463325252u;
+    struct sink sink = {0};
+    rill_record records[BATCH];
+    int64_t start;
+
+    records_fill(records, BATCH, VALUE);
+    for (uint64_t i = 0; i < count; i += BATCH) peer->append(writer, records, BATCH);
+    reader = peer->reader_open(log, false);
+    start = now_ns();
+    do
+        for (int i = 0; i < 100; i++) peer->lookup(reader, next_random(&random) % count, &sink);
+    while (now_ns() - start < bench->timed_ns);
+    figure(name("lookup by offset, %d records", (int)count), peer->name,
+           (double)(now_ns() - start) / (double)sink.count, "ns/lookup", NO);
+    peer->reader_close(reader);
+    peer->writer_close(writer);
+    peer->close(log);
+}
+
+void bench_lookup(const struct bench *bench)
+{
+    const struct peer *peer;
+
+    alone(bench, bench->quick ? 100000 : 10000000, bench->quick ? 10000 : 200000);
+    for (int i = 0; (peer = peer_at(i)) != NULL; i++)
+        if (peer->lookup != NULL) everybody(bench, peer, bench->quick ? 50000 : 500000);
 }

@@ -1,33 +1,32 @@
 /*
- * main.c - the benchmark: what rill costs, beside what the machine allows.
+ * main.c - the benchmark: what rill costs, beside what the machine allows and what
+ * others take for it.
  *
  *     bench [DIRECTORY] [FAMILY...]
  *
  * DIRECTORY must lie on a disk; without it, or with "-", $TMPDIR or /var/tmp. In
- * it a directory is made and removed at the end. FAMILY is append, replay,
- * handoff, durable, lookup, commit, reopen, rebalance, compress, exactly, compact, recycle or
- * many; without any, all of them. The output is one line per figure, with tabs between
+ * it a directory is made and removed at the end. Without a FAMILY, all of them; a wrong
+ * one shows which there are. The output is one line per figure, with tabs between
  *
- *     workload  system  figure  unit  synced
+ *     workload  system  figure  unit  synced  least  most
  *
- * and comment lines about the machine above. BENCH_QUICK=1 moves less and measures
- * once: to see that it works, not to be quoted.
+ * where the figure is the median of several rounds, least and most are theirs; and
+ * comment lines: about the machine and the settings above, with histograms below (see
+ * figures.c). BENCH_QUICK=1 moves less and leaves out variants, BENCH_PEERS=0 the other
+ * systems. BENCH_ROUNDS, from 1 to 9, says how often; 3 if it does not.
  */
-#include "bench.h"
+#include "peers/peers.h"
 
 #include <ftw.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
-#define REPEATS 3
+#define ROUNDS 3
 #ifdef __clang__
 #define COMPILER "clang " __clang_version__
 #else
@@ -37,100 +36,19 @@
 static const struct {
     const char *name;
     family_fn *run;
+    bool slow; /* left out of a quick run, unless it is named */
 } families[] = {
-    {"append", bench_append},   {"replay", bench_replay},       {"handoff", bench_handoff},
-    {"durable", bench_durable}, {"lookup", bench_lookup},       {"commit", bench_commit},
-    {"reopen", bench_reopen},   {"rebalance", bench_rebalance}, {"compress", bench_compress},
-    {"compact", bench_compact}, {"exactly", bench_exactly},     {"recycle", bench_recycle},
-    {"many", bench_many},
+    {"append", bench_append, false},       {"prepared", bench_prepared, false},
+    {"sustained", bench_sustained, false}, {"producers", bench_producers, false},
+    {"replay", bench_replay, false},       {"together", bench_together, false},
+    {"fanout", bench_fanout, false},       {"handoff", bench_handoff, false},
+    {"durable", bench_durable, false},     {"lookup", bench_lookup, false},
+    {"commit", bench_commit, false},       {"reopen", bench_reopen, false},
+    {"rebalance", bench_rebalance, true},  {"compress", bench_compress, true},
+    {"compact", bench_compact, true},      {"exactly", bench_exactly, true},
+    {"recycle", bench_recycle, true},      {"many", bench_many, true},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
-
-/* ---- Figures ---------------------------------------------------------- */
-
-static struct {
-    const char *workload, *system, *unit, *synced;
-    double values[REPEATS];
-    int count;
-} figures[100];
-static int figure_count;
-
-void figure(const char *workload, const char *system, double value, const char *unit,
-            const char *synced)
-{
-    int i = 0;
-
-    while (i < figure_count &&
-           !(strcmp(figures[i].workload, workload) == 0 &&
-             strcmp(figures[i].system, system) == 0 && strcmp(figures[i].unit, unit) == 0))
-        i++;
-    if (i == figure_count) {
-        if (figure_count == (int)(sizeof figures / sizeof figures[0])) die("too many figures");
-        figures[figure_count].workload = workload;
-        figures[figure_count].system = system;
-        figures[figure_count].unit = unit;
-        figures[figure_count].synced = synced;
-        figures[figure_count++].count = 0;
-    }
-    if (figures[i].count < REPEATS) figures[i].values[figures[i].count++] = value;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void print_figures(void)
-{
-    for (int i = 0; i < figure_count; i++) {
-        double value;
-
-        qsort(figures[i].values, (size_t)figures[i].count, sizeof(double), compare_doubles);
-        value = figures[i].values[figures[i].count / 2];
-        printf("%s\t%s\t%.*f\t%s\t%s\n", figures[i].workload, figures[i].system,
-               value < 10     ? 2
-               : value < 1000 ? 1
-                              : 0,
-               value, figures[i].unit, figures[i].synced);
-    }
-    figure_count = 0;
-    fflush(stdout);
-}
-
-const char *name(const char *format, ...)
-{
-    static char *names[200];
-    static size_t count;
-    char text[200];
-    va_list list;
-    size_t i;
-
-    va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    for (i = 0; i < count; i++)
-        if (strcmp(names[i], text) == 0) return names[i];
-    if (count == sizeof names / sizeof names[0]) die("too many names");
-    names[count] = strdup(text);
-    if (names[count] == NULL) die("out of memory");
-    return names[count++];
-}
-
-static int compare_ns(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-void figure_latencies(const char *workload, const char *system, int64_t *ns, size_t count,
-                      const char *synced)
-{
-    qsort(ns, count, sizeof *ns, compare_ns);
-    figure(workload, system, (double)ns[count / 2] / 1e3, "us p50", synced);
-    figure(workload, system, (double)ns[count - 1 - count / 100] / 1e3, "us p99", synced);
-    figure(workload, system, (double)ns[count - 1 - count / 1000] / 1e3, "us p99.9", synced);
-}
 
 /* ---- The machine lines -------------------------------------------------- */
 
@@ -171,7 +89,7 @@ static void print_file_system(const char *dir)
     putchar('\n');
 }
 
-static void print_machine(const struct bench *bench)
+static void print_machine(const struct bench *bench, int rounds)
 {
     struct utsname system;
     time_t now = time(NULL);
@@ -185,15 +103,15 @@ static void print_machine(const struct bench *bench)
     if (uname(&system) == 0)
         printf("# kernel: %s %s, %s\n", system.sysname, system.release, system.machine);
     print_file_system(bench->dir);
-    printf(
-        "# options: defaults (64 MiB segments, checksums verified, a sync every second in the\n"
-        "#     background), RILL_OPEN_THREAD, one partition, keys of %d bytes\n",
-        KEY_SIZE);
-    printf("# %s; %d MiB per append and replay\n",
-           bench->quick ? "QUICK: measured once, not to be quoted"
-                        : "each measured 3 times, the median is shown",
-           (int)(bench->bytes >> 20));
-    printf("# workload\tsystem\tfigure\tunit\tsynced\n");
+    printf("# options: one partition, keys of %d bytes; at most %d MiB per append and replay,\n"
+           "#     or %d ms where it is told by time%s\n",
+           KEY_SIZE, (int)(bench->bytes >> 20), (int)(bench->timed_ns / 1000000),
+           bench->quick ? "; QUICK: to see that it works, not to be quoted" : "");
+    printf("# %d rounds in turn, after %d MiB of memory were touched and given back: medians,\n"
+           "#     with least and most\n",
+           rounds, (int)(2 * bench->bytes >> 20));
+    peers_start(bench);
+    printf("# workload\tsystem\tfigure\tunit\tsynced\tleast\tmost\n");
     fflush(stdout);
 }
 
@@ -220,43 +138,63 @@ static bool is_family(const char *text)
     return false;
 }
 
-static bool wanted(const char *family, int argc, char **argv)
+static bool wanted(size_t family, bool quick, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], family) == 0) return true;
-    return argc == 1;
+        if (strcmp(argv[i], families[family].name) == 0) return true;
+    return argc == 1 && !(quick && families[family].slow);
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: bench [DIRECTORY] [FAMILY...]\nfamilies:");
+    for (size_t i = 0; i < FAMILIES; i++) fprintf(stderr, " %s", families[i].name);
+    fputc('\n', stderr);
+    return 2;
+}
+
+/* Of a variable of the environment; what it is without. */
+static int number_from(const char *variable, int otherwise)
+{
+    const char *text = getenv(variable);
+
+    return text == NULL || *text == '\0' ? otherwise : atoi(text);
+}
+
+static void make_run_dir(const char *parent)
+{
+    snprintf(run_dir, sizeof run_dir, "%s/rill-bench-XXXXXX", parent);
+    if (mkdtemp(run_dir) == NULL) die_os(parent);
+    run_pid = getpid();
+    atexit(remove_run_dir);
 }
 
 int main(int argc, char **argv)
 {
-    const char *parent = getenv("TMPDIR"), *quick = getenv("BENCH_QUICK");
+    const char *parent = getenv("TMPDIR");
     struct bench bench = {.dir = run_dir};
+    int rounds = number_from("BENCH_ROUNDS", ROUNDS);
 
     if (parent == NULL) parent = "/var/tmp";
     if (argc > 1 && !is_family(argv[1])) {
         if (strcmp(argv[1], "-") != 0) parent = argv[1];
         argv++, argc--;
     }
-    for (int i = 1; i < argc; i++) {
-        if (is_family(argv[i])) continue;
-        fprintf(stderr, "usage: bench [DIRECTORY] [FAMILY...]\n");
-        return 2;
-    }
-    bench.quick = quick != NULL && strcmp(quick, "") != 0 && strcmp(quick, "0") != 0;
+    for (int i = 1; i < argc; i++)
+        if (!is_family(argv[i])) return usage();
+    if (rounds < 1 || rounds > ROUNDS_MAX) die("BENCH_ROUNDS: from 1 to 9");
+    bench.quick = number_from("BENCH_QUICK", 0) != 0;
+    bench.peers = number_from("BENCH_PEERS", 1) != 0;
     bench.bytes = bench.quick ? UINT64_C(32) << 20 : UINT64_C(256) << 20;
-    bench.timed_ns = bench.quick ? 100000000 : 700000000;
+    bench.timed_ns = bench.quick ? 40000000 : 400000000;
 
-    snprintf(run_dir, sizeof run_dir, "%s/rill-bench-XXXXXX", parent);
-    if (mkdtemp(run_dir) == NULL) die_os(parent);
-    run_pid = getpid();
-    atexit(remove_run_dir);
-
-    print_machine(&bench);
+    make_run_dir(parent);
+    print_machine(&bench, rounds);
     for (size_t i = 0; i < FAMILIES; i++) {
-        if (!wanted(families[i].name, argc, argv)) continue;
+        if (!wanted(i, bench.quick, argc, argv)) continue;
         warm_memory(2 * bench.bytes);
-        for (int r = 0; r < (bench.quick ? 1 : REPEATS); r++) families[i].run(&bench);
-        print_figures();
+        for (int r = 0; r < rounds; r++) families[i].run(&bench);
+        figures_print();
     }
     return 0;
 }

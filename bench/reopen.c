@@ -45,11 +45,11 @@ void bench_reopen(const struct bench *bench)
 {
     uint64_t count = bench->bytes / (KEY_SIZE + 100);
     struct writer writer = {bench, shared_memory(sizeof *writer.acknowledged)};
-    struct peer *peer = peer_start(true, writer_main, &writer);
+    struct worker *worker = worker_start(true, writer_main, &writer);
     const char *workload = name("open a log of %d MiB", (int)(bench->bytes >> 20));
 
     while (atomic_load(writer.acknowledged) < count) usleep(1000);
-    peer_kill(peer);
+    worker_kill(worker);
     count = atomic_load(writer.acknowledged);
     figure(workload, "rill, after kill -9", open_ms(bench, count), "ms", NO);
     figure(workload, "rill, after a clean close", open_ms(bench, count), "ms", NO);

@@ -84,12 +84,25 @@ void warm_memory(uint64_t bytes)
     munmap(memory, bytes);
 }
 
+void *allocate(size_t size)
+{
+    void *memory = calloc(1, size);
+
+    if (memory == NULL) die("out of memory");
+    return memory;
+}
+
 void *shared_memory(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED) die_os("shared memory");
     return memory;
+}
+
+void shared_memory_free(void *memory, size_t size)
+{
+    munmap(memory, size);
 }
 
 /* ---- Files ------------------------------------------------------------ */
@@ -225,7 +238,7 @@ void log_fill(rill *store, uint64_t count, size_t value_size)
 
 /* ---- Another thread or process ------------------------------------------ */
 
-struct peer {
+struct worker {
     pthread_t thread;
     pid_t pid; /* 0 = a thread */
     void (*function)(void *arg);
@@ -234,47 +247,46 @@ struct peer {
 
 static void *thread_main(void *arg)
 {
-    struct peer *peer = arg;
+    struct worker *worker = arg;
 
-    peer->function(peer->arg);
+    worker->function(worker->arg);
     return NULL;
 }
 
-struct peer *peer_start(bool process, void (*function)(void *arg), void *arg)
+struct worker *worker_start(bool process, void (*function)(void *arg), void *arg)
 {
-    struct peer *peer = calloc(1, sizeof *peer);
+    struct worker *worker = allocate(sizeof *worker);
 
-    if (peer == NULL) die("out of memory");
-    peer->function = function;
-    peer->arg = arg;
+    worker->function = function;
+    worker->arg = arg;
     if (!process) {
-        if (pthread_create(&peer->thread, NULL, thread_main, peer) != 0) die("no thread");
-        return peer;
+        if (pthread_create(&worker->thread, NULL, thread_main, worker) != 0) die("no thread");
+        return worker;
     }
     fflush(NULL);
-    peer->pid = fork();
-    if (peer->pid < 0) die_os("fork");
-    if (peer->pid == 0) {
+    worker->pid = fork();
+    if (worker->pid < 0) die_os("fork");
+    if (worker->pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         function(arg);
         _exit(0);
     }
-    return peer;
+    return worker;
 }
 
-void peer_kill(struct peer *peer)
+void worker_kill(struct worker *worker)
 {
-    kill(peer->pid, SIGKILL);
-    waitpid(peer->pid, NULL, 0);
-    free(peer);
+    kill(worker->pid, SIGKILL);
+    waitpid(worker->pid, NULL, 0);
+    free(worker);
 }
 
-void peer_join(struct peer *peer)
+void worker_join(struct worker *worker)
 {
     int status = 0;
 
-    if (peer->pid == 0) pthread_join(peer->thread, NULL);
-    else if (waitpid(peer->pid, &status, 0) != peer->pid) die_os("waitpid");
+    if (worker->pid == 0) pthread_join(worker->thread, NULL);
+    else if (waitpid(worker->pid, &status, 0) != worker->pid) die_os("waitpid");
     if (status != 0) die("the other process failed");
-    free(peer);
+    free(worker);
 }

@@ -1,10 +1,12 @@
 #!/bin/bash
 # deps.sh - makes sure that the tools and libraries to build and test are here.
-# usage: tests/deps.sh [ci]
+# usage: tests/deps.sh [ci|bench]
 #
 # Says nothing when all is there. What is missing is installed with apt. The
 # libraries of the codecs are wished for, unless WITHOUT names them: where they
-# cannot be had, rill is built without.
+# cannot be had, rill is built without. So are, for the benchmark, the systems that
+# rill is compared with; Debian starts the servers among them when it installs them,
+# but the benchmark runs its own.
 set -euo pipefail
 need=()
 wish=()
@@ -54,6 +56,12 @@ if [ "${1:-}" = ci ]; then
         arm64=1
     fi
 fi
+if [ "${1:-}" = bench ]; then
+    for package in libsqlite3-dev librocksdb-dev libhiredis-dev redis-server libnats-dev \
+        nats-server libzmq3-dev libnng-dev; do
+        has_package "$package" || wish+=("$package")
+    done
+fi
 # clang's sanitizers come in a package of their own, named after its version.
 if [ "${1:-}" = ci ] && command -v clang >/dev/null; then
     runtime=$(clang -print-file-name=libclang_rt.tsan-x86_64.a)
@@ -96,4 +104,9 @@ install() {
     apt update && apt install --no-install-recommends "$@"
 }
 [ ${#need[@]} = 0 ] || install "${need[@]}"
-[ ${#wish[@]} = 0 ] || install "${wish[@]}" || do_without
+refused=()
+for package in ${wish[@]+"${wish[@]}"}; do
+    install "$package" || refused+=("$package")
+done
+wish=(${refused[@]+"${refused[@]}"})
+[ ${#wish[@]} = 0 ] || do_without
