@@ -119,7 +119,7 @@ manual := $(B)/man
 
 .PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
     all lib examples golden test fuzz-programs coverage run-tests test-programs check layers symbols format-check header \
-    readme format bench bench-quick bench-deps demo install uninstall amalgamation man deps clean help
+    readme format bench bench-quick bench-report bench-deps demo install uninstall amalgamation man deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -129,10 +129,10 @@ examples: $(examples)
 
 help:
 	@echo 'Targets:   all lib examples test check format demo install uninstall'
-	@echo '           bench bench-quick bench-deps amalgamation man deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
+	@echo '           bench bench-quick bench-report bench-deps amalgamation man deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
 	@echo 'Variables: WITHOUT="lz4 zstd"  CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
 	@echo '           TESTS="unit api proof system examples readme packaging"  RUNNER="valgrind -q"'
-	@echo '           PREFIX DESTDIR libdir includedir mandir  INPUT (demo)  ARGS (bench)'
+	@echo '           PREFIX DESTDIR libdir includedir mandir  INPUT (demo)  ARGS (bench)  RESULTS (bench-report)'
 
 # ---- Objects: rebuilt when the flags change, too ---------------------------
 
@@ -250,9 +250,16 @@ $(B)/bench-peers: FORCE
 	@echo '$(bench_peers)' | cmp -s - $@ || echo '$(bench_peers)' >$@
 
 # About 10 minutes, and about one. The second make sees what the first one installed.
+results = $(B)/$@.tsv
+bench bench-quick: SHELL := /bin/bash
 bench bench-quick: bench-deps
 	@$(MAKE) --no-print-directory $(bench_program)
-	$(if $(filter bench-quick,$@),BENCH_QUICK=1) $(bench_program) $(ARGS)
+	@set -o pipefail; $(if $(filter bench-quick,$@),BENCH_QUICK=1) $(bench_program) $(ARGS) | tee $(results)
+
+# Of what `make bench` printed last, or of RESULTS.
+RESULTS ?= $(B)/bench.tsv
+bench-report:
+	@bench/report.py $(RESULTS) $(B)/report
 
 # What it compares with; where that cannot be had, it is skipped.
 bench-deps: deps

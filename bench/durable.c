@@ -87,7 +87,7 @@ static const char *workload_name(int threads, size_t batch)
 static void measure(const struct bench *bench, const struct peer *peer, int threads, size_t batch)
 {
     const char *workload = workload_name(threads, batch);
-    const char *system = peer == NULL ? "pwritev2(RWF_DSYNC), a file per thread" : peer->name;
+    const char *system = peer == NULL ? "pwritev2(RWF_DSYNC)" : peer->name;
     struct appender appenders[THREADS_MAX];
     struct worker *workers[THREADS_MAX];
     int64_t *latencies = allocate(sizeof *latencies * SAMPLES * (size_t)threads);

@@ -18,11 +18,14 @@
 #include "peers/peers.h"
 
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,7 +121,6 @@ static void print_machine(const struct bench *bench, int rounds)
 /* ---- Running ---------------------------------------------------------- */
 
 static char run_dir[4096];
-static pid_t run_pid;
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
 {
@@ -126,9 +128,21 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
-static void remove_run_dir(void)
+/* Waits for what was started, and for what that has started, which dies with it; then
+ * the directory goes, also when somebody has lost patience. The signals are blocked. */
+static int watch(pid_t pid, const sigset_t *signals)
 {
-    if (getpid() == run_pid) nftw(run_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int status = 0, ended, signal;
+    pid_t who;
+
+    do {
+        sigwait(signals, &signal);
+        if (signal != SIGCHLD) kill(pid, SIGKILL);
+        while ((who = waitpid(-1, &ended, WNOHANG)) > 0)
+            if (who == pid) status = ended;
+    } while (who == 0);
+    nftw(run_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 static bool is_family(const char *text)
@@ -161,12 +175,15 @@ static int number_from(const char *variable, int otherwise)
     return text == NULL || *text == '\0' ? otherwise : atoi(text);
 }
 
-static void make_run_dir(const char *parent)
+static void run(const struct bench *bench, int rounds, int argc, char **argv)
 {
-    snprintf(run_dir, sizeof run_dir, "%s/rill-bench-XXXXXX", parent);
-    if (mkdtemp(run_dir) == NULL) die_os(parent);
-    run_pid = getpid();
-    atexit(remove_run_dir);
+    print_machine(bench, rounds);
+    for (size_t i = 0; i < FAMILIES; i++) {
+        if (!wanted(i, bench->quick, argc, argv)) continue;
+        warm_memory(2 * bench->bytes);
+        for (int r = 0; r < rounds; r++) families[i].run(bench);
+        figures_print();
+    }
 }
 
 int main(int argc, char **argv)
@@ -174,6 +191,9 @@ int main(int argc, char **argv)
     const char *parent = getenv("TMPDIR");
     struct bench bench = {.dir = run_dir};
     int rounds = number_from("BENCH_ROUNDS", ROUNDS);
+    const int watched[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP};
+    sigset_t signals, before;
+    pid_t pid;
 
     if (parent == NULL) parent = "/var/tmp";
     if (argc > 1 && !is_family(argv[1])) {
@@ -188,13 +208,17 @@ int main(int argc, char **argv)
     bench.bytes = bench.quick ? UINT64_C(32) << 20 : UINT64_C(256) << 20;
     bench.timed_ns = bench.quick ? 40000000 : 400000000;
 
-    make_run_dir(parent);
-    print_machine(&bench, rounds);
-    for (size_t i = 0; i < FAMILIES; i++) {
-        if (!wanted(i, bench.quick, argc, argv)) continue;
-        warm_memory(2 * bench.bytes);
-        for (int r = 0; r < rounds; r++) families[i].run(&bench);
-        figures_print();
-    }
+    snprintf(run_dir, sizeof run_dir, "%s/rill-bench-XXXXXX", parent);
+    if (mkdtemp(run_dir) == NULL) die_os(parent);
+    sigemptyset(&signals);
+    for (int i = 0; i < 4; i++) sigaddset(&signals, watched[i]);
+    sigprocmask(SIG_BLOCK, &signals, &before);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid = fork();
+    if (pid < 0) die_os("fork");
+    if (pid > 0) return watch(pid, &signals);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    run(&bench, rounds, argc, argv);
     return 0;
 }

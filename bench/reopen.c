@@ -3,7 +3,8 @@
  *
  * A process appends as fast as it can and is killed in the middle of it. Then the
  * store is opened and the partition described, which recovers it. Beside it, the
- * same after a clean close. What was acknowledged must be there.
+ * same after a clean close. What was acknowledged must be there. Then all of it with
+ * a log that is four times as large.
  */
 #include "bench.h"
 
@@ -41,12 +42,12 @@ static double open_ms(const struct bench *bench, uint64_t count)
     return (double)(end - start) / 1e6;
 }
 
-void bench_reopen(const struct bench *bench)
+static void reopen(const struct bench *bench, uint64_t bytes)
 {
-    uint64_t count = bench->bytes / (KEY_SIZE + 100);
+    uint64_t count = bytes / (KEY_SIZE + 100);
     struct writer writer = {bench, shared_memory(sizeof *writer.acknowledged)};
     struct worker *worker = worker_start(true, writer_main, &writer);
-    const char *workload = name("open a log of %d MiB", (int)(bench->bytes >> 20));
+    const char *workload = name("open a log of %d MiB", (int)(bytes >> 20));
 
     while (atomic_load(writer.acknowledged) < count) usleep(1000);
     worker_kill(worker);
@@ -54,4 +55,11 @@ void bench_reopen(const struct bench *bench)
     figure(workload, "rill, after kill -9", open_ms(bench, count), "ms", NO);
     figure(workload, "rill, after a clean close", open_ms(bench, count), "ms", NO);
     store_remove(bench, "store");
+    shared_memory_free(writer.acknowledged, sizeof *writer.acknowledged);
+}
+
+void bench_reopen(const struct bench *bench)
+{
+    reopen(bench, bench->bytes);
+    reopen(bench, 4 * bench->bytes);
 }

@@ -57,6 +57,7 @@ if [ "${1:-}" = ci ]; then
     fi
 fi
 if [ "${1:-}" = bench ]; then
+    want_tool python3 python3
     for package in libsqlite3-dev librocksdb-dev libhiredis-dev redis-server libnats-dev \
         nats-server libzmq3-dev libnng-dev; do
         has_package "$package" || wish+=("$package")

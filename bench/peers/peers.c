@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 extern const struct peer peer_rill, peer_file, peer_lmdb;
@@ -67,12 +66,6 @@ unsigned log_number(void)
 
 /* ---- Servers ------------------------------------------------------------ */
 
-enum { SERVERS_MAX = 8 };
-
-static pid_t servers[SERVERS_MAX];
-static int server_count;
-static pid_t owner; /* of the servers: not a process that it has forked */
-
 const char *program_find(const char *program)
 {
     const char *path = getenv("PATH");
@@ -92,26 +85,12 @@ const char *program_find(const char *program)
     return found;
 }
 
-static void stop_servers(void)
-{
-    if (getpid() != owner) return;
-    for (int i = 0; i < server_count; i++) {
-        kill(servers[i], SIGKILL);
-        waitpid(servers[i], NULL, 0);
-    }
-}
-
 void server_start(const struct bench *bench, const char *const argv[])
 {
     char log[5000];
     pid_t pid;
 
-    if (server_count == SERVERS_MAX) die("too many servers");
-    if (server_count == 0) {
-        owner = getpid();
-        atexit(stop_servers);
-    }
-    snprintf(log, sizeof log, "%s/server-%d.log", bench->dir, server_count);
+    snprintf(log, sizeof log, "%s/server-%u.log", bench->dir, log_number());
     fflush(NULL);
     pid = fork();
     if (pid < 0) die_os("fork");
@@ -124,5 +103,4 @@ void server_start(const struct bench *bench, const char *const argv[])
         execv(argv[0], (char *const *)argv);
         _exit(127);
     }
-    servers[server_count++] = pid;
 }

@@ -104,7 +104,7 @@ const struct peer *peer_at(int index);
 
 /* Looks where the shell does, and where Debian puts servers. NULL: not there. */
 const char *program_find(const char *program);
-/* Runs until this program ends, with its output in a file of bench->dir. */
+/* Is killed when this program ends. It runs with its output in a file of bench->dir. */
 void server_start(const struct bench *bench, const char *const argv[]);
 
 /* A number for a new log, different for each. */

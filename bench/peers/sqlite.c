@@ -2,23 +2,27 @@
  * sqlite.c - SQLite as a queue: a table from a record's number to key and value.
  *
  * A connection per writer and per reader. An append is a transaction of inserts; a
- * reader runs one statement until it has no more rows, then anew from there.
+ * reader runs one statement until it has no more rows, then anew from there. Writers
+ * take turns by a mutex: SQLite's own way to wait for another one is to sleep a while.
  */
 #include "peers/peers.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUSY_MS = 60000, READ_MAX = 10000 };
+enum { BUSY_MS = 10000, READ_MAX = 10000 };
 
 struct log {
     const struct bench *bench;
     const char *path;
     bool durable;
+    pthread_mutex_t turns; /* of writers */
 };
 
 struct connection {
+    struct log *log;
     sqlite3 *db;
     sqlite3_stmt *begin, *end, *insert, *select, *get, *commit;
     sqlite3_int64 next; /* of a reader: the row before the next one */
@@ -61,11 +65,12 @@ static void *connect(void *arg)
     struct log *log = arg;
     struct connection *c = allocate(sizeof *c);
 
+    c->log = log;
     if (sqlite3_open_v2(log->path, &c->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK)
         fail(c->db, "open");
-    sqlite3_busy_timeout(c->db, BUSY_MS);
+    sqlite3_busy_timeout(c->db, BUSY_MS); /* of whoever makes the tables */
     run(c->db, "PRAGMA journal_mode=WAL");
     run(c->db, "PRAGMA mmap_size=8589934592");
     run(c->db, log->durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF");
@@ -94,7 +99,9 @@ static void *log_open(const struct bench *bench, bool durable)
 {
     struct log *log = allocate(sizeof *log);
 
-    *log = (struct log){bench, name("%s/peer-sqlite", bench->dir), durable};
+    *log = (struct log){.bench = bench, .durable = durable};
+    log->path = name("%s/peer-sqlite", bench->dir);
+    if (pthread_mutex_init(&log->turns, NULL) != 0) die("no mutex");
     disconnect(connect(log)); /* the tables are there */
     return log;
 }
@@ -104,22 +111,26 @@ static void log_close(void *arg)
     struct log *log = arg;
 
     file_remove(log->bench, "peer-sqlite");
+    pthread_mutex_destroy(&log->turns);
     free(log);
+}
+
+static void insert(struct connection *c, const rill_record *record)
+{
+    sqlite3_bind_blob(c->insert, 1, record->key.data, (int)record->key.size, SQLITE_STATIC);
+    sqlite3_bind_blob(c->insert, 2, record->value.data, (int)record->value.size, SQLITE_STATIC);
+    step(c->db, c->insert);
 }
 
 static void append(void *arg, const rill_record *records, size_t count)
 {
     struct connection *c = arg;
 
+    pthread_mutex_lock(&c->log->turns);
     if (count > 1) step(c->db, c->begin);
-    for (size_t i = 0; i < count; i++) {
-        sqlite3_bind_blob(c->insert, 1, records[i].key.data, (int)records[i].key.size,
-                          SQLITE_STATIC);
-        sqlite3_bind_blob(c->insert, 2, records[i].value.data, (int)records[i].value.size,
-                          SQLITE_STATIC);
-        step(c->db, c->insert);
-    }
+    for (size_t i = 0; i < count; i++) insert(c, &records[i]);
     if (count > 1) step(c->db, c->end);
+    pthread_mutex_unlock(&c->log->turns);
 }
 
 static void *reader_open(void *log, bool wait)
