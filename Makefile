@@ -119,7 +119,7 @@ manual := $(B)/man
 
 .PHONY: proof $(addprefix proof-,$(sort $(notdir $(basename $(wildcard tests/proof/*.c tests/proof/*.sh))))) \
     all lib examples golden test fuzz-programs coverage run-tests test-programs check layers symbols format-check header \
-    readme format bench bench-quick bench-report bench-deps demo install uninstall amalgamation man deps clean help
+    readme format bench bench-quick bench-report bench-callgrind bench-deps demo install uninstall amalgamation man deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -129,10 +129,10 @@ examples: $(examples)
 
 help:
 	@echo 'Targets:   all lib examples test check format demo install uninstall'
-	@echo '           bench bench-quick bench-report bench-deps amalgamation man deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
+	@echo '           bench bench-quick bench-report bench-callgrind bench-deps amalgamation man deps clean coverage proof proof-NAME (SEED=n BUDGET=n)'
 	@echo 'Variables: WITHOUT="lz4 zstd"  CC=clang  WERROR=1  SAN=address,undefined|thread  CROSS=prefix-  OPT="-O2 -g"'
 	@echo '           TESTS="unit api proof system examples readme packaging"  RUNNER="valgrind -q"'
-	@echo '           PREFIX DESTDIR libdir includedir mandir  INPUT (demo)  ARGS (bench)  RESULTS (bench-report)'
+	@echo '           PREFIX DESTDIR libdir includedir mandir  INPUT (demo)  ARGS (bench)  RESULTS (bench-report)  UPDATE=1 (bench-callgrind)'
 
 # ---- Objects: rebuilt when the flags change, too ---------------------------
 
@@ -255,6 +255,15 @@ bench bench-quick: SHELL := /bin/bash
 bench bench-quick: bench-deps
 	@$(MAKE) --no-print-directory $(bench_program)
 	@set -o pipefail; $(if $(filter bench-quick,$@),BENCH_QUICK=1) $(bench_program) $(ARGS) | tee $(results)
+
+# Instructions per record against the baseline; UPDATE=1 makes a new one.
+$(B)/bench/count: $(B)/obj/bench/instructions/count.o $(B)/obj/bench/support.o $(B)/librill.a
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	$(Q)$(compile) -o $@ $(filter %.o,$^) $(B)/librill.a $(LDFLAGS) $(LIBS)
+
+bench-callgrind: $(B)/bench/count
+	@CC='$(CC)' bench/instructions/compare.sh $< $(if $(UPDATE),update)
 
 # Of what `make bench` printed last, or of RESULTS.
 RESULTS ?= $(B)/bench.tsv
