@@ -45,7 +45,7 @@ typedef void family_fn(const struct bench *bench);
 family_fn bench_append, bench_prepared, bench_sustained, bench_producers, bench_replay,
     bench_together, bench_fanout, bench_handoff, bench_durable, bench_lookup, bench_commit,
     bench_reopen, bench_rebalance, bench_compress, bench_exactly, bench_compact, bench_recycle,
-    bench_many;
+    bench_many, bench_tuning;
 
 /* One figure of one round. The strings must stay valid or be formatted by
  * name(), which keeps each different one. */
@@ -98,6 +98,12 @@ rill_consumer *consumer_at_start(rill *store, const rill_consumer_options *optio
 /* Records of 8-byte keys and values of value_size bytes, which follow their keys in
  * memory; BATCH different ones, again and again. */
 void records_fill(rill_record *records, size_t count, size_t value_size);
+/* The record of a value whose key lies before it. */
+rill_record record_at(char *value, size_t value_size);
+/* Calls put(arg, value) count times at a fixed pace, each time with a value of VALUE_MAX
+ * bytes behind its key, and in its first 8 the time at which it was due, whether or not
+ * that was kept: so who is held up pays for all that had to wait behind. */
+void pace(size_t count, int64_t gap_ns, void (*put)(void *arg, char *value), void *arg);
 /* Appends count records in batches of BATCH. */
 void log_fill(rill *store, uint64_t count, size_t value_size);
 

@@ -42,35 +42,11 @@ static void wait_for(_Atomic bool *flag)
     while (!atomic_load(flag)) usleep(100);
 }
 
-/* Calls send(arg, value) at its pace, with the time it was due in the first 8 bytes. */
-static void pace(const struct side *side, void (*send)(void *arg, char *value), void *arg)
-{
-    char message[KEY_SIZE + VALUE] = {1};
-    int64_t due = now_ns() + 1000000;
-
-    for (size_t i = 0; i < side->count; i++, due += side->gap_ns) {
-        while (now_ns() < due) cpu_pause();
-        memcpy(message + KEY_SIZE, &due, sizeof due);
-        send(arg, message + KEY_SIZE);
-    }
-}
-
-/* The value's key lies before it. */
-static rill_record record_of(char *value)
-{
-    rill_record record = RILL_RECORD_INIT;
-
-    record.partition = 0;
-    record.key = (rill_bytes){value - KEY_SIZE, KEY_SIZE};
-    record.value = (rill_bytes){value, VALUE};
-    return record;
-}
-
 /* ---- rill ------------------------------------------------------------- */
 
 static void send_record(void *arg, char *value)
 {
-    rill_record record = record_of(value);
+    rill_record record = record_at(value, VALUE);
 
     if (rill_producer_append(arg, &record, 1, 10000, NULL) != 0) die_rill("append");
 }
@@ -84,7 +60,7 @@ static void rill_side(void *arg)
     wait_for(&side->channel->consumer_ready);
     if (store == NULL) store = store_open(side->bench, "store", false);
     producer = producer_open(store, RILL_ACKS_WRITTEN);
-    pace(side, send_record, producer);
+    pace(side->count, side->gap_ns, send_record, producer);
     producer_close(producer);
     if (side->store == NULL) store_close(store);
 }
@@ -131,7 +107,7 @@ static void over_rill(struct side *side, bool process, uint32_t spin_us, struct 
 static void send_to_peer(void *arg, char *value)
 {
     struct side *side = arg;
-    rill_record record = record_of(value);
+    rill_record record = record_at(value, VALUE);
 
     side->peer->append(side->writer, &record, 1);
 }
@@ -141,7 +117,7 @@ static void peer_side(void *arg)
     struct side *side = arg;
 
     wait_for(&side->channel->consumer_ready);
-    pace(side, send_to_peer, side);
+    pace(side->count, side->gap_ns, send_to_peer, side);
 }
 
 static void over_peer(struct side *side, const struct peer *peer, bool wait, struct sink *sink)
@@ -183,7 +159,7 @@ static void ring_side(void *arg)
     struct side *side = arg;
 
     wait_for(&side->channel->consumer_ready);
-    pace(side, write_ring, side->channel);
+    pace(side->count, side->gap_ns, write_ring, side->channel);
 }
 
 static void wait_for_more(struct channel *channel, uint32_t taken, bool sleep)

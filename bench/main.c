@@ -50,6 +50,7 @@ static const struct {
     {"rebalance", bench_rebalance, true},  {"compress", bench_compress, true},
     {"compact", bench_compact, true},      {"exactly", bench_exactly, true},
     {"recycle", bench_recycle, true},      {"many", bench_many, true},
+    {"tuning", bench_tuning, true},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
 

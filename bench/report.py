@@ -70,6 +70,21 @@ def all_figures(r):
     return table(["workload", "system", "median [least, most]", "unit", "synced"], rows)
 
 
+def tuning_tables(r):
+    """One per setting: its values down, what was measured across."""
+    parts = []
+    for workload in r.workloads():
+        if not workload.startswith("tuning, "):
+            continue
+        mine = {(s, u): f.value for (w, s, u), f in r.figures.items() if w == workload}
+        units = list(dict.fromkeys(unit for _, unit in mine))
+        rows = [[system] + [plot.short(mine[system, u]) if (system, u) in mine else ""
+                            for u in units]
+                for system in dict.fromkeys(system for system, _ in mine)]
+        parts.append(table([workload.removeprefix("tuning, ")] + units, rows))
+    return parts or ["Not measured."]
+
+
 # ---- Plots ----------------------------------------------------------------
 
 
@@ -136,7 +151,8 @@ def report(r, files):
              against_peers(r), "## Goals",
              "L: one thread copies each record into mapped memory and takes an XXH3 of it. D: one "
              "thread writes a record's bytes with `pwritev2(RWF_DSYNC)`. Both in this run.",
-             goals_table(r), "## Plots"]
+             goals_table(r), "## Tuning"]
+    parts += tuning_tables(r) + ["## Plots"]
     parts += [f"![{file.removesuffix('.svg')}]({file})" for file in files]
     parts += ["## Every figure", all_figures(r)]
     return "\n\n".join(parts) + "\n"

@@ -223,6 +223,28 @@ void records_fill(rill_record *records, size_t count, size_t value_size)
     }
 }
 
+rill_record record_at(char *value, size_t value_size)
+{
+    rill_record record = RILL_RECORD_INIT;
+
+    record.partition = 0;
+    record.key = (rill_bytes){value - KEY_SIZE, KEY_SIZE};
+    record.value = (rill_bytes){value, value_size};
+    return record;
+}
+
+void pace(size_t count, int64_t gap_ns, void (*put)(void *arg, char *value), void *arg)
+{
+    char message[KEY_SIZE + VALUE_MAX] = {1};
+    int64_t due = now_ns() + 1000000;
+
+    for (size_t i = 0; i < count; i++, due += gap_ns) {
+        while (now_ns() < due) cpu_pause();
+        memcpy(message + KEY_SIZE, &due, sizeof due);
+        put(arg, message + KEY_SIZE);
+    }
+}
+
 void log_fill(rill *store, uint64_t count, size_t value_size)
 {
     rill_producer *producer = producer_open(store, RILL_ACKS_WRITTEN);
