@@ -528,10 +528,13 @@ void rill__producers_linger(struct store *store, uint32_t *next_ms)
     rill__mutex_lock(&store->clients_lock);
     for (struct rill_producer *p = store->producers; p != NULL; p = p->next) {
         int64_t next = INT64_MAX;
-        if (!rill__mutex_trylock(&p->lock)) continue; /* in use: it looks itself */
-        if (p->reserved == NULL) send_lingering(p, &next);
-        rill__lanes_trim(p);
-        rill__mutex_unlock(&p->lock);
+        if (rill__mutex_trylock(&p->lock)) {
+            if (p->reserved == NULL) send_lingering(p, &next);
+            rill__lanes_trim(p);
+            rill__mutex_unlock(&p->lock);
+        } else { /* in use: it looks itself, but that may be its last call for long */
+            next = p->options.linger_ms;
+        }
         if (next < *next_ms) *next_ms = (uint32_t)next;
     }
     rill__mutex_unlock(&store->clients_lock);

@@ -108,6 +108,45 @@ static void a_batch_that_has_lingered_is_sent_by_maintenance(void **state)
     OK(rill_producer_close(producer, WAIT_MS));
 }
 
+struct meanwhile {
+    rill *store;
+    uint32_t next_ms;
+};
+
+static void *maintain_once(void *arg)
+{
+    struct meanwhile *m = arg;
+
+    thread_ok(rill_maintain(m->store, &m->next_ms), "maintain");
+    return NULL;
+}
+
+/* Called by a send, which has the producer to itself meanwhile. */
+static int32_t choose_while_maintained(void *arg, const rill_record *record, uint32_t count)
+{
+    (void)record, (void)count;
+    thread_join(thread_start(maintain_once, arg));
+    return 0;
+}
+
+/* It cannot look into the producer, whose last send for now this may be. */
+static void maintenance_that_meets_a_send_comes_back_in_time(void **state)
+{
+    rill *store = *state;
+    struct meanwhile meanwhile = {store, UINT32_MAX};
+    rill_producer_options options = slow_options();
+    rill_producer *producer;
+
+    options.linger_ms = 2;
+    options.partitioner = choose_while_maintained;
+    options.partitioner_arg = &meanwhile;
+    test_topic(store, "t", 1);
+    producer = producer_open(store, &options);
+    OK(send_to(producer, RILL_PARTITION_ANY, 0, 0));
+    assert_in_range(meanwhile.next_ms, 0, 2);
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
 static void a_flush_sends_and_reports_all(void **state)
 {
     rill *store = *state;
@@ -773,6 +812,7 @@ int main(void)
         WITH_REPORTS(a_full_batch_is_sent),
         WITH_REPORTS(a_batch_that_has_lingered_is_sent_by_poll),
         WITH_REPORTS(a_batch_that_has_lingered_is_sent_by_maintenance),
+        WITH_REPORTS(maintenance_that_meets_a_send_comes_back_in_time),
         WITH_REPORTS(a_flush_sends_and_reports_all),
         WITH_REPORTS(without_linger_each_record_goes_at_once),
         WITH_REPORTS(what_is_sent_was_copied),
