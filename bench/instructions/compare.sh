@@ -27,7 +27,7 @@ trap 'rm -rf "$work"' EXIT
 
 count() { # workload -> instructions per record
     local times
-    times=$(valgrind -q --tool=callgrind --toggle-collect=measured \
+    times=$(valgrind -q --tool=callgrind --toggle-collect=run_measured \
         --callgrind-out-file="$work/out" "$program" "$work/$1" "$1")
     awk -v object="$program" -f "$here/self.awk" "$work/out" |
         awk -v times="$times" '{ printf "%.1f\n", $1 / times }'
