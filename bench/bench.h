@@ -104,6 +104,9 @@ rill_record record_at(char *value, size_t value_size);
  * bytes behind its key, and in its first 8 the time at which it was due, whether or not
  * that was kept: so who is held up pays for all that had to wait behind. */
 void pace(size_t count, int64_t gap_ns, void (*put)(void *arg, char *value), void *arg);
+/* Appends these BATCH records so often, and notes what each call takes. */
+void append_timed(rill_producer *producer, const rill_record *records, uint64_t batches,
+                  int64_t *latencies);
 /* Appends count records in batches of BATCH. */
 void log_fill(rill *store, uint64_t count, size_t value_size);
 

@@ -192,6 +192,7 @@ static void many_segments(const struct bench *bench)
     rill_producer *producer = NULL;
     rill_topic_info info;
     rill_offset offset;
+    double before;
     int64_t start;
     int64_t last = 0;
 
@@ -214,6 +215,7 @@ static void many_segments(const struct bench *bench)
     figure(workload, "roll, the last", (double)last / partitions / 1e3, "us", NO);
     producer_close(producer);
     store_close(store);
+    before = resident_mib();
     start = now_ns();
     store = open_plain(bench);
     figure(workload, "open", ms_since(start), "ms", NO);
@@ -224,7 +226,7 @@ static void many_segments(const struct bench *bench)
     start = now_ns();
     if (rill_topic_describe(store, "segments", &info) != 0) die_rill("describe");
     figure(workload, "describe all", ms_since(start), "ms", NO);
-    tell_use(workload, store, 0);
+    tell_use(workload, store, before);
     store_close(store);
     store_remove(bench, "many");
 }

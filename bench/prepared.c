@@ -35,21 +35,6 @@ static void fill_segment(rill_producer *producer, const rill_record *records, ui
         if (rill_producer_append(producer, records, BATCH, 10000, NULL) != 0) die_rill("append");
 }
 
-static void timed_segment(rill_producer *producer, const rill_record *records, uint64_t batches,
-                          int64_t *latencies)
-{
-    int64_t before = now_ns();
-
-    for (uint64_t i = 0; i < batches; i++) {
-        int64_t after;
-
-        if (rill_producer_append(producer, records, BATCH, 10000, NULL) != 0) die_rill("append");
-        after = now_ns();
-        latencies[i] = after - before;
-        before = after;
-    }
-}
-
 static void measure(const struct bench *bench, size_t value_size)
 {
     const char *workload =
@@ -73,7 +58,7 @@ static void measure(const struct bench *bench, size_t value_size)
     }
     for (uint64_t i = 0; i < segments; i++) {
         if (rill_maintain(store, NULL) != 0) die_rill("maintain");
-        timed_segment(producer, records, batches, latencies + i * batches);
+        append_timed(producer, records, batches, latencies + i * batches);
     }
     figure(workload, "rill", (double)(segments * batches * BATCH) * 1e9 / (double)took,
            "records/s", NO);

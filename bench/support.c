@@ -245,6 +245,21 @@ void pace(size_t count, int64_t gap_ns, void (*put)(void *arg, char *value), voi
     }
 }
 
+void append_timed(rill_producer *producer, const rill_record *records, uint64_t batches,
+                  int64_t *latencies)
+{
+    int64_t before = now_ns();
+
+    for (uint64_t i = 0; i < batches; i++) {
+        int64_t after;
+
+        if (rill_producer_append(producer, records, BATCH, 10000, NULL) != 0) die_rill("append");
+        after = now_ns();
+        latencies[i] = after - before;
+        before = after;
+    }
+}
+
 void log_fill(rill *store, uint64_t count, size_t value_size)
 {
     rill_producer *producer = producer_open(store, RILL_ACKS_WRITTEN);

@@ -85,21 +85,14 @@ static void append_all(const struct bench *bench, const char *setting, const cha
                        uint64_t segment_bytes, uint32_t sync_interval_ms)
 {
     uint64_t batches = bench->bytes / (KEY_SIZE + VALUE) / BATCH;
-    int64_t *latencies = allocate(batches * sizeof *latencies), start, before;
+    int64_t *latencies = allocate(batches * sizeof *latencies), start;
     rill *store = open_store(bench, segment_bytes, sync_interval_ms);
     rill_producer *producer = producer_open(store, RILL_ACKS_WRITTEN);
     rill_record records[BATCH];
 
     records_fill(records, BATCH, VALUE);
-    start = before = now_ns();
-    for (uint64_t i = 0; i < batches; i++) {
-        int64_t after;
-
-        if (rill_producer_append(producer, records, BATCH, 10000, NULL) != 0) die_rill("append");
-        after = now_ns();
-        latencies[i] = after - before;
-        before = after;
-    }
+    start = now_ns();
+    append_timed(producer, records, batches, latencies);
     report_rate(setting, value, batches * BATCH, start, BACKGROUND);
     figure_latencies(setting, value, latencies, batches, BACKGROUND);
     producer_close(producer);
