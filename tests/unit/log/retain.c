@@ -877,6 +877,29 @@ static void size_leaves_so_many_bytes(void **state)
     check_log(t, bases[5], end, bases[5]);
 }
 
+/* Of age, size and consumption the one counts that takes the most. */
+static void any_reason_is_enough(void **state)
+{
+    struct test_log *t = *state;
+    int64_t bases[64];
+    int64_t end;
+
+    test_append_segments(t->log, 8);
+    end = rill__log_end(t->log);
+    files(bases, 64);
+    for (int i = 0; i < 3; i++) {
+        int age = i == 0 ? 2 : 1;
+        int size = i == 1 ? 4 : 1;
+        int consumed = i == 2 ? 6 : 1;
+        struct log_retention what = older_than(bases[age]);
+
+        what.retention_bytes = (uint64_t)(7 - size) * 4096;
+        what.consumed = bases[consumed];
+        OK(rill__log_retain(t->log, &what, NULL));
+        check_log(t, bases[2 * i + 2], end, bases[2 * i + 2]);
+    }
+}
+
 static void consumed_segments_go(void **state)
 {
     struct test_log *t = *state;
@@ -1326,6 +1349,7 @@ int main(void)
         WITH_LOG(largest_timestamp_is_found_without_an_index),
         WITH_LOG(damaged_segment_goes_with_the_one_behind_it),
         WITH_LOG(size_leaves_so_many_bytes),
+        WITH_LOG(any_reason_is_enough),
         WITH_LOG(consumed_segments_go),
         WITH_LOG(without_a_reason_nothing_goes),
         WITH_LOG(oldest_first),
