@@ -2,7 +2,8 @@
  * engine/engine.h - one open store: the parts joined, and who may touch what.
  *
  * A struct store is a store that this process has open, once, however many
- * handles (struct rill) point to it. Lock order, outermost first:
+ * handles (struct rill) point to it. Lock order, outermost first (all
+ * locks: lib/README.md):
  *
  *     store->clients_lock    producers and consumers there are
  *     producer->lock         one producer's batches
