@@ -1,10 +1,10 @@
 /*
  * reopen.c - how long it takes to open a store after its only user was killed.
  *
- * A process appends as fast as it can and is killed in the middle of it. Then the
- * store is opened and the partition described, which recovers it. Beside it, the
- * same after a clean close. What was acknowledged must be there. Then all of it with
- * a log that is four times as large.
+ * A process appends, syncs, goes on appending and is killed in the middle of it. Then the
+ * store is opened and the partition described, which recovers it. Beside it, the same
+ * after a clean close. What was acknowledged must be there. Then all of it again with
+ * four times as much before the sync, and as much as before behind it.
  */
 #include "bench.h"
 
@@ -12,6 +12,7 @@
 
 struct writer {
     const struct bench *bench;
+    uint64_t synced;                /* it syncs once, after so many records */
     _Atomic uint64_t *acknowledged; /* shared with it */
 };
 
@@ -23,6 +24,9 @@ static void writer_main(void *arg)
     rill_record records[BATCH];
 
     records_fill(records, BATCH, 100);
+    log_fill(store, writer->synced, 100);
+    if (rill_sync(store, 60000) != 0) die_rill("sync");
+    atomic_store(writer->acknowledged, writer->synced);
     for (;;) {
         if (rill_producer_append(producer, records, BATCH, 10000, NULL) != 0) die_rill("append");
         atomic_fetch_add(writer->acknowledged, BATCH);
@@ -44,12 +48,15 @@ static double open_ms(const struct bench *bench, uint64_t count)
 
 static void reopen(const struct bench *bench, uint64_t bytes)
 {
-    uint64_t count = bytes / (KEY_SIZE + 100);
-    struct writer writer = {bench, shared_memory(sizeof *writer.acknowledged)};
+    uint64_t synced = bytes / (KEY_SIZE + 100), behind = bench->bytes / 8 / (KEY_SIZE + 100);
+    struct writer writer = {bench, synced, shared_memory(sizeof *writer.acknowledged)};
     struct worker *worker = worker_start(true, writer_main, &writer);
-    const char *workload = name("open a log of %d MiB", (int)(bytes >> 20));
+    const char *workload =
+        name("open a log of %d MiB, %d behind a sync", (int)((bytes + bench->bytes / 8) >> 20),
+             (int)(bench->bytes / 8 >> 20));
+    uint64_t count;
 
-    while (atomic_load(writer.acknowledged) < count) usleep(1000);
+    while (atomic_load(writer.acknowledged) < synced + behind) usleep(100);
     worker_kill(worker);
     count = atomic_load(writer.acknowledged);
     figure(workload, "rill, after kill -9", open_ms(bench, count), "ms", NO);
