@@ -33,8 +33,9 @@ static void check(natsStatus status, const char *what)
     if (status != NATS_OK) die(name("NATS: %s: %s", what, natsStatus_GetText(status)));
 }
 
-static const char *missing(void)
+static const char *missing(const struct bench *bench)
 {
+    (void)bench;
     return program_find("nats-server") == NULL ? "no nats-server in PATH" : NULL;
 }
 

@@ -45,7 +45,7 @@ void peers_start(const struct bench *bench)
 
         if (peer == NULL) missing = name("built without %s", all[i].package);
         else if (!bench->peers && i > 0) missing = "not asked for";
-        else if (peer->missing != NULL) missing = peer->missing();
+        else if (peer->missing != NULL) missing = peer->missing(bench);
         if (missing == NULL) usable[count++] = peer;
         if (missing == NULL) printf("# %s: %s\n", peer->name, peer->settings());
         else printf("# skipped: %s: %s\n", all[i].name, missing);

@@ -69,7 +69,7 @@ struct peer {
     /* What it is set to, with its version. Formats with name(). */
     const char *(*settings)(void);
     /* Why it cannot run here; NULL: it can. The whole may be NULL. */
-    const char *(*missing)(void);
+    const char *(*missing)(const struct bench *bench);
 
     /* A new log. If durable, append returns when its records would survive a power cut;
      * else it waits for nothing. */

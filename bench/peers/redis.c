@@ -26,10 +26,15 @@ struct connection {
 };
 
 static char socket_path[108];
+static bool running;
 
-static const char *missing(void)
+static const char *missing(const struct bench *bench)
 {
-    return program_find("redis-server") == NULL ? "no redis-server in PATH" : NULL;
+    if (program_find("redis-server") == NULL) return "no redis-server in PATH";
+    if (snprintf(socket_path, sizeof socket_path, "%s/redis.sock", bench->dir) >=
+        (int)sizeof socket_path)
+        return "the directory's name is too long for a socket";
+    return NULL;
 }
 
 static const char *settings(void)
@@ -56,10 +61,8 @@ static void start(const struct bench *bench)
         "yes",       "--save", "",         "--auto-aof-rewrite-percentage",
         "0",         NULL};
 
-    if (socket_path[0] != '\0') return;
-    if (snprintf(socket_path, sizeof socket_path, "%s/redis.sock", bench->dir) >=
-        (int)sizeof socket_path)
-        die("Redis: the directory's name is too long for a socket");
+    if (running) return;
+    running = true;
     server_start(bench, argv);
     for (int i = 0; i < 500; i++, usleep(10000)) {
         redisContext *redis = connect_to_server();
