@@ -17,6 +17,11 @@
 uint64_t proof_seed(void);
 /* The budget: BUDGET, or all of it, or only a share if PROOF_SHARE is set. */
 uint64_t proof_budget(uint64_t all, uint64_t share);
+/* For those who only kill processes: rill takes files in memory for files on a disk, so that
+ * durable means something. */
+void proof_as_on_disk(void);
+/* The same, and TMPDIR is in memory, if there is some: to be durable costs nothing. */
+void proof_in_memory(void);
 /* Runs cases 1 to count, each in one of several processes, until `run` has returned
  * for all of them, or until there are too many violations (with PROOF_FIRST, one); the
  * sum of what it returned. A case that fails says why by itself and ends its process; it

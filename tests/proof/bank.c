@@ -550,6 +550,7 @@ int main(void)
     pid_t auditor;
     pid_t reader;
 
+    proof_in_memory();
     board = test_shared(sizeof *board);
     test_directory();
     snprintf(store_path, sizeof store_path, "%s", test_path("store"));

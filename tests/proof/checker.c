@@ -689,6 +689,7 @@ int main(void)
     size_t events = 0;
 
     for (uint64_t i = 0; i < budget; i++, cases++) judge_chance(seed, i);
+    proof_as_on_disk();
     shared = test_shared(sizeof *shared);
     for (uint64_t i = 0; i < budget / 50 && proof_violations() < 10; i++, cases++)
         judge_real(seed, i, &events);

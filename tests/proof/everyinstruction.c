@@ -663,16 +663,6 @@ static int check_after(const char *path, bool returned)
 
 /* ---- The store before ---- */
 
-/* Tells that a file in memory is one on a disk, so that durable means something:
- * a killed process does not know the difference. */
-static int fstatfs_of_disk(int fd, struct statfs *st)
-{
-    int rc = fstatfs(fd, st);
-
-    if (rc == 0) st->f_type = 0xEF53;
-    return rc;
-}
-
 static int forget_boot(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
     uint8_t boot_id[16] = {1};
@@ -1490,8 +1480,7 @@ int main(int argc, char **argv)
     seed = proof_seed();
     budget = proof_budget(1000000, 200);
     board = test_shared(sizeof *board);
-    rill__sys.fstatfs = fstatfs_of_disk;
-    if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 1);
+    proof_in_memory();
     setenv("TMPDIR", test_directory(), 1);
     if (one != NULL) {
         failure = test_shared(sizeof *failure);

@@ -506,6 +506,7 @@ int main(void)
     uint64_t records = 0;
     int64_t longest_ns = 0;
 
+    proof_as_on_disk();
     board = test_shared(sizeof *board);
     for (uint64_t round = 0; kills < budget && proof_violations() == 0; round++) {
         uint64_t acknowledged = 0;
