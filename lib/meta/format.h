@@ -70,6 +70,7 @@ enum {
     META_IDLE_SIZE = 48,
     META_CLOCK_SIZE = 56,
     META_NAME_SIZE = 40,
+    META_NAME_TRANSACTIONAL = 1, /* of its bits */
     META_DECISION_SIZE = 8,
     META_DECIDED_SIZE = 20, /* per partition */
     META_SPACE_SIZE = 24

@@ -18,7 +18,7 @@
 #include "meta/inner.h"
 #include <inttypes.h>
 
-enum { BIT_TRANSACTIONAL = 1, BIT_OWNED = 2, EPOCH_LAST = INT16_MAX - 1 };
+enum { BIT_TRANSACTIONAL = META_NAME_TRANSACTIONAL, BIT_OWNED = 2, EPOCH_LAST = INT16_MAX - 1 };
 
 /* ---- Keys and values -------------------------------------------------- */
 

@@ -21,6 +21,7 @@
 
 #define IDS_SINCE (UINT64_C(1) << 20) /* that may have been given since an older version */
 #define IDS_NEVER (UINT64_C(1) << 40) /* none was given so far */
+#define EPOCHS_SINCE 1000             /* openings of a producer without transactions */
 #define SPACES_SINCE (UINT32_C(1) << 10)
 #define SPACES_NEVER (UINT32_C(1) << 24)
 
@@ -257,6 +258,27 @@ static int put_changed(struct meta *meta, MDB_txn *txn, const MDB_val *key, cons
     return rill__meta_put(meta, txn, key, v, kind == 'G' ? 4 : 8);
 }
 
+/* A producer has gone on since, by as many epochs as nobody knows, and what its logs have of them
+ * fences earlier ones. With transactions it gets another id when it is opened, since all epochs
+ * of this one are used up; without, its id tells what comes again, and is kept. */
+static int put_producer(struct meta *meta, MDB_txn *txn, const MDB_val *key,
+                        const struct remnant *l)
+{
+    uint8_t *v = rill__alloc(meta->heap, l->value_size);
+    int epoch;
+    int rc;
+
+    if (v == NULL) return RILL_ERR_NO_MEMORY;
+    memcpy(v, l->value, l->value_size);
+    epoch = rill__get16(v + 8) + EPOCHS_SINCE;
+    if ((rill__get16(v + 10) & META_NAME_TRANSACTIONAL) != 0 || epoch > INT16_MAX)
+        epoch = INT16_MAX;
+    rill__put16(v + 8, (uint16_t)epoch);
+    rc = rill__meta_put(meta, txn, key, v, l->value_size - 8);
+    rill__free(meta->heap, v);
+    return rc;
+}
+
 /* That the next number is not there need not mean that none was given. */
 static int put_numbers(struct meta *meta, MDB_txn *txn, void *arg)
 {
@@ -291,6 +313,10 @@ static int put_some(struct meta *meta, MDB_txn *txn, void *arg)
         if (l->key[0] == 'S') continue; /* the new one has its own */
         if (l->scraped && strchr("GPN", l->key[0]) != NULL) {
             rc = put_changed(meta, txn, &key, l->value);
+            continue;
+        }
+        if (l->scraped && l->key[0] == 'X' && l->value_size >= META_NAME_SIZE + 8) {
+            rc = put_producer(meta, txn, &key, l);
             continue;
         }
         rc = rill__meta_failed(meta, mdb_put(txn, meta->dbi, &key, &value, 0), "writing");

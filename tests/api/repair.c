@@ -7,6 +7,7 @@
 #include "faults.h"
 #include "records.h"
 #include "samples.h"
+#include "txns.h"
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "meta/meta.h"
@@ -625,6 +626,98 @@ static void a_damaged_record_comes_back_from_an_older_page(void **state)
     assert_true(exists(test_path("store/quarantine/meta/data.mdb")));
 }
 
+static int epoch_at(long at)
+{
+    uint8_t bytes[2];
+    int fd = open(test_path("store/meta/data.mdb"), O_RDONLY | O_CLOEXEC);
+
+    assert_int_equal(pread(fd, bytes, 2, at + 4 + 8), 2);
+    close(fd);
+    return rill__get16(bytes);
+}
+
+/* Of a producer's name an older version comes back; the logs have later epochs, under which it
+ * must go on all the same. */
+static void a_job_goes_on_from_an_older_page(void **state)
+{
+    int oldest = 1000;
+    int newest = -1;
+    rill_producer *producer;
+    rill_view *view;
+    rill_txn *txn;
+    long at;
+
+    (void)state;
+    store = test_store_open();
+    producer = txn_job(store, "job");
+    OK(rill_view_open(store, &view)); /* so older pages stay */
+    for (int i = 0; i < 10; i++) {
+        txn = txn_begin(producer);
+        txn_send(producer, NULL, 1, i);
+        OK(rill_txn_commit(txn, WAIT_MS));
+    }
+    OK(rill_producer_close(producer, WAIT_MS));
+    rill_view_close(view);
+    OK(rill_close(store));
+    store = NULL;
+    for (int version = 0; (at = find_in_catalogue("Xjob", version)) >= 0; version++) {
+        if (epoch_at(at) < oldest) oldest = epoch_at(at);
+        if (epoch_at(at) > newest) newest = epoch_at(at);
+    }
+    assert_true(newest == 10 && oldest < newest - 1);
+    for (int version = 0; (at = find_in_catalogue("Xjob", version)) >= 0; version++)
+        if (epoch_at(at) > oldest) test_flip_bit(test_path("store/meta/data.mdb"), at + 10);
+    OK(repair(0));
+    store = test_store_open();
+    producer = txn_job(store, "job");
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 1, 10);
+    OK(rill_txn_commit(txn, WAIT_MS));
+    OK(rill_producer_close(producer, WAIT_MS));
+    txn_sees(store, "t", 1, "0 1 2 3 4 5 6 7 8 9 10 ");
+}
+
+/* The same of one without transactions: what it repeats is known still. */
+static void an_import_goes_on_from_an_older_page(void **state)
+{
+    rill_producer_options named = {.size = sizeof named, .topic = "t", .producer_name = "job"};
+    rill_producer *producer;
+    rill_record record;
+    rill_view *view;
+    int64_t number = 7;
+    int32_t sequence;
+    int oldest = 1000;
+    long at;
+
+    (void)state;
+    record = record_of(&number);
+    record.partition = 1;
+    store = test_store_open();
+    OK(rill_view_open(store, &view)); /* so older pages stay */
+    for (int i = 0; i < 6; i++) {
+        OK(rill_producer_open(store, &named, &producer));
+        OK(rill_producer_append_sequenced(producer, i, &record, 1, WAIT_MS, NULL));
+        OK(rill_producer_close(producer, WAIT_MS));
+    }
+    rill_view_close(view);
+    OK(rill_close(store));
+    store = NULL;
+    for (int version = 0; (at = find_in_catalogue("Xjob", version)) >= 0; version++)
+        if (epoch_at(at) < oldest) oldest = epoch_at(at);
+    assert_in_range(oldest, 0, 3);
+    for (int version = 0; (at = find_in_catalogue("Xjob", version)) >= 0; version++)
+        if (epoch_at(at) > oldest) test_flip_bit(test_path("store/meta/data.mdb"), at + 10);
+    OK(repair(0));
+    store = test_store_open();
+    OK(rill_producer_open(store, &named, &producer));
+    OK(rill_producer_sequence(producer, NULL, 1, &sequence));
+    assert_int_equal(sequence, 6);
+    OK(rill_producer_append_sequenced(producer, 5, &record, 1, WAIT_MS, NULL)); /* again */
+    OK(rill_producer_append_sequenced(producer, 6, &record, 1, WAIT_MS, NULL));
+    OK(rill_producer_close(producer, WAIT_MS));
+    txn_sees(store, "t", 1, "7 7 7 7 7 7 7 ");
+}
+
 static void a_topic_without_a_name_gets_another(void **state)
 {
     rill_topic_info info;
@@ -979,6 +1072,8 @@ int main(void)
         TEST(lost_directories_are_made_anew),
         TEST(what_is_not_ours_is_moved),
         TEST(a_damaged_record_comes_back_from_an_older_page),
+        TEST(a_job_goes_on_from_an_older_page),
+        TEST(an_import_goes_on_from_an_older_page),
         TEST(a_topic_without_a_name_gets_another),
         TEST(a_lost_catalogue_is_made_of_the_directories),
         TEST(damaged_pages_lose_what_no_other_page_has),
