@@ -505,9 +505,14 @@ int64_t rill__log_pinned_by(const struct log *log, uint32_t process)
 
 /* ---- Open segments ---- */
 
-/* In one store, so that maps do not run out: an idle segment has two. */
+/* Idle segments of a log, and of all logs of the store from which on it may not have one
+ * more: an idle segment has two maps, and a process 65,530 of them. The last half of the
+ * room is for logs that have few, so that those that are looked up in all over leave the
+ * others enough to read on with. They hold no descriptors. */
+#define IDLE_MAX 64u
 #define IDLE_STORE_MAX 512u
-#define IDLE_MAX 8u
+#define IDLE_FEW 8u
+#define IDLE_STORE_MAX_OF_FEW 1024u
 
 /* Takes it out of the list; the caller closes it, outside the lock. */
 static void unlink_segment(struct log *log, struct segment *segment)
@@ -516,6 +521,14 @@ static void unlink_segment(struct log *log, struct segment *segment)
 
     while (*at != segment) at = &(*at)->next;
     *at = segment->next;
+}
+
+static bool has_too_many_idle(const struct log *log)
+{
+    uint32_t all = atomic_load_explicit(log->config.idle_segments, memory_order_relaxed);
+
+    if (log->idle_count <= IDLE_FEW) return all > IDLE_STORE_MAX_OF_FEW;
+    return log->idle_count > IDLE_MAX || all > IDLE_STORE_MAX;
 }
 
 static void take_idle(struct log *log)
@@ -530,9 +543,7 @@ static struct segment *too_many_idle(struct log *log)
 {
     struct segment *oldest = NULL;
 
-    if (log->idle_count <= IDLE_MAX &&
-        atomic_load_explicit(log->config.idle_segments, memory_order_relaxed) <= IDLE_STORE_MAX)
-        return NULL;
+    if (!has_too_many_idle(log)) return NULL;
     for (struct segment *s = log->segments; s != NULL; s = s->next)
         if (s->references == 0) oldest = s;
     unlink_segment(log, oldest);
