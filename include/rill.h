@@ -255,7 +255,7 @@ typedef struct rill_options {
 } rill_options;
 #define RILL_OFFSETS_FOREVER UINT64_MAX /* as offsets_retention_ms: groups stay */
 #define RILL_OPEN_CREATE (1u << 0)      /* make the store if there is none */
-#define RILL_OPEN_THREAD (1u << 1)      /* one library thread runs maintenance */
+#define RILL_OPEN_THREAD (1u << 1) /* one library thread runs maintenance, see rill_maintain */
 #define RILL_OPEN_ANY_FILE_SYSTEM                                                                \
     (1u << 2) /* also on network file systems, where maps                                        \
                  and locks may not work: at your risk */
@@ -292,6 +292,9 @@ RILL_API int rill_sync(rill *store, int timeout_ms);
  * are gone have committed, deletes and compacts records (RILL_CLEANUP_*), and lets go of what is
  * not used. Call it now and then from any thread, unless the store has a thread of its own
  * (RILL_OPEN_THREAD). next_ms, if not NULL, gets how long the next call may wait.
+ * The store's thread looks every second at the latest, and at once when an append of this
+ * process passes the half of a segment of 2 MiB or more; for what other processes append it
+ * is the second.
  *
  * Deleting and compacting goes over all partitions every retention_check_interval_ms, in
  * shares of some tens of milliseconds, of which compacting a segment may need more. It

@@ -428,6 +428,12 @@ int rill__partition_needs_sync(struct topic *topic, int32_t number, bool *needs)
     return rc;
 }
 
+/* A segment is made while the one before it is filled. */
+static void segment_due(void *arg)
+{
+    rill__store_due(arg, 0);
+}
+
 static int open_log(struct partition *partition, int timeout_ms, struct log **log)
 {
     struct topic *topic = partition->topic;
@@ -444,6 +450,7 @@ static int open_log(struct partition *partition, int timeout_ms, struct log **lo
         .copy_on_write = store->file_system.copy_on_write,
         .say = rill__store_say,
         .say_arg = store,
+        .next_due = segment_due,
         .recovered = clamp_committed,
         .recovered_arg = partition,
         .idle_segments = &store->idle_segments,

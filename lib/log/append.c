@@ -181,14 +181,26 @@ static void stamp(struct log *log, const struct tail_copy *tail, const struct ba
     rill__batch_stamp(data, batch->content, log->writer->salt, tail->end_offset, tail->epoch);
 }
 
-/* The batch stands in the segment, stamped: makes it part of the log. */
-static void commit_batch(struct log *log, struct tail_copy *tail, const struct batch *batch)
+/* Whether the next segment is to be prepared from now on: asked where an index entry is
+ * due, so that it is true once in a segment, for one appender of all processes. */
+static bool passes_half(const struct log *log, const struct tail_copy *tail)
+{
+    uint32_t half = log->writer->size / 2;
+
+    return half >= POPULATE_STEP && tail->index_position < half && tail->position >= half;
+}
+
+/* The batch stands in the segment, stamped: makes it part of the log. True: somebody
+ * should be told that the next segment is wanted, without the lock. */
+static bool commit_batch(struct log *log, struct tail_copy *tail, const struct batch *batch)
 {
     struct control *c = log->control;
     uint32_t since = tail->position - tail->index_position;
+    bool next_due = false;
     bool opens;
 
     if (tail->index_position == 0 || since >= log->config.index_interval_bytes) {
+        next_due = passes_half(log, tail);
         if (rill__index_put(log->writer, tail->index_count, tail->end_offset, tail->position,
                             tail->max_time))
             tail->index_count++;
@@ -205,6 +217,12 @@ static void commit_batch(struct log *log, struct tail_copy *tail, const struct b
     atomic_store(&c->log_end, tail->end_offset); /* seq_cst: before the look at waiters */
     if (!opens && tail->first_open != atomic_load_explicit(&c->first_open, memory_order_relaxed))
         atomic_store(&c->first_open, tail->first_open);
+    return next_due;
+}
+
+static void tell_next_due(const struct log *log)
+{
+    if (log->config.next_due != NULL) log->config.next_due(log->config.say_arg);
 }
 
 static int zero_file(const struct file *file, uint64_t position, size_t size)
@@ -292,6 +310,7 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
     struct control *c = log->control;
     struct tail_copy tail;
     uint8_t *at = batch->data;
+    bool next_due;
     int rc;
 
     if (log->config.copy_on_write) through_file = true;
@@ -324,10 +343,11 @@ int rill__log_append(struct log *log, struct batch *batch, bool through_file, in
     }
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
-    commit_batch(log, &tail, batch);
+    next_due = commit_batch(log, &tail, batch);
     if (batch->checked) rill__log_note_batch(log, *base_offset, at, batch->size);
     rill__log_unlock(log);
     rill__log_wake(log);
+    if (next_due) tell_next_due(log);
     return 0;
 out:
     rill__log_unlock(log);
@@ -381,15 +401,17 @@ out:
 int rill__log_commit(struct log *log, struct batch *batch, int64_t *base_offset)
 {
     struct tail_copy tail;
+    bool next_due;
 
     rill__control_tail(log->control, &tail);
     tell_time(&tail, batch);
     stamp(log, &tail, batch, batch->data);
     atomic_signal_fence(memory_order_seq_cst);
     *base_offset = tail.end_offset;
-    commit_batch(log, &tail, batch);
+    next_due = commit_batch(log, &tail, batch);
     rill__log_unlock(log);
     rill__log_wake(log);
+    if (next_due) tell_next_due(log);
     return 0;
 }
 

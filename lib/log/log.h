@@ -51,6 +51,10 @@ struct log_config {
     bool copy_on_write;           /* the file system rewrites elsewhere: see pitfalls */
     void (*say)(void *arg, int level, const char *line);
     void *say_arg;
+    /* Called by the append that passes the half of a segment of 2 MiB or more, by which
+     * rill__log_maintain prepares the next one; without a lock of the log. NULL: nobody
+     * wants to know. */
+    void (*next_due)(void *say_arg);
     /* Called by recovery before the log may be used, when the end may be lower
      * than other parts of the store believe. Nonzero fails the open. */
     int (*recovered)(void *arg, int64_t log_end);

@@ -620,6 +620,107 @@ static void threads_and_processes_append_side_by_side(void **state)
     rill__log_close(other);
 }
 
+/* ---- The next segment is wanted ---- */
+
+static struct tail_copy tail_of(struct log *log)
+{
+    struct tail_copy tail;
+
+    rill__control_tail(log->control, &tail);
+    return tail;
+}
+
+static int wish_count;
+static uint32_t wish_position; /* when it came last */
+
+static void wish(void *arg)
+{
+    struct log *log = ((struct test_log *)arg)->log;
+
+    wish_count++;
+    wish_position = tail_of(log).position;
+    assert_int_equal(atomic_load(&log->control->append_owner), 0); /* nobody has the lock */
+}
+
+static void wishing(struct test_log *t, uint64_t segment_bytes)
+{
+    t->config.next_due = wish;
+    t->config.segment_bytes = segment_bytes;
+    OK(test_log_restart(t));
+    OK(rill__log_seal(t->log, INT64_MAX)); /* the next one has that size */
+    wish_count = 0;
+}
+
+static void append_by(struct log *log, int way, size_t value_size)
+{
+    uint8_t *value = calloc(1, value_size);
+    uint8_t *room;
+    int64_t base;
+
+    assert_non_null(value);
+    if (way < 2) {
+        OK(test_append(log, 1, value_size, way == 1, &base));
+    } else {
+        size_t size = BATCH_HEADER_SIZE + RECORD_HEADER_SIZE + (value_size + 7) / 8 * 8;
+        struct batch batch;
+        OK(rill__log_reserve(log, size, INT64_MAX, &room));
+        batch = one_record(room, size, value, value_size);
+        OK(rill__log_commit(log, &batch, &base));
+    }
+    free(value);
+}
+
+static void passing_the_half_is_told_once_in_a_segment(void **state)
+{
+    enum { SIZE = 2 << 20, VALUE = 20000, SEGMENTS = 4 };
+    struct test_log *t = *state;
+
+    for (int way = 0; way < 3; way++) {
+        test_append_ok(t->log, 1, 100);
+        wishing(t, SIZE);
+        for (int n = 0; n < SEGMENTS; n++) {
+            int64_t base = tail_of(t->log).base;
+            while (tail_of(t->log).position < SIZE / 2) append_by(t->log, way, VALUE);
+            assert_int_equal(wish_count, n); /* the batch that begins there is the one */
+            append_by(t->log, way, VALUE);
+            assert_int_equal(wish_count, n + 1);
+            assert_in_range(wish_position, SIZE / 2, SIZE / 2 + 3 * VALUE);
+            while (tail_of(t->log).base == base) append_by(t->log, way, VALUE);
+            assert_int_equal(wish_count, n + 1);
+        }
+    }
+}
+
+/* So is what two processes append: by the one who passes it. */
+static void the_half_is_told_to_one_process(void **state)
+{
+    enum { SIZE = 2 << 20 };
+    struct test_log *t = *state;
+    struct log *other;
+    int64_t base;
+
+    test_append_ok(t->log, 1, 100);
+    wishing(t, SIZE);
+    other = test_log_second(t);
+    base = tail_of(t->log).base;
+    for (int i = 0; tail_of(t->log).base == base; i++)
+        append_by(i % 2 == 0 ? t->log : other, 0, 20000);
+    assert_int_equal(wish_count, 1);
+    rill__log_close(other);
+}
+
+/* Those are made before a thread has woken up. */
+static void small_segments_are_not_told_of(void **state)
+{
+    struct test_log *t = *state;
+
+    test_append_ok(t->log, 1, 100);
+    wishing(t, (2 << 20) - 8);
+    for (int64_t base = tail_of(t->log).base; tail_of(t->log).base == base;)
+        append_by(t->log, 0, 20000);
+    assert_int_equal(wish_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {WITH_LOG(empty_log_has_no_segment),
@@ -650,6 +751,9 @@ int main(void)
                                        WITH_LOG(failed_write_never_comes_back),
                                        WITH_LOG(failed_write_leaves_zeros),
                                        WITH_LOG(write_that_cannot_be_undone_poisons),
+                                       WITH_LOG(passing_the_half_is_told_once_in_a_segment),
+                                       WITH_LOG(the_half_is_told_to_one_process),
+                                       WITH_LOG(small_segments_are_not_told_of),
                                        WITH_LOG(threads_and_processes_append_side_by_side)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
