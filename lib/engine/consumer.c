@@ -323,7 +323,8 @@ static bool settle_what_waits(struct rill_consumer *c, bool *waits)
         if (first == INT64_MAX) continue;
         *waits = true;
         if (now < c->settle_ms) continue;
-        rill__settle_partition(c->store, part->topic, part->partition, part->log);
+        rill__settle_partition(c->store, part->topic, part->partition, part->log,
+                               rill__deadline(SETTLE_TRY_MS)); /* else the next look does */
         if (rill__log_first_open(part->log) != first) ended = true;
     }
     if (*waits && now >= c->settle_ms) c->settle_ms = now + LOOK_MS;

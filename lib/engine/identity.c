@@ -55,7 +55,7 @@ static int settle_earlier(struct rill_producer *p, const struct meta_name *was)
     int rc = rill__settle_name(p->store, p->name, was, rill__deadline(SETTLE_MS));
 
     if (rc == 0 && was->producer_id >= 0 && was->owned)
-        rc = rill__settle_producer(p->store, was->producer_id);
+        rc = rill__settle_producer(p->store, was->producer_id, rill__deadline(SETTLE_MS));
     return rc == 0 ? 0 : rill__fail_prefix(rc, "what an earlier instance of %s left", p->name);
 }
 
@@ -186,7 +186,7 @@ int rill__identity_append(struct rill_producer *p, const struct lane *lane, stru
             return rill__fail(RILL_ERR_BUSY,
                               "%s-%d: earlier instances of %s go on to write; close them",
                               lane->topic->info.name, (int)lane->partition, p->name);
-        rc = rill__settle_log(p->store, lane->log, p->id);
+        rc = rill__settle_log(p->store, lane->log, p->id, deadline);
         if (rc == 0) rc = rill__log_append(lane->log, batch, p->durable, deadline, base_offset);
     }
     return rc;

@@ -21,6 +21,15 @@ static void note_first(struct findings *findings, int rc)
     rill__message_save(&findings->why);
 }
 
+/* If somebody has it, the next round tries again. */
+static int settle_log_that_is_free(struct topic *topic, int32_t partition, struct log *log)
+{
+    int rc = rill__settle_partition(topic->store, topic, partition, log,
+                                    rill__deadline(SETTLE_TRY_MS));
+
+    return rc == RILL_ERR_TIMEOUT ? 0 : rc;
+}
+
 /* One that is open. */
 static int maintain_log(struct topic *topic, int32_t partition, struct log *log,
                         uint32_t *next_ms)
@@ -28,7 +37,7 @@ static int maintain_log(struct topic *topic, int32_t partition, struct log *log,
     struct store *store = topic->store;
     int rc = rill__log_maintain(log, next_ms);
 
-    if (rc == 0) rc = rill__settle_partition(store, topic, partition, log);
+    if (rc == 0) rc = settle_log_that_is_free(topic, partition, log);
     if (rc == 0)
         rc = rill__log_checkpoint_producers(log, store->options.producer_id_expiration_ms,
                                             CHECKPOINT_RECORDS);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define OPEN_AT_ONCE 64
-#define SETTLE_MS 10000
 
 /* When this process saw a transaction for the first time; now if it is now. */
 static int64_t first_seen_ms(struct store *store, const struct open_transaction *open)
@@ -52,7 +51,8 @@ static bool is_in_hand(struct store *store, const struct meta_name *name,
     return rill__monotonic_ns() / 1000000 - seen_ms <= (int64_t)name->timeout_ms;
 }
 
-static int settle_one(struct store *store, struct log *log, const struct open_transaction *open)
+static int settle_one(struct store *store, struct log *log, const struct open_transaction *open,
+                      int64_t deadline)
 {
     struct meta_name name = {.decided = NULL};
     bool commit = false;
@@ -65,14 +65,16 @@ static int settle_one(struct store *store, struct log *log, const struct open_tr
     if (!nameless && name.producer_id == open->producer_id && name.decided_epoch == open->epoch)
         commit = true;
     else if (!nameless)
-        rc = rill__meta_name_judge(store->meta, open->producer_id, open->epoch, &commit);
+        rc = rill__meta_name_judge_within(store->meta, open->producer_id, open->epoch,
+                                          rill__time_left_ms(deadline), &commit);
     if (rc != 0 && !nameless) return rc;
     return rill__log_end_transaction(log, open->producer_id, open->epoch, commit, false,
-                                     rill__deadline(SETTLE_MS));
+                                     deadline);
 }
 
 /* only -1: of every producer. */
-static int settle_partition_log(struct store *store, struct log *log, int64_t only)
+static int settle_partition_log(struct store *store, struct log *log, int64_t only,
+                                int64_t deadline)
 {
     struct open_transaction open[OPEN_AT_ONCE];
     size_t from = 0;
@@ -84,7 +86,7 @@ static int settle_partition_log(struct store *store, struct log *log, int64_t on
         if (rc != 0) return rc;
         for (size_t i = 0; i < count; i++) {
             if (only >= 0 && open[i].producer_id != only) continue;
-            rc = settle_one(store, log, &open[i]);
+            rc = settle_one(store, log, &open[i], deadline);
             if (first == 0) first = rc;
         }
     } while (count == OPEN_AT_ONCE);
@@ -92,24 +94,24 @@ static int settle_partition_log(struct store *store, struct log *log, int64_t on
 }
 
 int rill__settle_partition(struct store *store, struct topic *topic, int32_t partition,
-                           struct log *log)
+                           struct log *log, int64_t deadline)
 {
     int rc;
 
     if (rill__log_first_open(log) == INT64_MAX) return 0;
-    rc = settle_partition_log(store, log, -1);
+    rc = settle_partition_log(store, log, -1, deadline);
     return rc == 0 ? 0
                    : rill__fail_prefix(rc, "%s-%d: a transaction that was left open",
                                        topic->info.name, (int)partition);
 }
 
-int rill__settle_log(struct store *store, struct log *log, int64_t producer_id)
+int rill__settle_log(struct store *store, struct log *log, int64_t producer_id, int64_t deadline)
 {
     if (rill__log_first_open(log) == INT64_MAX) return 0;
-    return settle_partition_log(store, log, producer_id);
+    return settle_partition_log(store, log, producer_id, deadline);
 }
 
-int rill__settle_producer(struct store *store, int64_t producer_id)
+int rill__settle_producer(struct store *store, int64_t producer_id, int64_t deadline)
 {
     struct meta_topic info = {.name = ""};
     int rc;
@@ -122,9 +124,9 @@ int rill__settle_producer(struct store *store, int64_t producer_id)
         rc = rill__topic_of(store, &info, version, &topic);
         if (rc != 0) return rc;
         for (uint32_t p = 0; p < info.partition_count && rc == 0; p++) {
-            rc = rill__partition_log(topic, (int32_t)p, SETTLE_MS, &log);
+            rc = rill__partition_log(topic, (int32_t)p, rill__time_left_ms(deadline), &log);
             if (rc != 0) break;
-            rc = rill__settle_log(store, log, producer_id);
+            rc = rill__settle_log(store, log, producer_id, deadline);
             rill__partition_release(topic, (int32_t)p);
         }
         rill__topic_release(topic);
@@ -157,7 +159,8 @@ int rill__settle_name(struct store *store, const char *name, const struct meta_n
         struct log *log;
 
         rc = find_topic_by_id(store, place->topic_id, &topic);
-        if (rc == 0) rc = rill__partition_log(topic, place->partition, SETTLE_MS, &log);
+        if (rc == 0)
+            rc = rill__partition_log(topic, place->partition, rill__time_left_ms(deadline), &log);
         if (rc == 0) {
             rc =
                 rill__log_end_transaction(log, decided->producer_id,

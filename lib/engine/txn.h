@@ -88,13 +88,17 @@ void rill__commits_free(struct store *store, struct group_commits *commits);
 
 /* ---- settle.c ---- */
 
-/* Ends every transaction in the partition that its owner can not end any more. */
+#define SETTLE_TRY_MS 50 /* for who has other things to do, and comes again */
+
+/* Ends every transaction in the partition that its owner can not end any more. RILL_ERR_TIMEOUT:
+ * somebody has the partition, or the catalogue. */
 int rill__settle_partition(struct store *store, struct topic *topic, int32_t partition,
-                           struct log *log);
+                           struct log *log, int64_t deadline_ns);
 /* For one producer id only, in a partition, */
-int rill__settle_log(struct store *store, struct log *log, int64_t producer_id);
+int rill__settle_log(struct store *store, struct log *log, int64_t producer_id,
+                     int64_t deadline_ns);
 /* and in all partitions of the store. */
-int rill__settle_producer(struct store *store, int64_t producer_id);
+int rill__settle_producer(struct store *store, int64_t producer_id, int64_t deadline_ns);
 /* What was decided for the name is done: its markers, then the decision goes. */
 int rill__settle_name(struct store *store, const char *name, const struct meta_name *decided,
                       int64_t deadline_ns);

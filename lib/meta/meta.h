@@ -300,6 +300,8 @@ int rill__meta_name_settle(struct meta *meta, const char *name, int64_t producer
  * as was decided; else it shall be aborted, and the name's epoch is raised above it, so that
  * its owner can not decide otherwise any more. RILL_ERR_NOT_FOUND: the id has no name. */
 int rill__meta_name_judge(struct meta *meta, int64_t producer_id, int16_t epoch, bool *commit);
+int rill__meta_name_judge_within(struct meta *meta, int64_t producer_id, int16_t epoch,
+                                 int timeout_ms, bool *commit);
 /* If it may go, as it is then. RILL_ERR_NOT_FOUND; RILL_ERR_STATE: it may not, or something
  * follows from its decision. */
 int rill__meta_name_delete(struct meta *meta, const char *name,

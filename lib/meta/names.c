@@ -457,8 +457,14 @@ static int judge_work(struct meta *meta, MDB_txn *txn, void *arg)
 
 int rill__meta_name_judge(struct meta *meta, int64_t producer_id, int16_t epoch, bool *commit)
 {
+    return rill__meta_name_judge_within(meta, producer_id, epoch, meta->turns_timeout_ms, commit);
+}
+
+int rill__meta_name_judge_within(struct meta *meta, int64_t producer_id, int16_t epoch,
+                                 int timeout_ms, bool *commit)
+{
     struct name_work work = {.producer_id = producer_id, .epoch = epoch};
-    int rc = rill__meta_write(meta, judge_work, &work);
+    int rc = rill__meta_write_within(meta, timeout_ms, judge_work, &work);
 
     if (rc == 0) *commit = work.commit;
     return rc;

@@ -99,6 +99,28 @@ static void each_of_many_is_ended(void **state)
     assert_int_equal(strlen(txn_seen(store, "t", 0, RILL_READ_COMMITTED)), 2 + 2 * MANY);
 }
 
+/* Whoever would end what is left open waits a little only, and comes again. */
+static void who_has_a_partition_keeps_nobody_waiting(void **state)
+{
+    rill *store = *state;
+    struct holder holder;
+    rill_producer *producer;
+    rill_txn *txn;
+
+    set_up_topic(store);
+    producer = txn_job(store, "job");
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 0, 1);
+    holder_start(&holder, store, "t", 0, 2);
+    OK(rill_txn_abort(txn, 0)); /* without its marker */
+    OK(rill_maintain(store, NULL));
+    txn_sees(store, "t", 0, "");
+    holder_stop(&holder);
+    OK(rill_maintain(store, NULL));
+    txn_sees(store, "t", 0, "2 ");
+    OK(rill_producer_close(producer, WAIT_MS));
+}
+
 /* An instance that was fenced sends, where the new one has not been yet. */
 static void what_a_zombie_sends_is_not_taken_over(void **state)
 {
@@ -685,6 +707,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(an_abort_without_marker_stays_one),
         WITH_STORE(each_of_many_is_ended),
+        WITH_STORE(who_has_a_partition_keeps_nobody_waiting),
         WITH_STORE(what_a_zombie_sends_is_not_taken_over),
         WITH_STORE(abort_finds_out),
         WITH_STORE(abort_finds_out_that_it_was_committed),
