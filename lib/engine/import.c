@@ -341,10 +341,10 @@ static bool fits_batch(const struct importer *im, const struct import_part *part
     int64_t apart;
 
     if (im->batch_count == 0) return true;
+    apart = record->timestamp_ms - first->timestamp_ms; /* neither is negative */
     if (most > IMPORT_BATCH_BYTES) most = IMPORT_BATCH_BYTES;
     return im->batch_count < IMPORT_BATCH_RECORDS && im->batch_bytes + size <= most &&
            (!part->kept || record->offset == im->batch[im->batch_count - 1].offset + 1) &&
-           !__builtin_sub_overflow(record->timestamp_ms, first->timestamp_ms, &apart) &&
            apart >= INT32_MIN && apart <= INT32_MAX;
 }
 

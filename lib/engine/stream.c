@@ -333,7 +333,7 @@ static int read_options(struct stream_reader *reader, struct cursor *c, uint32_t
     return rc == 0 ? 0 : rill__fail_prefix(RILL_ERR_CORRUPT, "the stream");
 }
 
-/* Numbers of partitions go up. */
+/* Numbers of partitions go up. There are as many bytes as they take, or none is read. */
 static int read_parts(struct stream_reader *reader, struct cursor *c, uint32_t count,
                       struct stream_head *head)
 {
@@ -383,7 +383,7 @@ int rill__stream_read_head(struct stream_reader *reader, struct stream_head *hea
         return senseless(reader, "the topic's name");
     rc = read_options(reader, &c, rill__get32(fixed + 56), &head->options);
     if (rc == 0) rc = read_parts(reader, &c, rill__get32(fixed + 60), head);
-    if (rc == 0 && (c.short_read || c.at != c.end)) rc = senseless(reader, "its size");
+    if (rc == 0 && c.at != c.end) rc = senseless(reader, "its size");
     return rc;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "faults.h"
 #include "records.h"
+#include "tapes.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,42 +13,6 @@
 #include <sys/wait.h>
 
 /* ---- A stream in memory ---- */
-
-struct tape {
-    uint8_t *data;
-    size_t size;
-    size_t at;    /* of the next read */
-    size_t most;  /* of reads and writes that are done; 0: no limit */
-    int code;     /* what the next one returns */
-    size_t piece; /* the most that a read gives; 0: all */
-    uint64_t kept;
-    int keeps;
-};
-
-static int write_tape(void *arg, const void *data, size_t size)
-{
-    struct tape *tape = arg;
-
-    if (tape->most != 0 && tape->size + size > tape->most) return tape->code;
-    tape->data = realloc(tape->data, tape->size + size + 1);
-    assert_non_null(tape->data);
-    if (size != 0) memcpy(tape->data + tape->size, data, size);
-    tape->size += size;
-    return 0;
-}
-
-static int read_tape(void *arg, void *data, size_t size, size_t *got)
-{
-    struct tape *tape = arg;
-    size_t left = tape->size - tape->at;
-
-    if (tape->most != 0 && tape->at + size > tape->most) return tape->code;
-    *got = size < left ? size : left;
-    if (tape->piece != 0 && *got > tape->piece) *got = tape->piece;
-    if (*got != 0) memcpy(data, tape->data + tape->at, *got);
-    tape->at += *got;
-    return 0;
-}
 
 static int keep_tape(void *arg, uint64_t size)
 {
@@ -72,18 +37,6 @@ static int resume_to(rill *store, const char *topic, struct tape *tape)
 
     tape->at = 0;
     return rill_export(store, topic, &options, write_tape, tape);
-}
-
-static int import_from(rill *store, const char *topic, struct tape *tape)
-{
-    tape->at = 0;
-    return rill_import(store, topic, NULL, read_tape, tape);
-}
-
-static void rewind_tape(struct tape *tape)
-{
-    free(tape->data);
-    memset(tape, 0, sizeof *tape);
 }
 
 /* ---- Two topics are the same ---- */
