@@ -15,7 +15,8 @@
 
 struct inspection {
     struct heap *heap;
-    struct meta here; /* a path for messages; nothing else of it is used */
+    const char *path;
+    struct meta here; /* its path, cut, for messages; nothing else of it is used */
     const struct meta_inspector *told;
     bool schema_seen;
     bool page_damaged;
@@ -132,7 +133,7 @@ static int walk_pinned(struct inspection *in, struct meta_walk *walk, MDB_txn *t
     uint64_t id = mdb_txn_id(txn);
 
     walk->pinned = &id;
-    return rill__meta_walk(in->heap, in->here.path, walk);
+    return rill__meta_walk(in->heap, in->path, walk);
 }
 
 struct pinned_work {
@@ -155,10 +156,11 @@ static int walk_as_reader(struct inspection *in, struct meta_walk *walk)
     int code = mdb_env_create(&env);
     int rc;
 
-    if (code == 0) code = mdb_env_open(env, in->here.path, MDB_RDONLY | MDB_NOTLS, 0600);
+    if (code == 0) code = mdb_env_open(env, in->path, MDB_RDONLY | MDB_NOTLS, 0600);
     if (code == 0) code = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
     rc = rill__meta_failed(&in->here, code, "beginning to read");
-    if (rc == MDB_MAP_RESIZED || rc == MDB_READERS_FULL) rc = RILL_ERR_BUSY;
+    if (rc == MDB_MAP_RESIZED || rc == MDB_READERS_FULL)
+        rc = rill__fail(RILL_ERR_BUSY, "%s: others have all places of readers", in->here.path);
     if (rc == 0) rc = walk_pinned(in, walk, txn);
     if (txn != NULL) mdb_txn_abort(txn);
     if (env != NULL) mdb_env_close(env);
@@ -168,7 +170,7 @@ static int walk_as_reader(struct inspection *in, struct meta_walk *walk)
 int rill__meta_inspect(struct heap *heap, const char *path, struct meta *own, bool in_use,
                        const struct meta_inspector *told)
 {
-    struct inspection in = {.heap = heap, .told = told};
+    struct inspection in = {.heap = heap, .path = path, .told = told};
     struct meta_walk walk = {.damage = tell_page, .record = tell_found, .arg = &in};
     struct pinned_work work = {&in, &walk};
     size_t size = strlen(path);

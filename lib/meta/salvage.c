@@ -159,34 +159,35 @@ static bool is_in_hole(const struct salvage *s, const uint8_t *key, size_t size)
     return false;
 }
 
-/* Which of two versions of a record is the later one. */
+/* Which of two versions of a record, that may both come back, is the later one. */
 static uint64_t age_of(const struct remnant *l)
 {
     switch (l->key[0]) {
-    case 'O': return l->value_size >= META_OFFSET_SIZE + 8 ? rill__get64(l->value + 16) : 0;
-    case 'G': return l->value_size >= 12 ? rill__get32(l->value) : 0;
-    case 'T': return l->value_size >= META_TOPIC_SIZE_1 + 8 ? rill__get64(l->value + 16) : 0;
-    case 'X': return l->value_size >= META_NAME_SIZE + 8 ? rill__get64(l->value + 32) : 0;
-    case 'P': return l->value_size >= 16 ? rill__get64(l->value) : 0;
-    case 'N': return l->value_size >= 16 ? rill__get32(l->value) : 0;
+    case 'O':
+    case 'T': return rill__get64(l->value + 16);
+    case 'X': return rill__get64(l->value + 32);
+    case 'P': return rill__get64(l->value);
+    case 'G':
+    case 'N': return rill__get32(l->value);
     default: return 0;
     }
 }
 
 static bool may_come_back(const struct salvage *s, const struct remnant *l)
 {
+    size_t size = l->value_size - 8; /* without its checksum */
+
     switch (l->key[0]) {
-    case 'T':
-        return l->value_size >= META_TOPIC_SIZE_1 + 8 &&
-               s->with->has_topic(s->with->arg, l->value);
+    case 'T': return size >= META_TOPIC_SIZE_1 && s->with->has_topic(s->with->arg, l->value);
     case 'O':
-        return l->key_size > 22 && s->with->has_topic(s->with->arg, l->key + l->key_size - 20);
-    case 'G': return l->value_size >= 12;
-    case 'X':
-    case 'Q':
-    case 'D': return true;
+        return l->key_size > 22 && size >= META_OFFSET_SIZE &&
+               s->with->has_topic(s->with->arg, l->key + l->key_size - 20);
+    case 'G': return size >= 4;
+    case 'X': return size >= META_NAME_SIZE;
+    case 'Q': return true;
+    case 'D': return size == META_SPACE_SIZE;
     case 'P':
-    case 'N': return l->value_size == 16;
+    case 'N': return size == 8;
     default: return false; /* hints, and what is the application's */
     }
 }
@@ -315,7 +316,7 @@ static int put_some(struct meta *meta, MDB_txn *txn, void *arg)
             rc = put_changed(meta, txn, &key, l->value);
             continue;
         }
-        if (l->scraped && l->key[0] == 'X' && l->value_size >= META_NAME_SIZE + 8) {
+        if (l->scraped && l->key[0] == 'X') {
             rc = put_producer(meta, txn, &key, l);
             continue;
         }
