@@ -394,6 +394,8 @@ int rill__repair_records(struct store_repair *repair)
 
     snprintf(path, sizeof path, "%s/meta", repair->check.path);
     rc = rill__meta_inspect(&repair->check.heap, path, NULL, false, &inspector);
+    if (rill__repair_is_dry(repair) && (rc == RILL_ERR_CORRUPT || rc == RILL_ERR_NOT_FOUND))
+        rc = 0; /* it was told that it is made anew */
     if (rc == 0 && !rill__repair_is_dry(repair))
         rc = rill__meta_open(&repair->check.heap, path, false, &meta);
     while (look.first != NULL) {
