@@ -280,9 +280,9 @@ static void clean_topic(struct share *share, const struct meta_topic *info, uint
                         uint32_t *from)
 {
     struct topic *topic;
-    int rc = rill__topic_of(share->store, info, version, &topic);
+    int rc = share->has_clock ? 0 : look_at_clock(share);
 
-    if (rc == 0 && !share->has_clock) rc = look_at_clock(share);
+    if (rc == 0) rc = rill__topic_of(share->store, info, version, &topic);
     note_failure(share, rc);
     if (rc != 0) {
         *from = info->partition_count;

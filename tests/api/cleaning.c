@@ -4,6 +4,7 @@
  * jumps as it likes; one process at a time, in shares that go on where the last ended.
  */
 #include "busy.h"
+#include "elsewhere.h"
 #include "engine/store.h"
 #include "os/sys.h"
 #include "records.h"
@@ -340,6 +341,84 @@ static void a_member_that_has_committed_nothing_holds_all_back(void **state)
     assert_int_equal(start_of("t", 0), 36); /* it has gone, and left nothing here */
     assert_int_equal(start_of("t", 1), 24);
     OK(rill_consumer_close(g1, 0));
+}
+
+/* How far an import is holds nothing back, nor does what is another topic's. */
+static void an_import_consumes_nothing(void **state)
+{
+    rill_position position = {.topic = "t", .leader_epoch = -1, .offset = 0};
+    rill_group_reset_options options = {.size = sizeof options,
+                                        .to = RILL_RESET_TO_OWN,
+                                        .positions = &position,
+                                        .position_count = 1};
+
+    (void)state;
+    make("t", 2, (rill_topic_options){.cleanup_policy = RILL_CLEANUP_CONSUMED});
+    make("u", 1, (rill_topic_options){0});
+    fill("t", 0, 4);
+    OK(rill_group_reset(store, "__import.1", &options));
+    position.topic = "u";
+    OK(rill_group_reset(store, "other", &options));
+    position = (rill_position){.topic = "t", .leader_epoch = -1, .offset = 30};
+    OK(rill_group_reset(store, "g", &options));
+    clean();
+    assert_int_equal(start_of("t", 0), 24);
+}
+
+/* What it has read nobody knows: nothing goes for it, but elsewhere. */
+static void a_spoilt_group_holds_all_back(void **state)
+{
+    struct patience patience = {0};
+    rill_position position = {.topic = "t", .leader_epoch = -1, .offset = 30};
+    rill_group_reset_options options = {.size = sizeof options,
+                                        .to = RILL_RESET_TO_OWN,
+                                        .positions = &position,
+                                        .position_count = 1};
+    int rc = 0;
+
+    (void)state;
+    make("t", 2, (rill_topic_options){.cleanup_policy = RILL_CLEANUP_CONSUMED});
+    make("u", 1, (rill_topic_options){.retention_bytes = 1});
+    fill("t", 0, 4);
+    fill("u", 0, 4);
+    OK(rill_group_reset(store, "a", &options));
+    elsewhere_spoil(store, "g");
+    while (store->store->shared->clean.done_ms == 0) {
+        int failed = rill_maintain(store, NULL);
+        if (failed != 0) rc = failed;
+        wait_a_little(&patience);
+    }
+    assert_int_equal(rc, RILL_ERR_CORRUPT);
+    assert_int_equal(start_of("t", 0), 0);
+    assert_int_equal(segments_of("u", 0), 1);
+}
+
+/* Without the clock nothing is deleted, and nothing of the topic is kept hold of. */
+static void a_busy_catalogue_keeps_no_topic(void **state)
+{
+    struct patience patience = {0};
+    struct topic *topic;
+    int rc = 0;
+
+    (void)state;
+    make("t", 1, (rill_topic_options){.retention_bytes = 1});
+    fill("t", 0, 3);
+    OK(rill__topic_find(store->store, "t", &topic));
+    assert_int_equal(topic->references, 1); /* ours */
+    atomic_fetch_sub(&wall_ms, 365 * DAY);  /* that has to be noted */
+    busy_begin(store);
+    while (store->store->shared->clean.done_ms == 0) {
+        int failed = rill_maintain(store, NULL);
+        if (failed != 0) rc = failed;
+        wait_a_little(&patience);
+    }
+    busy_end();
+    assert_int_equal(rc, RILL_ERR_TIMEOUT);
+    assert_int_equal(topic->references, 1);
+    assert_int_equal(start_of("t", 0), 0);
+    rill__topic_release(topic);
+    clean();
+    assert_int_equal(start_of("t", 0), 24);
 }
 
 /* ---- By key ---- */
@@ -681,6 +760,9 @@ int main(void)
         TEST(partitions_that_are_closed_are_cleaned_and_closed_again),
         TEST(what_all_groups_have_consumed_goes),
         TEST(a_member_that_has_committed_nothing_holds_all_back),
+        TEST(an_import_consumes_nothing),
+        TEST(a_spoilt_group_holds_all_back),
+        TEST(a_busy_catalogue_keeps_no_topic),
         TEST(what_is_superseded_goes),
         TEST(a_clock_that_jumps_deletes_nothing_early),
         TEST(what_was_appended_by_a_wrong_clock_is_not_old),
