@@ -116,17 +116,19 @@ static size_t window_place(const rill_audit *audit, const char *topic, int32_t p
     return low;
 }
 
-/* The earliest of all goes. */
-static void drop_earliest(rill_audit *audit)
+/* The earliest of all goes, with those that are not there yet. */
+static void drop_earliest(rill_audit *audit, int64_t begin_ms)
 {
     size_t earliest = 0;
 
     for (size_t i = 1; i < audit->count; i++)
         if (audit->windows[i].begin_ms < audit->windows[earliest].begin_ms) earliest = i;
-    if (audit->windows[earliest].begin_ms >= audit->dropped_ms)
-        audit->dropped_ms = audit->windows[earliest].begin_ms + audit->options.window_ms;
-    memmove(&audit->windows[earliest], &audit->windows[earliest + 1],
-            (--audit->count - earliest) * sizeof audit->windows[0]);
+    if (begin_ms >= audit->windows[earliest].begin_ms) {
+        begin_ms = audit->windows[earliest].begin_ms;
+        memmove(&audit->windows[earliest], &audit->windows[earliest + 1],
+                (--audit->count - earliest) * sizeof audit->windows[0]);
+    }
+    if (begin_ms >= audit->dropped_ms) audit->dropped_ms = begin_ms + audit->options.window_ms;
 }
 
 static int add(rill_audit *audit, const rill_audit_window *more)
@@ -144,7 +146,7 @@ static int add(rill_audit *audit, const rill_audit_window *more)
         topic = keep_topic(audit, more->topic);
         if (topic == NULL) return RILL_ERR_NO_MEMORY;
         if (audit->count == audit->options.window_max) {
-            drop_earliest(audit);
+            drop_earliest(audit, more->begin_ms);
             if (more->begin_ms < audit->dropped_ms) return 0;
             at = window_place(audit, topic, more->partition, more->begin_ms);
         }

@@ -333,6 +333,37 @@ static void scratch_grows(void **state)
     OK(rill_close(store));
 }
 
+/* One of the two is enough, and the refusal says which, and where. */
+static void either_serializer_may_refuse_alone(void **state)
+{
+    rill *store = open_logging();
+    rill_record record = text_record("k", "v");
+
+    (void)state;
+    test_topic(store, "t", 1);
+    for (int key = 0; key < 2; key++) {
+        rill_producer_options out = {.size = sizeof out};
+        rill_producer *producer;
+        if (key) out.key_serializer = refuse;
+        else out.value_serializer = refuse;
+        record.topic = "t";
+        OK(rill_producer_open(store, &out, &producer));
+        FAILS(RILL_ERR_INVALID, rill_producer_send(producer, &record, NULL, 1000));
+        test_says(key ? "the key serializer refused a record of topic t with 7"
+                      : "the value serializer refused a record of topic t with 7");
+        FAILS(RILL_ERR_INVALID, rill_producer_append(producer, &record, 1, 1000, NULL));
+        OK(rill_producer_close(producer, 1000));
+        out.topic = "t";
+        record.topic = NULL;
+        OK(rill_producer_open(store, &out, &producer));
+        FAILS(RILL_ERR_INVALID, rill_producer_send(producer, &record, NULL, 1000));
+        test_says("of topic (the producer's)");
+        OK(rill_producer_close(producer, 1000));
+    }
+    assert_int_equal(log_end_of(store, "t", 0), 0);
+    OK(rill_close(store));
+}
+
 /* ---- Consumers -------------------------------------------------------- */
 
 static int drop_odd(void *arg, rill_record *records, size_t *count)
@@ -535,6 +566,32 @@ static void records_carry_their_trace(void **state)
     OK(rill_close(store));
 }
 
+/* Who asks for nothing and is told nothing gets the header all the same. */
+static void a_tracer_needs_no_callbacks(void **state)
+{
+    rill *store = open_logging();
+    rill_producer_interceptor interceptor;
+    rill_producer_options out = {
+        .size = sizeof out, .topic = "t", .interceptors = &interceptor, .interceptor_count = 1};
+    rill_header like[] = {{{"TRACEPARENT", 11}, {CONTEXT, 55}}};
+    char one[RILL_TRACEPARENT_SIZE];
+    rill_producer *producer;
+    rill_trace *trace;
+    size_t count;
+
+    (void)state;
+    test_topic(store, "t", 1);
+    OK(rill_trace_open(store, NULL, &trace));
+    rill_trace_interceptor(trace, &interceptor);
+    OK(rill_producer_open(store, &out, &producer));
+    send_traced(store, producer, like, 1, one, &count);
+    assert_int_equal(count, 2); /* names are what they are */
+    assert_memory_not_equal(one, CONTEXT, 35);
+    OK(rill_producer_close(producer, 1000));
+    rill_trace_close(trace);
+    OK(rill_close(store));
+}
+
 static void only_valid_contexts_count(void **state)
 {
     static const struct {
@@ -556,6 +613,9 @@ static void only_valid_contexts_count(void **state)
         {"00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false},
         {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331_01", false},
         {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", false},
+        {"00-0af7651916cd43dd8448eb211c8031 c-b7ad6b7169203331-01", false},
+        {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692033~1-01", false},
+        {"g0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false},
         {"", false},
     };
     rill_header headers[] = {{{"tracepart", 9}, {"", 0}}, {{"traceparent", 11}, {NULL, 0}}};
@@ -748,6 +808,74 @@ static void the_earliest_windows_go(void **state)
     OK(rill_close(store));
 }
 
+/* One that comes late is the earliest itself: no other goes for it. */
+static void a_late_window_drops_no_other(void **state)
+{
+    rill *store = open_logging();
+    rill_audit_options options = {.size = sizeof options, .window_ms = 10, .window_max = 3};
+    rill_audit_window w = {.topic = "t", .record_count = 1};
+    struct listed listed = {.text = ""};
+    rill_audit *few;
+
+    (void)state;
+    OK(rill_audit_open(store, &options, &few));
+    for (w.partition = 0; w.partition < 3; w.partition++) {
+        w.begin_ms = w.partition == 2 ? 40 : 30;
+        OK(rill_audit_add(few, &w));
+    }
+    w.partition = 0;
+    w.begin_ms = 20;
+    OK(rill_audit_add(few, &w));
+    OK(rill_audit_list(few, list_window, &listed));
+    assert_string_equal(listed.text, "t-0@30:1[0,0] t-1@30:1[0,0] t-2@40:1[0,0] ");
+    w.begin_ms = 50; /* of two that are the earliest one goes; then nothing is known of 30 */
+    OK(rill_audit_add(few, &w));
+    w.begin_ms = 30;
+    OK(rill_audit_add(few, &w));
+    w.begin_ms = 60;
+    OK(rill_audit_add(few, &w));
+    listed.text[0] = '\0';
+    OK(rill_audit_list(few, list_window, &listed));
+    assert_string_equal(listed.text, "t-0@50:1[0,0] t-0@60:1[0,0] t-2@40:1[0,0] ");
+    rill_audit_close(few);
+    OK(rill_close(store));
+}
+
+static int before_the_epoch(void *arg, rill_record *records, size_t *count)
+{
+    (void)arg;
+    for (size_t i = 0; i < *count; i++) records[i].timestamp_ms = -1 - (int64_t)i * 100;
+    return 0;
+}
+
+/* Two records, at -1 and -101 ms. */
+static void windows_before_the_epoch_begin_at_multiples_too(void **state)
+{
+    rill *store = open_logging();
+    rill_audit_options options = {.size = sizeof options, .window_ms = 100};
+    rill_consumer_interceptor list[2] = {{.on_consume = before_the_epoch}};
+    rill_consumer_options in = {.size = sizeof in, .interceptors = list, .interceptor_count = 2};
+    rill_position from = {.topic = "t"};
+    struct listed listed = {.text = ""};
+    rill_consumer *consumer;
+    rill_record got[10];
+    rill_audit *audit;
+
+    (void)state;
+    test_topic(store, "t", 1);
+    put(store, "t", 0, 0, 2);
+    OK(rill_audit_open(store, &options, &audit));
+    rill_audit_consumer(audit, &list[1]);
+    consumer = consumer_open(store, &in);
+    OK(rill_consumer_assign(consumer, &from, 1));
+    assert_int_equal(take(consumer, got, 10), 2);
+    OK(rill_audit_list(audit, list_window, &listed));
+    assert_string_equal(listed.text, "t-0@-200:1[1,1] t-0@-100:1[0,0] ");
+    OK(rill_consumer_close(consumer, 0));
+    rill_audit_close(audit);
+    OK(rill_close(store));
+}
+
 static void missing_arguments_are_named(void **state)
 {
     rill *store = open_logging();
@@ -784,11 +912,15 @@ int main(void)
         WITH_DIRECTORY(of_batches_and_reservations),
         WITH_DIRECTORY(what_is_refused_is_acknowledged_as_such),
         WITH_DIRECTORY(scratch_grows),
+        WITH_DIRECTORY(either_serializer_may_refuse_alone),
         WITH_DIRECTORY(consumers_see_what_is_left),
         WITH_DIRECTORY(records_carry_their_trace),
+        WITH_DIRECTORY(a_tracer_needs_no_callbacks),
         WITH_DIRECTORY(only_valid_contexts_count),
         WITH_DIRECTORY(two_ends_agree),
         WITH_DIRECTORY(the_earliest_windows_go),
+        WITH_DIRECTORY(a_late_window_drops_no_other),
+        WITH_DIRECTORY(windows_before_the_epoch_begin_at_multiples_too),
         WITH_DIRECTORY(missing_arguments_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
