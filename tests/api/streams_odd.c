@@ -434,6 +434,124 @@ static void a_read_function_that_lies_is_refused(void **state)
     test_says("no/name");
 }
 
+/* ---- Streams that are to go on ---- */
+
+static int ignore_kept(void *arg, uint64_t size)
+{
+    ((struct tape *)arg)->kept = size;
+    ((struct tape *)arg)->keeps++;
+    return 0;
+}
+
+static int go_on(rill *store, struct tape *tape, const rill_export_range *range)
+{
+    rill_export_options options = {.size = sizeof options,
+                                   .resume = read_tape,
+                                   .keep = ignore_kept,
+                                   .resume_arg = tape,
+                                   .ranges = range,
+                                   .range_count = range != NULL ? 1 : 0};
+
+    tape->at = 0;
+    tape->keeps = 0;
+    return rill_export(store, "t", &options, write_tape, tape);
+}
+
+/* Topic t, and a stream of it. */
+static void make_source(rill *store, struct tape *tape, struct payload frames[FRAMES])
+{
+    rill_topic_info info;
+
+    make_frames(frames);
+    write_frames(tape, frames, FRAMES);
+    OK(import_from(store, "t", tape));
+    OK(rill_topic_describe(store, "t", &info));
+    memcpy(frames[HEAD].data + 32, info.id, 16);
+    write_frames(tape, frames, FRAMES);
+}
+
+/* Whatever is wrong with it but that it ends too early. */
+static void only_a_sound_stream_goes_on(void **state)
+{
+    static const struct lie lies[] = {
+        {HEAD, {{8, 4, 2}}, 0, RILL_ERR_FORMAT, "the stream has format 2"},
+        {HEAD, {{60, 4, 0}}, 0, RILL_ERR_CORRUPT, "its partitions"},
+        {HEAD, {{32, 1, 'x'}}, 0, RILL_ERR_INVALID, "from another topic"},
+        {RECORDS, {{0, 4, 7}}, 0, RILL_ERR_CORRUPT, "not in the head"},
+        {RECORDS, {{8, 8, 1}}, 0, RILL_ERR_CORRUPT, "do not follow"},
+        {END, {{0, 8, 3}}, 0, RILL_ERR_CORRUPT, "an end that does not fit"},
+    };
+    rill *store = *state;
+    struct payload frames[FRAMES];
+    struct payload good[FRAMES];
+    struct tape tape = {0};
+    size_t size;
+
+    make_source(store, &tape, good);
+    for (size_t i = 0; i < COUNT(lies); i++) {
+        memcpy(frames, good, sizeof frames);
+        edit_payload(&frames[lies[i].frame], &lies[i].edits[0]);
+        write_frames(&tape, frames, FRAMES);
+        size = tape.size;
+        FAILS(lies[i].code, go_on(store, &tape, NULL));
+        test_says(lies[i].says);
+        assert_int_equal(tape.size, size); /* it is as it was */
+        assert_int_equal(tape.keeps, 0);
+    }
+    write_frames(&tape, good, FRAMES);
+    size = tape.size;
+    OK(go_on(store, &tape, NULL));
+    assert_int_equal(tape.keeps, 1);
+    assert_int_equal(tape.kept, size - 32 - good[END].size); /* the end is made anew */
+    rewind_tape(&tape);
+}
+
+static void behind_the_end_nothing_comes(void **state)
+{
+    static const uint8_t zeros[100];
+    rill *store = *state;
+    struct payload frames[FRAMES];
+    struct tape tape = {0};
+
+    make_source(store, &tape, frames);
+    write_frame(&tape, 2, 3, frames[RECORDS].data, frames[RECORDS].size);
+    FAILS(RILL_ERR_CORRUPT, go_on(store, &tape, NULL));
+    test_says("frame 3 comes behind its end");
+    write_frames(&tape, frames, FRAMES);
+    OK(write_tape(&tape, "what nobody knows, and more than a frame's header", 49));
+    FAILS(RILL_ERR_CORRUPT, go_on(store, &tape, NULL));
+    test_says("frame 3");
+    tape.most = tape.size - 30;
+    tape.code = 19;
+    assert_int_equal(go_on(store, &tape, NULL), 19);
+    write_frames(&tape, frames, FRAMES);
+    OK(write_tape(&tape, zeros, sizeof zeros)); /* as a file system leaves it */
+    OK(go_on(store, &tape, NULL));
+    rewind_tape(&tape);
+}
+
+static void other_partitions_are_another_stream(void **state)
+{
+    static const rill_export_range first = {.from = RILL_OFFSET_EARLIEST,
+                                            .to = RILL_OFFSET_LATEST};
+    static const rill_export_range second = {
+        .partition = 1, .from = RILL_OFFSET_EARLIEST, .to = RILL_OFFSET_LATEST};
+    rill_export_options options = {.size = sizeof options, .ranges = &first, .range_count = 1};
+    rill *store = *state;
+    struct payload frames[FRAMES];
+    struct tape tape = {0};
+
+    make_source(store, &tape, frames);
+    FAILS(RILL_ERR_INVALID, go_on(store, &tape, &first));
+    test_says("has 2 partitions of topic t, 1 others are to go on");
+    rewind_tape(&tape);
+    OK(rill_export(store, "t", &options, write_tape, &tape));
+    FAILS(RILL_ERR_INVALID, go_on(store, &tape, &second));
+    FAILS(RILL_ERR_INVALID, go_on(store, &tape, NULL));
+    OK(go_on(store, &tape, &first));
+    rewind_tape(&tape);
+}
+
 /* ---- What is there already ---- */
 
 static void append_one(rill *store, const char *topic, rill_record record)
@@ -555,6 +673,67 @@ static void times_may_be_far_apart(void **state)
     rewind_tape(&tape);
 }
 
+struct look {
+    rill *store;
+    char group[64];
+    rill_offset committed; /* the last that was seen, */
+    int changes;           /* and how often it was another one */
+};
+
+static int note_committed(void *arg, const rill_group_offset *offset)
+{
+    struct look *look = arg;
+
+    if (offset->offset != look->committed) look->changes++;
+    look->committed = offset->offset;
+    return 0;
+}
+
+static int look_at_commits(void *arg, const rill_progress *progress)
+{
+    struct look *look = arg;
+    int rc = rill_group_offsets(look->store, look->group, note_committed, look);
+
+    assert_string_equal(progress->what, "t");
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc; /* behind the head */
+}
+
+/* An import that is long notes how far it is, so that little is compared by the next. */
+static void a_long_import_notes_how_far_it_is(void **state)
+{
+    enum { BIG = 900000, MANY = 25 };
+    rill *store = *state;
+    struct look look = {.store = store, .group = "__import.", .committed = -1};
+    rill_import_options options = {
+        .size = sizeof options, .progress = look_at_commits, .progress_arg = &look};
+    struct payload head;
+    struct tape tape = {0};
+    uint8_t *frame = calloc(1, 52 + BIG);
+
+    assert_non_null(frame);
+    make_head(&head);
+    for (int i = 0; i < 16; i++)
+        snprintf(look.group + 9 + (size_t)i * 2, 3, "%02x", head.data[16 + i]);
+    write_frame(&tape, 1, 0, head.data, head.size);
+    for (uint32_t i = 0; i < MANY; i++) { /* a record each */
+        rill__put32(frame + 4, 1);
+        rill__put64(frame + 8, i);
+        rill__put64(frame + 16, i + 1);
+        rill__put64(frame + 24, i);
+        rill__put64(frame + 32, 1000);
+        rill__put32(frame + 40, NO_BYTES);
+        rill__put32(frame + 44, BIG);
+        write_frame(&tape, 2, i + 1, frame, 52 + BIG);
+    }
+    free(frame);
+    FAILS(RILL_ERR_CORRUPT, rill_import(store, "t", &options, read_tape, &tape));
+    test_says("cut short behind frame 26");
+    assert_int_equal(log_end_of(store, "t", 0), MANY);
+    assert_in_range(look.committed, MANY / 2, MANY - 1); /* while it went on, */
+    assert_in_range(look.changes, 3, 5);                 /* and now and then only */
+    rewind_tape(&tape);
+}
+
 static void a_commit_of_another_form_is_no_import(void **state)
 {
     rill *store = *state;
@@ -590,6 +769,10 @@ int main(void)
         WITH_STORE(zeros_behind_a_frame_are_told_from_damage),
         WITH_STORE(whoever_reads_may_stop_it_there_too),
         WITH_STORE(a_read_function_that_lies_is_refused),
+        WITH_STORE(only_a_sound_stream_goes_on),
+        WITH_STORE(behind_the_end_nothing_comes),
+        WITH_STORE(other_partitions_are_another_stream),
+        WITH_STORE(a_long_import_notes_how_far_it_is),
         WITH_STORE(what_only_looks_like_a_record_is_none),
         WITH_STORE(the_same_record_is_found_behind_others),
         WITH_STORE(times_may_be_far_apart),
