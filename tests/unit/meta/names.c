@@ -576,7 +576,7 @@ static void all_of_it_or_nothing(void **state)
 static int damage_work(struct meta *m, MDB_txn *txn, void *arg)
 {
     const rill_bytes *parts = arg; /* key, value */
-    uint8_t value[64] = {0};
+    uint8_t value[300] = {0};
     MDB_val key = {parts[0].size, (void *)(uintptr_t)parts[0].data};
 
     memcpy(value, parts[1].data, parts[1].size);
@@ -589,9 +589,125 @@ static void replace(const char *key, size_t key_size, const void *value, size_t 
     OK(rill__meta_write(meta, damage_work, parts));
 }
 
+/* Whoever is not that very instance of it has not got the name any more. */
+static void only_the_owner_renews(void **state)
+{
+    static const struct meta_owner others[] = {{4, 9, 77}, {3, 8, 77}, {3, 9, 78}};
+    struct meta_name was;
+    struct meta_name now;
+
+    (void)state;
+    FAILS(RILL_ERR_FENCED, rill__meta_name_renew(meta, "a", me, &was, &now));
+    take("a");
+    for (int i = 0; i < 3; i++) {
+        FAILS(RILL_ERR_FENCED, rill__meta_name_renew(meta, "a", others[i], &was, &now));
+        test_says("newer instance");
+        OK(rill__meta_name_release(meta, "a", others[i])); /* nor gives it up */
+        assert_true(get("a").owned);
+    }
+    OK(rill__meta_name_renew(meta, "a", me, &was, &now));
+    assert_int_equal(now.epoch, was.epoch + 1);
+    OK(rill__meta_name_release(meta, "a", me));
+    FAILS(RILL_ERR_FENCED, rill__meta_name_renew(meta, "a", me, &was, &now));
+}
+
+static void a_name_is_of_one_kind(void **state)
+{
+    struct meta_name was;
+    struct meta_name now;
+
+    (void)state;
+    for (int transactional = 0; transactional < 2; transactional++) {
+        const char *name = transactional ? "with" : "without";
+        OK(rill__meta_name_take(meta, name, transactional, 1, me, &was, &now));
+        FAILS(RILL_ERR_STATE,
+              rill__meta_name_take(meta, name, !transactional, 1, me, &was, &now));
+        test_says(transactional ? "a producer with transactions"
+                                : "a producer without transactions");
+        assert_int_equal(get(name).epoch, 0);
+    }
+}
+
+static bool yes(void *arg, const struct meta_name *name)
+{
+    (void)arg, (void)name;
+    return true;
+}
+
+static int drop_work(struct meta *m, MDB_txn *txn, void *arg)
+{
+    MDB_val key = *(MDB_val *)arg;
+    return rill__meta_failed(m, mdb_del(txn, m->dbi, &key, NULL), "dropping");
+}
+
+static void drop(void *bytes, size_t size)
+{
+    MDB_val key = {size, bytes};
+    OK(rill__meta_write(meta, drop_work, &key));
+}
+
+static void a_name_that_lost_its_id_can_go(void **state)
+{
+    uint8_t key[META_KEY_MAX];
+    struct meta_name found;
+
+    (void)state;
+    drop(key, rill__meta_id_key(key, take("a").producer_id));
+    OK(rill__meta_name_delete(meta, "a", yes, NULL));
+    FAILS(RILL_ERR_NOT_FOUND, rill__meta_name_get(meta, "a", &found));
+}
+
+static void another_id_is_fenced(void **state)
+{
+    struct meta_decision d;
+
+    (void)state;
+    d = decision_of("a", take("a"));
+    d.producer_id++;
+    FAILS(RILL_ERR_FENCED, rill__meta_decide(meta, &d, 1000));
+    assert_int_equal(get("a").epoch, 0);
+    d.name = "gone";
+    FAILS(RILL_ERR_FENCED, rill__meta_decide(meta, &d, 1000));
+    test_says("was deleted");
+}
+
+/* Keys of the largest number have no space behind them, and here nothing at all. */
+static void a_view_ends_where_the_catalogue_does(void **state)
+{
+    static const uint32_t numbers[] = {0, 7, UINT32_MAX};
+    uint8_t schema[] = "S";
+    uint8_t bytes[META_KEY_LARGEST];
+    struct meta_view *view;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        size_t size = rill__meta_space_key(bytes, numbers[i], text("k"));
+        replace((const char *)bytes, size, "v", 1);
+    }
+    drop(schema, 1);
+    OK(rill__meta_view_open(meta, &view));
+    for (size_t i = 0; i < 3; i++) {
+        expect_next(view, numbers[i], NULL, false, false, "k");
+        expect_next(view, numbers[i], NULL, false, true, "k");
+        expect_next(view, numbers[i], "k", true, false, NULL);
+        expect_next(view, numbers[i], "k", true, true, NULL);
+        expect_next(view, numbers[i], "kk", true, false, NULL);
+        expect_next(view, numbers[i], "kk", true, true, "k");
+        expect_next(view, numbers[i], "j", true, false, "k");
+        expect_next(view, numbers[i], "j", false, true, NULL);
+        expect_next(view, numbers[i], "l", true, false, NULL);
+        expect_next(view, numbers[i], "l", true, true, "k");
+    }
+    expect_next(view, 3, NULL, false, true, NULL);
+    expect_next(view, 3, NULL, false, false, NULL);
+    rill__meta_view_close(view);
+}
+
 static void damaged_records_are_refused(void **state)
 {
     uint8_t v[48] = {0};
+    uint8_t key[META_KEY_MAX];
+    char name[RILL_TOPIC_NAME_MAX + 1];
     struct meta_name found;
     uint32_t number;
     int64_t first;
@@ -610,6 +726,14 @@ static void damaged_records_are_refused(void **state)
     rill__put64(v, UINT64_MAX);
     replace("Xa", 2, v, 40);
     FAILS(RILL_ERR_CORRUPT, rill__meta_name_get(meta, "a", &found));
+    rill__put64(v, 0);
+    rill__put16(v + 8, 0x8000); /* a negative epoch */
+    replace("Xa", 2, v, 40);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_name_get(meta, "a", &found));
+    memset(name, 'n', sizeof name);
+    replace((const char *)key, rill__meta_id_key(key, 77), name, sizeof name);
+    FAILS(RILL_ERR_CORRUPT, rill__meta_name_of(meta, 77, NULL, &found));
+    test_says("a producer's name of 250 bytes");
     replace("Ds", 2, v, 23);
     FAILS(RILL_ERR_CORRUPT, rill__meta_space_open(meta, "s", true, &number));
     replace("P", 1, v, 7);
@@ -635,6 +759,11 @@ int main(void)
         WITH_CATALOGUE(views_walk_both_ways),
         WITH_CATALOGUE(a_view_holds_the_map),
         WITH_CATALOGUE(all_of_it_or_nothing),
+        WITH_CATALOGUE(only_the_owner_renews),
+        WITH_CATALOGUE(a_name_is_of_one_kind),
+        WITH_CATALOGUE(a_name_that_lost_its_id_can_go),
+        WITH_CATALOGUE(another_id_is_fenced),
+        WITH_CATALOGUE(a_view_ends_where_the_catalogue_does),
         WITH_CATALOGUE(damaged_records_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,6 +156,7 @@ static void *let_go(void *arg)
 static void one_reader_too_many_waits_then_fails(void **state)
 {
     static MDB_txn *txns[2000];
+    struct meta_view *view;
     pthread_t thread;
     int32_t generation;
     int count = 0;
@@ -164,9 +165,13 @@ static void one_reader_too_many_waits_then_fails(void **state)
     while (mdb_txn_begin(meta->env, NULL, MDB_RDONLY, &txns[count]) == 0) count++;
     assert_in_range(count, 100, 1999);
     FAILS(RILL_ERR_BUSY, rill__meta_group_get(meta, "g", &generation));
+    FAILS(RILL_ERR_BUSY, rill__meta_view_open(meta, &view));
+    test_says("places of readers");
     assert_int_equal(pthread_create(&thread, NULL, let_go, txns), 0);
     FAILS(RILL_ERR_NOT_FOUND, rill__meta_group_get(meta, "g", &generation));
     pthread_join(thread, NULL);
+    OK(rill__meta_view_open(meta, &view));
+    rill__meta_view_close(view);
     while (--count > 0) mdb_txn_abort(txns[count]);
 }
 
