@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 /* ---- LMDB's calls ---- */
 
@@ -187,6 +188,61 @@ static void commit(const char *group, const uint8_t id[16], int64_t offset)
     OK(rill__meta_offsets_commit(meta, group, &o, 1));
 }
 
+static const struct meta_owner me = {3, 9, 77};
+static int64_t job_id;
+static uint32_t space; /* "s", which job writes; it has the key k */
+
+static struct meta_name job_now(void)
+{
+    struct meta_name now;
+
+    OK(rill__meta_name_get(meta, "job", &now));
+    rill__free(&heap, now.decided);
+    now.decided = NULL;
+    return now;
+}
+
+static int decide(void)
+{
+    static const struct meta_decided place = {{'a'}, 1};
+    static const char *const spaces[] = {"s"};
+    struct meta_put put = {space, {"k", 1}, {"v", 1}};
+    struct meta_decision d = {.name = "job",
+                              .producer_id = job_id,
+                              .epoch = 0,
+                              .settled_epoch = -1,
+                              .partitions = &place,
+                              .partition_count = 1,
+                              .spaces = spaces,
+                              .space_count = 1,
+                              .puts = &put,
+                              .put_count = 1};
+    return rill__meta_decide(meta, &d, 1000);
+}
+
+static int take_job(const char *name)
+{
+    struct meta_name was;
+    struct meta_name now;
+    int rc = rill__meta_name_take(meta, name, true, 1000, me, &was, &now);
+
+    if (rc != 0) return rc;
+    rill__free(&heap, was.decided);
+    job_id = now.producer_id;
+    return 0;
+}
+
+/* Names and spaces, where they are needed. */
+static void make_job(bool decided)
+{
+    int64_t held;
+
+    OK(take_job("job"));
+    OK(rill__meta_space_open(meta, "s", true, &space));
+    OK(rill__meta_space_claim(meta, "s", job_id, -1, &held));
+    if (decided) OK(decide());
+}
+
 static int set_up(void **state)
 {
     memset(&fault, 0, sizeof fault);
@@ -299,21 +355,251 @@ static int do_reopen(void)
     return rill__meta_open(&heap, test_path("meta"), false, &meta);
 }
 
+/* ---- The same with names and spaces ---- */
+
+static int do_ids(void)
+{
+    int64_t first;
+    return rill__meta_producer_ids(meta, 5, &first);
+}
+
+static int do_take_new(void)
+{
+    struct meta_name was;
+    struct meta_name now;
+    return rill__meta_name_take(meta, "new", false, 1, me, &was, &now);
+}
+
+static int do_take(void)
+{
+    struct meta_name was;
+    struct meta_name now;
+    int rc = rill__meta_name_take(meta, "job", true, 1, me, &was, &now);
+
+    if (rc == 0) rill__free(&heap, was.decided);
+    return rc;
+}
+
+/* Its epochs are used up, so it gets another id, and lets go of its spaces. */
+static int set_last_epoch(struct meta *m, MDB_txn *txn, void *arg)
+{
+    struct meta_name n;
+    int rc = rill__meta_read_name(m, txn, "job", &n);
+
+    (void)arg;
+    n.epoch = INT16_MAX;
+    return rc == 0 ? rill__meta_write_name(m, txn, "job", &n) : rc;
+}
+
+static int do_renew(void)
+{
+    struct meta_name was;
+    struct meta_name now;
+    bool on = fault.on;
+
+    fault.on = false;
+    if (job_now().epoch != INT16_MAX) OK(rill__meta_write(meta, set_last_epoch, NULL));
+    fault.on = on;
+    return rill__meta_name_renew(meta, "job", me, &was, &now);
+}
+
+static int do_name_get(void)
+{
+    struct meta_name found;
+    int rc = rill__meta_name_get(meta, "job", &found);
+
+    if (rc == 0) rill__free(&heap, found.decided);
+    return rc;
+}
+
+static int do_name_of(void)
+{
+    char name[RILL_TOPIC_NAME_MAX + 1];
+    struct meta_name found;
+    int rc = rill__meta_name_of(meta, job_id, name, &found);
+
+    if (rc == 0) rill__free(&heap, found.decided);
+    return rc;
+}
+
+static int do_name_find(void)
+{
+    char name[RILL_TOPIC_NAME_MAX + 1];
+    struct meta_name found;
+    int rc = rill__meta_name_find(meta, "", NULL, NULL, name, &found);
+
+    if (rc == 0) rill__free(&heap, found.decided);
+    return rc;
+}
+
+static int do_release(void)
+{
+    return rill__meta_name_release(meta, "job", me);
+}
+
+static int do_settle(void)
+{
+    return rill__meta_name_settle(meta, "job", job_id, 0);
+}
+
+static int do_judge(void)
+{
+    bool commit;
+    return rill__meta_name_judge(meta, job_id, 7, &commit);
+}
+
+static bool may_go(void *arg, const struct meta_name *name)
+{
+    (void)arg, (void)name;
+    return true;
+}
+
+static int do_name_delete(void)
+{
+    return rill__meta_name_delete(meta, "job", may_go, NULL);
+}
+
+static int do_space_open(void)
+{
+    uint32_t number;
+    return rill__meta_space_open(meta, "new", true, &number);
+}
+
+static int do_space_delete(void)
+{
+    return rill__meta_space_delete(meta, "s", job_id);
+}
+
+static int do_space_after(void)
+{
+    char name[RILL_TOPIC_NAME_MAX + 1];
+    return rill__meta_space_after(meta, "", name, NULL, NULL);
+}
+
+static int do_claim(void)
+{
+    int64_t held;
+    return rill__meta_space_claim(meta, "s", 77, job_id, &held);
+}
+
+static int do_view(void)
+{
+    struct meta_view *view;
+    rill_bytes key;
+    rill_bytes value;
+    int rc = rill__meta_view_open(meta, &view);
+
+    if (rc != 0) return rc;
+    rc = rill__meta_view_get(view, space, (rill_bytes){"k", 1}, &value);
+    for (int reverse = 0; reverse < 2 && rc == 0; reverse++)
+        rc = rill__meta_view_next(view, space, (rill_bytes){NULL, 0}, false, reverse, &key,
+                                  &value);
+    rill__meta_view_close(view);
+    return rc;
+}
+
+/* ---- All of it ---- */
+
+static int do_raise(void)
+{
+    return rill__meta_raise(meta);
+}
+
+static int do_copy(void)
+{
+    struct meta *copy;
+    int rc;
+
+    test_remove(test_path("meta-copy"));
+    assert_int_equal(mkdir(test_path("meta-copy"), 0700), 0);
+    rc = rill__meta_copy(meta, test_path("meta-copy"), NULL, NULL, &copy);
+    if (rc == 0) rill__meta_close(copy);
+    return rc;
+}
+
+static bool has_topic(void *arg, const uint8_t id[16])
+{
+    (void)arg, (void)id;
+    return true;
+}
+
+static int came_back(void *arg, char kind, const char *name)
+{
+    (void)arg, (void)kind, (void)name;
+    return 0;
+}
+
+static int do_salvage(void)
+{
+    struct meta_salvage with = {has_topic, came_back, NULL};
+    struct meta *to;
+    int rc;
+
+    test_remove(test_path("meta-new"));
+    assert_int_equal(mkdir(test_path("meta-new"), 0700), 0);
+    rc = rill__meta_open(&heap, test_path("meta-new"), true, &to);
+    if (rc != 0) return rc;
+    rc = rill__meta_salvage(&heap, test_path("meta"), to, &with);
+    rill__meta_close(to);
+    return rc;
+}
+
+static int told_damage(void *arg, enum meta_damage kind, uint64_t position, const char *what)
+{
+    (void)arg, (void)kind, (void)position;
+    fail_msg("%s", what);
+    return 0;
+}
+
+/* As if others had it open. */
+static int do_inspect(void)
+{
+    struct meta_inspector told = {.damage = told_damage};
+
+    rill__meta_close(meta);
+    meta = NULL;
+    return rill__meta_inspect(&heap, test_path("meta"), NULL, true, &told);
+}
+
 static const struct {
     const char *name;
     int (*work)(void);
-} works[] = {{"create a topic", do_topic_create},
-             {"get a topic", do_topic_get},
-             {"delete a topic", do_topic_delete},
-             {"the next topic", do_topic_after},
-             {"put a group", do_group_put},
-             {"get a group", do_group_get},
-             {"delete a group", do_group_delete},
-             {"the next group", do_group_after},
-             {"commit", do_commit},
-             {"get an offset", do_offset_get},
-             {"clamp", do_clamp},
-             {"open", do_reopen}};
+    enum { NO_JOB, JOB, DECIDED } needs;
+} works[] = {{"create a topic", do_topic_create, NO_JOB},
+             {"get a topic", do_topic_get, NO_JOB},
+             {"delete a topic", do_topic_delete, NO_JOB},
+             {"the next topic", do_topic_after, NO_JOB},
+             {"put a group", do_group_put, NO_JOB},
+             {"get a group", do_group_get, NO_JOB},
+             {"delete a group", do_group_delete, NO_JOB},
+             {"the next group", do_group_after, NO_JOB},
+             {"commit", do_commit, NO_JOB},
+             {"get an offset", do_offset_get, NO_JOB},
+             {"clamp", do_clamp, NO_JOB},
+             {"open", do_reopen, NO_JOB},
+             {"take ids", do_ids, NO_JOB},
+             {"take a new name", do_take_new, NO_JOB},
+             {"take a name", do_take, JOB},
+             {"take a name that decided", do_take, DECIDED},
+             {"renew a name", do_renew, JOB},
+             {"get a name", do_name_get, DECIDED},
+             {"the name of an id", do_name_of, DECIDED},
+             {"find a name", do_name_find, DECIDED},
+             {"release a name", do_release, JOB},
+             {"settle a name", do_settle, DECIDED},
+             {"judge", do_judge, JOB},
+             {"delete a name", do_name_delete, JOB},
+             {"decide", decide, JOB},
+             {"open a space", do_space_open, NO_JOB},
+             {"open another space", do_space_open, JOB},
+             {"delete a space", do_space_delete, DECIDED},
+             {"the next space", do_space_after, JOB},
+             {"claim a space", do_claim, JOB},
+             {"a view", do_view, DECIDED},
+             {"raise the schema", do_raise, NO_JOB},
+             {"copy", do_copy, DECIDED},
+             {"salvage", do_salvage, DECIDED},
+             {"inspect", do_inspect, DECIDED}};
 
 static const struct {
     int code;
@@ -323,6 +609,35 @@ static const struct {
                {MDB_CORRUPTED, RILL_ERR_CORRUPT},
                {MDB_PANIC, RILL_ERR_POISONED},
                {MDB_BAD_TXN, RILL_ERR_IO}};
+
+/* Nothing has become of it. */
+static void check_job(int needs)
+{
+    struct meta_view *view;
+    struct meta_name now;
+    rill_bytes value;
+    int64_t owner;
+    char name[RILL_TOPIC_NAME_MAX + 1];
+    int rc = rill__meta_name_get(meta, "job", &now);
+
+    if (needs == NO_JOB) {
+        assert_int_equal(rc, RILL_ERR_NOT_FOUND);
+        return;
+    }
+    OK(rc);
+    rill__free(&heap, now.decided);
+    assert_int_equal(now.producer_id, job_id);
+    if (now.epoch != INT16_MAX) assert_int_equal(now.epoch, needs == DECIDED ? 1 : 0);
+    assert_int_equal(now.decided_epoch, needs == DECIDED ? 0 : -1);
+    assert_true(now.owned);
+    OK(rill__meta_space_after(meta, "", name, NULL, &owner));
+    assert_string_equal(name, "s");
+    assert_int_equal(owner, job_id);
+    OK(rill__meta_view_open(meta, &view));
+    rc = rill__meta_view_get(view, space, (rill_bytes){"k", 1}, &value);
+    assert_int_equal(rc, needs == DECIDED ? 0 : RILL_ERR_NOT_FOUND);
+    rill__meta_view_close(view);
+}
 
 /* Work number w with its call number `at` failing; false: it has not so many. */
 static bool fail_one(size_t w, size_t answer, unsigned at)
@@ -339,6 +654,10 @@ static bool fail_one(size_t w, size_t answer, unsigned at)
         OK(rc);
         return false;
     }
+    /* Of a new one the schema is looked for in vain, and what is damaged is made anew. */
+    if (rc == 0 && answers[answer].error == RILL_ERR_CORRUPT &&
+        (works[w].work == do_copy || works[w].work == do_salvage))
+        return true;
     if (rc != answers[answer].error)
         fail_msg("%s, call %u answers %d: %d, not %d", works[w].name, at, fault.code, rc,
                  answers[answer].error);
@@ -346,6 +665,7 @@ static bool fail_one(size_t w, size_t answer, unsigned at)
         fail_msg("%s, call %u: the message is \"%s\"", works[w].name, at, test_message());
     if (meta == NULL) OK(do_reopen());
     check_as_made();
+    check_job(works[w].needs);
     return true;
 }
 
@@ -355,6 +675,7 @@ static void every_call_may_fail_with_every_code(void **state)
     for (size_t w = 0; w < sizeof works / sizeof works[0]; w++)
         for (size_t a = 0; a < sizeof answers / sizeof answers[0]; a++) {
             unsigned at = 1;
+            if (works[w].needs != NO_JOB) make_job(works[w].needs == DECIDED);
             while (fail_one(w, a, at)) at++;
             assert_true(at > 2);       /* a beginning and a reading at least */
             catalogue_tear_down(NULL); /* the last one was done */
