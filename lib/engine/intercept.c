@@ -34,8 +34,7 @@ void *rill__scratch_alloc(struct rill_scratch *scratch, size_t size)
 
     if (size <= sizeof scratch->room - scratch->used) {
         uint8_t *at = scratch->room + scratch->used;
-        scratch->used += (size + 15) & ~(size_t)15;
-        if (scratch->used > sizeof scratch->room) scratch->used = sizeof scratch->room;
+        scratch->used += (size + 15) & ~(size_t)15; /* the room is a multiple of 16, too */
         memset(at, 0, size);
         return at;
     }

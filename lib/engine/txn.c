@@ -71,8 +71,7 @@ static int check_open(const rill_txn *txn)
 {
     if (txn->producer->fenced) return fenced(txn->producer);
     if (txn->phase == TXN_OPEN) return 0;
-    return rill__fail(RILL_ERR_STATE, "the transaction is being ended; call %s again",
-                      txn->phase == TXN_DECIDED ? "rill_txn_commit" : "rill_txn_abort");
+    return rill__fail(RILL_ERR_STATE, "the transaction is being ended; call rill_txn_abort");
 }
 
 /* What the open transaction has written, in *count partitions, and the markers of the one
@@ -329,7 +328,7 @@ static int finish_commit(rill_txn *txn, int64_t deadline)
     struct rill_producer *p = txn->producer;
     int16_t epoch = p->epoch;
 
-    txn->phase = TXN_DECIDED;
+    txn->phase = TXN_ENDING;
     p->unsettled = !write_markers(p, true, deadline);
     if (!p->unsettled) p->settled_epoch = epoch;
     for (struct txn_offsets *o = txn->offsets; o != NULL; o = o->next)
@@ -427,22 +426,20 @@ int rill__txn_abort(rill_txn *txn, int timeout_ms)
     for (struct lane *lane = p->lanes; lane != NULL; lane = lane->next)
         if (lane->txn_end >= 0) touched++;
     rill__mutex_unlock(&p->lock);
-    if (touched == 0 && !txn->asked && txn->phase == TXN_OPEN) {
+    if (touched == 0 && !txn->asked) {
         p->stale = txn->failed; /* it may have failed of what others have done */
         end(txn, p->epoch);
         return 0;
     }
-    if (txn->phase == TXN_OPEN || txn->phase == TXN_UNKNOWN) {
-        rill__meta_view_close(txn->view); /* the catalogue may have to grow */
-        txn->view = NULL;
-        rc = learn_outcome(txn, &commit);
-        if (rc != 0) return rc;
-        txn->phase = commit ? TXN_DECIDED : TXN_JUDGED;
-    }
-    if (txn->phase == TXN_DECIDED) {
+    rill__meta_view_close(txn->view); /* the catalogue may have to grow */
+    txn->view = NULL;
+    rc = learn_outcome(txn, &commit);
+    if (rc != 0) return rc;
+    if (commit) {
         finish_commit(txn, deadline);
         return rill__fail(RILL_ERR_EXISTS, "the transaction was committed after all");
     }
+    txn->phase = TXN_ENDING;
     write_markers(p, false, deadline); /* what is missing is settled by whoever meets it */
     rill__count(&p->store->counters->transactions_aborted, 1);
     p->stale = true;

@@ -22,7 +22,7 @@
 #include "engine/overlay.h"
 #include "engine/producer.h"
 
-enum txn_phase { TXN_OPEN, TXN_UNKNOWN, TXN_DECIDED, TXN_JUDGED };
+enum txn_phase { TXN_OPEN, TXN_UNKNOWN, TXN_ENDING };
 
 struct rill_space {
     struct rill_space *next; /* of the same handle; clients_lock */

@@ -290,6 +290,8 @@ static void after_a_failed_commit_only_an_abort_helps(void **state)
     rill *store = *state;
     rill_producer *producer;
     rill_space *space = open_space(store, "s");
+    int64_t number = 1;
+    rill_record record = record_of(&number);
     rill_cursor *cursor;
     rill_bytes value;
     rill_txn *txn;
@@ -304,11 +306,124 @@ static void after_a_failed_commit_only_an_abort_helps(void **state)
     test_says("being ended");
     FAILS(RILL_ERR_STATE, rill_txn_get(txn, space, txn_text("k"), &value));
     FAILS(RILL_ERR_STATE, rill_cursor_open(NULL, txn, space, NULL, &cursor));
+    FAILS(RILL_ERR_STATE, rill_producer_send(producer, &record, NULL, WAIT_MS));
+    test_says("being ended");
     OK(rill_txn_abort(txn, WAIT_MS));
     FAILS(RILL_ERR_NOT_FOUND, rill_space_get(space, txn_text("k"), NULL, 0, &(size_t){0}));
     put_committed(producer, space, "k", "x"); /* the next one is well */
     OK(rill_producer_close(producer, WAIT_MS));
     rill_space_close(space);
+}
+
+/* It has lasted too long: nothing is added to it, and it stays so. */
+static void a_late_one_takes_nothing_more(void **state)
+{
+    rill *store = *state;
+    rill_producer_options options = {.size = sizeof options,
+                                     .topic = "t",
+                                     .transactional_id = "job",
+                                     .transaction_timeout_ms = 1};
+    int64_t number = 1;
+    rill_record record = record_of(&number);
+    rill_space *space = open_space(store, "s");
+    rill_producer *producer;
+    rill_bytes value;
+    rill_txn *txn;
+
+    test_topic(store, "t", 1);
+    OK(rill_producer_open(store, &options, &producer));
+    txn = txn_begin(producer);
+    OK(rill_txn_put(txn, space, txn_text("k"), txn_text("v")));
+    usleep(5000);
+    FAILS(RILL_ERR_ABORTED, rill_txn_commit(txn, WAIT_MS));
+    test_says("lasted longer than transaction_timeout_ms");
+    FAILS(RILL_ERR_ABORTED, rill_producer_send(producer, &record, NULL, WAIT_MS));
+    test_says("rill_txn_abort");
+    FAILS(RILL_ERR_ABORTED, rill_txn_get(txn, space, txn_text("k"), &value));
+    FAILS(RILL_ERR_ABORTED, rill_txn_commit(txn, WAIT_MS));
+    test_says("an earlier call on the transaction failed");
+    OK(rill_txn_abort(txn, WAIT_MS));
+    assert_int_equal(log_end_of(store, "t", 0), 0);
+    OK(rill_producer_close(producer, WAIT_MS));
+    rill_space_close(space);
+}
+
+static bool may_go(void *arg, const struct meta_name *name)
+{
+    (void)arg, (void)name;
+    return true;
+}
+
+/* The catalogue has forgotten the name, as maintenance does when its owner seemed gone. */
+static void without_its_name_nothing_is_decided(void **state)
+{
+    rill *store = *state;
+    rill_space *space = open_space(store, "s");
+    rill_producer *producer;
+    rill_producer *other;
+    rill_txn *txn;
+
+    test_topic(store, "t", 1);
+    producer = txn_job(store, "job");
+    put_committed(producer, space, "k", "v");
+    txn = txn_begin(producer);
+    txn_send(producer, NULL, 0, 1);
+    OK(rill__meta_name_settle(store->store->meta, "job", 0, 0));
+    OK(rill__meta_name_delete(store->store->meta, "job", may_go, NULL));
+    FAILS(RILL_ERR_FENCED, rill_txn_commit(txn, WAIT_MS));
+    OK(rill_txn_abort(txn, WAIT_MS));
+    txn_sees(store, "t", 0, "");
+    other = txn_job(store, "other");
+    put_committed(other, space, "k", "w"); /* nobody writes the space any more */
+    OK(rill_producer_close(other, WAIT_MS));
+    rill_producer_close(producer, WAIT_MS);
+    rill_space_close(space);
+}
+
+static int commits;
+
+static int count_commit(void *arg, const rill_position *positions, size_t count)
+{
+    (void)arg;
+    assert_int_equal(count, 1);
+    assert_int_equal(positions[0].offset, 3);
+    commits++;
+    return 0;
+}
+
+/* A consumer that has read nothing more has nothing to commit, and nobody is told. */
+static void no_offsets_are_none(void **state)
+{
+    rill *store = *state;
+    rill_consumer_interceptor eye = {.name = "eye", .on_commit = count_commit};
+    rill_consumer_options in = {
+        .size = sizeof in, .group = "g", .interceptors = &eye, .interceptor_count = 1};
+    rill_position from = {.topic = "t"};
+    rill_producer *producer;
+    rill_consumer *consumer;
+    rill_txn *txn;
+
+    commits = 0;
+    test_topic(store, "t", 2);
+    put(store, "t", 0, 0, 3);
+    producer = txn_job(store, "job");
+    consumer = consumer_open(store, &in);
+    OK(rill_consumer_assign(consumer, &from, 1));
+    takes(consumer, 0, 3);
+    txn = txn_begin(producer);
+    OK(rill_txn_send_offsets(txn, consumer, NULL, 0));
+    OK(rill_txn_commit(txn, WAIT_MS));
+    assert_int_equal(commits, 1);
+    txn = txn_begin(producer);
+    OK(rill_txn_send_offsets(txn, consumer, NULL, 0));
+    txn_send(producer, NULL, 1, 7);
+    OK(rill_txn_commit(txn, WAIT_MS));
+    txn_sees(store, "t", 1, "7 ");
+    assert_int_equal(commits, 1);
+    OK(rill_consumer_committed(consumer, "t", 0, &from, NULL, 0));
+    assert_int_equal(from.offset, 3);
+    OK(rill_consumer_close(consumer, 0));
+    OK(rill_producer_close(producer, WAIT_MS));
 }
 
 static void a_fenced_one_ends_nothing(void **state)
@@ -531,6 +646,9 @@ int main(void)
         WITH_STORE(a_cursor_stays_in_its_space),
         WITH_STORE(stores_are_not_mixed),
         WITH_STORE(after_a_failed_commit_only_an_abort_helps),
+        WITH_STORE(a_late_one_takes_nothing_more),
+        WITH_STORE(without_its_name_nothing_is_decided),
+        WITH_STORE(no_offsets_are_none),
         WITH_STORE(a_fenced_one_ends_nothing),
         WITH_STORE(a_newer_instance_is_met_at_the_next_beginning),
         WITH_STORE(damage_of_a_space_is_told),
