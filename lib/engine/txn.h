@@ -1,14 +1,14 @@
 /*
  * engine/txn.h - a transaction from the inside.
  *
- *     OPEN --commit: send, sync, decide--> DECIDED --markers--> (ended)
- *      |  \--decide's outcome not known--> UNKNOWN --judged---> either
- *      \----------abort: judge-----------> JUDGED ---markers--> (ended)
+ *     OPEN --commit: send, sync, decide--> ENDING --markers--> (ended)
+ *      |  \--decide's outcome not known--> UNKNOWN --abort: judge--> ENDING
+ *      \----------abort: judge-----------> ENDING
  *
  * OPEN     all may still be undone; nobody else sees any of it
  * UNKNOWN  the write of the catalogue failed in a way that leaves it open
- * DECIDED  it is committed, whatever happens; markers make readers see it
- * JUDGED   it is aborted, whatever happens; markers let readers pass
+ * ENDING   it is committed, or aborted, whatever happens; markers make readers see it,
+ *          or let them pass
  *
  * A partition whose marker could not be written is settled later, by whoever meets it
  * there (engine/settle.c), as the catalogue says.
