@@ -212,11 +212,12 @@ static int64_t progress(const char *dir)
 
 static int run(const char *dir, int kills)
 {
-    struct timespec pause = {0, 0};
+    struct timespec pause;
     rill *store;
     int64_t sum;
     int64_t receipts;
     int killed = 0;
+    int ms;
 
     fflush(stdout);
     if (write_orders(dir) != 0) return 1;
@@ -224,8 +225,10 @@ static int run(const char *dir, int kills)
         int status;
         pid_t pid = fork();
         if (pid == 0) _exit(be_bookkeeper(dir));
-        /* Sooner and later, so that it is killed in every step of its work. */
-        pause.tv_nsec = killed < kills ? (1 + killed % 20) * 1500000 : 300000000;
+        /* Sooner and later, so that it is killed in every step of its work; in the end it gets
+         * more time in each round, as much as it needs on a slow machine. */
+        ms = killed < kills ? 2 + killed % 20 * 3 / 2 : 300 * (killed - kills + 1);
+        pause = (struct timespec){ms / 1000, ms % 1000 * 1000000};
         nanosleep(&pause, NULL);
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
