@@ -154,7 +154,8 @@ int rill__space_get(rill_space *space, rill_bytes key, void *value, size_t room,
     rc = rill__meta_view_get(view, space->number, key, &found);
     if (rc == RILL_ERR_NOT_FOUND) rill__fail(rc, "space %s has no such key", space->name);
     if (rc == 0) {
-        if (found.size != 0) memcpy(value, found.data, found.size < room ? found.size : room);
+        if (found.size != 0 && room != 0)
+            memcpy(value, found.data, found.size < room ? found.size : room);
         *size = found.size;
         if (found.size > room)
             rc = rill__fail(RILL_ERR_TOO_BIG, "space %s: a value of %zu bytes, room for %zu",
