@@ -841,6 +841,59 @@ static void a_late_window_drops_no_other(void **state)
     OK(rill_close(store));
 }
 
+struct adding {
+    struct listed listed;
+    rill_audit *audit;
+    rill_audit_window window; /* is added when the first is told */
+};
+
+static int list_and_add(void *arg, const rill_audit_window *w)
+{
+    struct adding *adding = arg;
+
+    list_window(&adding->listed, w);
+    if (adding->window.record_count != 0) OK(rill_audit_add(adding->audit, &adding->window));
+    adding->window.record_count = 0;
+    return 0;
+}
+
+/* The window that is told goes while it is: the list goes on behind it. */
+static void windows_may_go_while_they_are_listed(void **state)
+{
+    static const int64_t more[] = {40, 50};
+    rill *store = open_logging();
+    rill_audit_options options = {.size = sizeof options, .window_ms = 10, .window_max = 2};
+    rill_audit_window w = {.topic = "z", .record_count = 1};
+    struct adding adding = {.listed = {.text = ""}};
+
+    (void)state;
+    OK(rill_audit_open(store, &options, &adding.audit));
+    for (w.begin_ms = 20; w.begin_ms < 40; w.begin_ms += 10) OK(rill_audit_add(adding.audit, &w));
+    for (int i = 0; i < 2; i++) {
+        adding.listed.text[0] = '\0';
+        adding.window = w;
+        adding.window.begin_ms = more[i];
+        if (i == 1) adding.window.topic = "a";
+        OK(rill_audit_list(adding.audit, list_and_add, &adding));
+        assert_string_equal(adding.listed.text, i == 0
+                                                    ? "z-0@20:1[0,0] z-0@30:1[0,0] z-0@40:1[0,0] "
+                                                    : "z-0@30:1[0,0] z-0@40:1[0,0] ");
+    }
+    w.begin_ms = 60; /* nothing is behind it any more */
+    adding.listed.text[0] = '\0';
+    adding.window = w;
+    adding.window.begin_ms = 70;
+    adding.window.topic = "a";
+    options.window_max = 1;
+    rill_audit_close(adding.audit);
+    OK(rill_audit_open(store, &options, &adding.audit));
+    OK(rill_audit_add(adding.audit, &w));
+    OK(rill_audit_list(adding.audit, list_and_add, &adding));
+    assert_string_equal(adding.listed.text, "z-0@60:1[0,0] ");
+    rill_audit_close(adding.audit);
+    OK(rill_close(store));
+}
+
 static int before_the_epoch(void *arg, rill_record *records, size_t *count)
 {
     (void)arg;
@@ -886,6 +939,7 @@ static void missing_arguments_are_named(void **state)
     rill_trace *trace;
 
     (void)state;
+    FAILS(RILL_ERR_INVALID, rill_audit_open(store, &(rill_audit_options){.size = 1}, &audit));
     OK(rill_audit_open(store, NULL, &audit));
     FAILS(RILL_ERR_INVALID, rill_audit_open(NULL, NULL, &audit));
     FAILS(RILL_ERR_INVALID, rill_audit_open(store, NULL, NULL));
@@ -920,6 +974,7 @@ int main(void)
         WITH_DIRECTORY(two_ends_agree),
         WITH_DIRECTORY(the_earliest_windows_go),
         WITH_DIRECTORY(a_late_window_drops_no_other),
+        WITH_DIRECTORY(windows_may_go_while_they_are_listed),
         WITH_DIRECTORY(windows_before_the_epoch_begin_at_multiples_too),
         WITH_DIRECTORY(missing_arguments_are_named),
     };

@@ -102,6 +102,57 @@ static void consume(rill *store, bool *failed)
     fine(rill_consumer_close(consumer, 0), failed);
 }
 
+/* What looks on fails for itself: the records go on without it. */
+static void audit_and_trace(rill *store, rill_audit *audit, rill_trace *trace, bool *failed)
+{
+    rill_producer_interceptor senders[2];
+    rill_consumer_interceptor readers[1];
+    rill_producer_options out = {
+        .size = sizeof out, .topic = "t", .interceptors = senders, .interceptor_count = 2};
+    rill_consumer_options in = {
+        .size = sizeof in, .interceptors = readers, .interceptor_count = 1};
+    rill_audit_window window = {.topic = "elsewhere", .record_count = 1};
+    rill_record record = RILL_RECORD_INIT;
+    rill_header headers[20];
+    rill_position from = {.topic = "t"};
+    rill_producer *producer;
+    rill_consumer *consumer;
+    rill_record got[10];
+    size_t count;
+
+    for (int i = 0; i < 20; i++) headers[i] = (rill_header){{"name", 4}, {"of a header", 11}};
+    record.headers = headers;
+    record.header_count = 20;
+    rill_trace_interceptor(trace, &senders[0]);
+    rill_audit_producer(audit, &senders[1]);
+    rill_audit_consumer(audit, &readers[0]);
+    record.partition = 0;
+    record.value = (rill_bytes){"value", 5};
+    if (fine(rill_producer_open(store, &out, &producer), failed)) {
+        fine(rill_producer_append(producer, &record, 1, 1000, NULL), failed);
+        fine(rill_producer_close(producer, 1000), failed);
+    }
+    if (fine(rill_consumer_open(store, &in, &consumer), failed)) {
+        if (fine(rill_consumer_assign(consumer, &from, 1), failed))
+            fine(rill_consumer_poll(consumer, 0, got, 10, &count), failed);
+        fine(rill_consumer_close(consumer, 0), failed);
+    }
+    for (int i = 0; i < 20; i++, window.begin_ms += 60000)
+        fine(rill_audit_add(audit, &window), failed);
+}
+
+static void look_on(rill *store, bool *failed)
+{
+    rill_audit *audit = NULL;
+    rill_trace *trace = NULL;
+
+    fine(rill_audit_open(store, NULL, &audit), failed);
+    fine(rill_trace_open(store, NULL, &trace), failed);
+    if (audit != NULL && trace != NULL) audit_and_trace(store, audit, trace, failed);
+    rill_audit_close(audit);
+    rill_trace_close(trace);
+}
+
 static int64_t records_there(void)
 {
     rill *store = test_store_open();
@@ -131,6 +182,7 @@ static bool work(void)
         if (rc == 0 || rc == RILL_ERR_EXISTS) {
             produce(store, &acknowledged, &failed);
             consume(store, &failed);
+            look_on(store, &failed);
             fine(rill_maintain(store, NULL), &failed);
             fine(rill_sync(store, 1000), &failed);
             rc = rill_group_describe(store, "g", &group);
