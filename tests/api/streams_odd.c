@@ -580,6 +580,7 @@ static void what_only_looks_like_a_record_is_none(void **state)
                              {text("n"), text("y")},
                              {text("n"), text("xx")},
                              {text("n"), {NULL, 0}}};
+    rill_header two[] = {header, header};
     rill_record same = RILL_RECORD_INIT;
     rill_record record;
     rill_topic_options options = {.size = sizeof options, .partition_count = 2};
@@ -608,11 +609,15 @@ static void what_only_looks_like_a_record_is_none(void **state)
         record.headers = &headers[i];
         append_one(store, "copy", record);
     }
+    record = same;
+    record.headers = two;
+    record.header_count = 2;
+    append_one(store, "copy", record);
     make_frames(frames);
     write_frames(&tape, frames, FRAMES);
     OK(import_from(store, "copy", &tape));
-    assert_int_equal(log_end_of(store, "copy", 0), 9 + 2);
-    consumer = test_consumer(store, "copy", 0, 9);
+    assert_int_equal(log_end_of(store, "copy", 0), 10 + 2);
+    consumer = test_consumer(store, "copy", 0, 10);
     record = next_of(consumer);
     is_bytes(record.key, "k");
     is_bytes(record.value, "v");
