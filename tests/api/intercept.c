@@ -364,6 +364,39 @@ static void either_serializer_may_refuse_alone(void **state)
     OK(rill_close(store));
 }
 
+/* A delivery tells the time that the record has in the log. */
+static void an_append_is_acknowledged_with_its_time(void **state)
+{
+    rill *store = open_logging();
+    struct eye eye = {.word = "eye"};
+    rill_producer_interceptor list[] = {
+        {.arg = &eye, .on_send = eye_on_send, .on_acknowledge = eye_on_acknowledge}};
+    rill_topic_options by_append = {.size = sizeof by_append,
+                                    .timestamp_type = RILL_TIMESTAMP_APPEND};
+    rill_producer_options out = {
+        .size = sizeof out, .interceptors = list, .interceptor_count = 1};
+    rill_record record = text_record("k", "v");
+    rill_producer *producer;
+
+    (void)state;
+    test_topic(store, "t", 1);
+    OK(rill_topic_create(store, "stamped", &by_append));
+    OK(rill_producer_open(store, &out, &producer));
+    for (int stamped = 0; stamped < 2; stamped++) {
+        record.topic = stamped ? "stamped" : "t";
+        record.timestamp_ms = 1234;
+        OK(rill_producer_append(producer, &record, 1, 1000, NULL));
+        if (stamped) assert_true(eye.last.timestamp_ms > 1234);
+        else assert_int_equal(eye.last.timestamp_ms, 1234);
+        record.timestamp_ms = 0;
+        OK(rill_producer_append(producer, &record, 1, 1000, NULL));
+        assert_true(eye.last.timestamp_ms > 1234);
+    }
+    assert_int_equal(eye.acknowledged, 4);
+    OK(rill_producer_close(producer, 1000));
+    OK(rill_close(store));
+}
+
 /* ---- Consumers -------------------------------------------------------- */
 
 static int drop_odd(void *arg, rill_record *records, size_t *count)
@@ -967,6 +1000,7 @@ int main(void)
         WITH_DIRECTORY(what_is_refused_is_acknowledged_as_such),
         WITH_DIRECTORY(scratch_grows),
         WITH_DIRECTORY(either_serializer_may_refuse_alone),
+        WITH_DIRECTORY(an_append_is_acknowledged_with_its_time),
         WITH_DIRECTORY(consumers_see_what_is_left),
         WITH_DIRECTORY(records_carry_their_trace),
         WITH_DIRECTORY(a_tracer_needs_no_callbacks),

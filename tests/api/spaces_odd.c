@@ -486,6 +486,55 @@ static void a_newer_instance_is_met_at_the_next_beginning(void **state)
     OK(rill_producer_close(fresh, WAIT_MS));
 }
 
+/* ---- What a producer holds of topics that go ---- */
+
+/* A topic goes between a transaction that wrote to it and the next one, while room in it
+ * is reserved, and while records for it wait: nobody waits for it, and others go on. */
+static void topics_go_under_a_producer(void **state)
+{
+    rill *store = *state;
+    rill_producer_options slow = {.size = sizeof slow, .topic = "x", .linger_ms = 3600000};
+    int64_t number = 1;
+    rill_record record = record_of(&number);
+    rill_producer *producer;
+    rill_reservation room;
+    rill_txn *txn;
+    int32_t sequence;
+
+    test_topic(store, "t", 1);
+    test_topic(store, "x", 1);
+    producer = txn_job(store, "job");
+    FAILS(RILL_ERR_STATE, rill_producer_append_sequenced(producer, 0, &record, 1, WAIT_MS, NULL));
+    test_says("which number records themselves");
+    FAILS(RILL_ERR_STATE, rill_producer_sequence(producer, "t", 0, &sequence));
+    txn = txn_begin(producer);
+    txn_send(producer, "x", 0, 1);
+    OK(rill_txn_commit(txn, WAIT_MS)); /* its marker is to be synced by the next one */
+    OK(rill_topic_delete(store, "x"));
+    for (int i = 0; i < 2; i++) {
+        OK(rill_maintain(store, NULL));
+        txn = txn_begin(producer);
+        txn_send(producer, "t", 0, 2 + i);
+        OK(rill_txn_commit(txn, WAIT_MS));
+    }
+    txn_sees(store, "t", 0, "2 3 ");
+    OK(rill_producer_close(producer, WAIT_MS));
+
+    test_topic(store, "x", 1);
+    producer = producer_open(store, &slow);
+    OK(rill_producer_send(producer, &record, NULL, WAIT_MS));
+    OK(rill_topic_delete(store, "x"));
+    OK(rill_maintain(store, NULL));
+    record.topic = "t";
+    OK(rill_producer_append(producer, &record, 1, WAIT_MS, NULL));
+    OK(rill_producer_reserve(producer, &record, WAIT_MS, &room));
+    OK(rill_maintain(store, NULL));
+    memcpy(room.value, &number, sizeof number);
+    OK(rill_producer_commit(producer, NULL));
+    rill_producer_close(producer, WAIT_MS);
+    txn_sees(store, "t", 0, "2 3 1 1 ");
+}
+
 /* ---- Records that do not verify ---- */
 
 struct rot {
@@ -651,6 +700,7 @@ int main(void)
         WITH_STORE(no_offsets_are_none),
         WITH_STORE(a_fenced_one_ends_nothing),
         WITH_STORE(a_newer_instance_is_met_at_the_next_beginning),
+        WITH_STORE(topics_go_under_a_producer),
         WITH_STORE(damage_of_a_space_is_told),
         WITH_STORE(missing_arguments_are_named),
     };
