@@ -182,6 +182,18 @@ static bool leads_on(const struct follow *f, const struct reached *at, int64_t o
            mark->position <= f->size;
 }
 
+/* The next batch that the log can go on with: none of an earlier epoch. */
+static int find_next(const struct follow *f, struct batch_scan *scan, uint64_t from, int64_t end,
+                     bool *found, uint64_t *position, struct batch_view *view)
+{
+    int rc = rill__scan_find(scan, from, f->offset, end, found, position, view);
+
+    while (rc == 0 && *found && view->epoch < f->epoch)
+        rc = rill__scan_find(scan, *position + view->length, f->offset, end, found, position,
+                             view);
+    return rc;
+}
+
 /* At f->offset no batch stands that the log could go on with, though it must. */
 static int lost_batches(struct follow *f, struct batch_scan *scan, struct reached *at,
                         struct index_check *index, const char *why)
@@ -194,14 +206,15 @@ static int lost_batches(struct follow *f, struct batch_scan *scan, struct reache
     int rc = rill__follow_look_twice(f, f->name, &f->file);
 
     if (rc != 0) return rc;
-    rc = rill__scan_find(scan, at->position, f->offset, limit > f->offset ? limit : INT64_MAX,
-                         &found, &next, &view);
+    rc = find_next(f, scan, at->position, limit > f->offset ? limit : INT64_MAX, &found, &next,
+                   &view);
     if (rc != 0) return rc;
     if (!found && limit == f->offset) { /* nothing says that more must follow */
         f->ended = true;
         return why == NULL ? 0 : torn_tail(f, at, why);
     }
-    if (!found && why == NULL)
+    /* One that was compacted says itself that they are in it. */
+    if (!found && why == NULL && f->compacted_end < 0)
         return is_active(f) ? wrong_tail(f, scan, at) : rill__follow_missing(f);
     damage.position = (int64_t)at->position;
     damage.first = f->offset;
