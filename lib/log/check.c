@@ -284,10 +284,13 @@ static int check_producers(struct follow *f)
     uint8_t *bytes = NULL;
     uint64_t size = 0;
     bool good = false;
+    int rc = 0;
 
     if (rill__file_open(f->check->dir, "producers", FILE_READ, &file) != 0) return 0;
-    if (rill__file_size(&file, &size) == 0 && size <= PRODUCERS_MAX)
+    if (rill__file_size(&file, &size) == 0 && size <= PRODUCERS_MAX) {
         bytes = rill__alloc(f->check->heap, (size_t)size);
+        if (bytes == NULL) rc = RILL_ERR_NO_MEMORY;
+    }
     if (bytes != NULL && rill__file_read(&file, bytes, (size_t)size, 0) == 0) {
         rill__producers_init(&table, f->check->heap);
         good = rill__producers_load(&table,
@@ -297,6 +300,7 @@ static int check_producers(struct follow *f)
     }
     rill__free(f->check->heap, bytes);
     rill__file_close(&file);
+    if (rc != 0) return rc;
     return good ? 0
                 : rill__follow_tell(f, damage, "Removes it; it is made anew.",
                                     "What the partition keeps of its producers is damaged; "

@@ -242,14 +242,15 @@ static int lost_batches(struct follow *f, struct batch_scan *scan, struct reache
                              why != NULL ? why : "nothing was written there");
 }
 
-/* The mark names a place between batches of its segment. */
-static int check_mark(struct follow *f, const struct reached *at, bool *met)
+/* The mark names a place between batches of its segment. past: the log goes on in another
+ * segment, so the place was to be before. */
+static int check_mark(struct follow *f, const struct reached *at, bool past, bool *met)
 {
     const struct mark *mark = &f->chain.mark;
     rill_damage damage = rill__damage_of(RILL_DAMAGE_MARK, RILL_LOG_WARNING, "control");
 
     if (f->chain.marks_valid == 0 || mark->segment != f->base || !at->whole || *met ||
-        f->offset < mark->durable_end)
+        (f->offset < mark->durable_end && !past))
         return 0;
     *met = true;
     if (f->offset == mark->durable_end && at->position == mark->position) return 0;
@@ -330,7 +331,7 @@ static int follow_batches(struct follow *f, struct batch_scan *scan, struct inde
         enum batch_state state = BATCH_NONE;
         const char *why = NULL;
 
-        rc = check_mark(f, &at, &mark_met);
+        rc = check_mark(f, &at, false, &mark_met);
         if (rc != 0) break;
         if (is_active(f) && (at.position >= tail->position || f->offset >= tail->end_offset)) {
             if (at.position != tail->position || f->offset != tail->end_offset)
@@ -365,6 +366,8 @@ static int follow_batches(struct follow *f, struct batch_scan *scan, struct inde
     }
     f->census->last_base = f->base;
     f->census->last_position = (uint32_t)at.position;
+    if (rc == 0 && !f->ended && rill__chain_has(&f->chain, f->offset))
+        rc = check_mark(f, &at, true, &mark_met);
     if (rc == 0)
         rill__index_check_end(index, f->offset, (uint32_t)at.position, at.max_time, at.whole);
     return rc;

@@ -49,9 +49,14 @@ static int found(void *arg, rill_damage *damage)
     assert_non_null(damage->repair);
     if (damages.count < DAMAGES_MAX) {
         struct damage *d = &damages.list[damages.count];
-        *d = (struct damage){damage->kind, damage->severity, damage->position,
-                             damage->size, damage->first,    damage->end,
-                             "",           ""};
+        *d = (struct damage){damage->kind,
+                             damage->severity,
+                             damage->position,
+                             damage->size,
+                             damage->first,
+                             damage->end,
+                             "",
+                             ""};
         snprintf(d->file, sizeof d->file, "%s", damage->file);
         snprintf(d->text, sizeof d->text, "%s", damage->text);
     }
@@ -72,9 +77,9 @@ static int done(void *arg, rill_repair_action *action)
     assert_non_null(action->text);
     if (damages.done_count < DAMAGES_MAX) {
         struct done *d = &damages.done[damages.done_count];
-        *d = (struct done){
-            action->kind, action->first, action->end, action->bytes_lost, "",
-            action->quarantine != NULL};
+        *d = (struct done){action->kind, action->first,
+                           action->end,  action->bytes_lost,
+                           "",           action->quarantine != NULL};
         snprintf(d->file, sizeof d->file, "%s", action->file);
     }
     damages.done_count++;

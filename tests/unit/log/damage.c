@@ -20,16 +20,16 @@ static struct {
     int64_t base[BASES_MAX];
     int count;
     int64_t end;
-    int64_t durable;       /* by the marks */
+    int64_t durable;                  /* by the marks */
     uint32_t position[BASES_MAX][64]; /* of the batches of each segment */
     int batches[BASES_MAX];
     bool words; /* of this boot, and true */
 } made;
 
 enum boots {
-    SAME_BOOT,     /* the words are there */
-    MARK_AT_END,   /* another boot; all is durable */
-    MARK_BEFORE,   /* another boot; the last segment is not durable but for some batches */
+    SAME_BOOT,   /* the words are there */
+    MARK_AT_END, /* another boot; all is durable */
+    MARK_BEFORE, /* another boot; the last segment is not durable but for some batches */
     BOOTS
 };
 
@@ -917,7 +917,10 @@ static const struct spoil {
     int32_t severity;
     int lost_max; /* records, after the repair */
 } spoils[] = {
-#define S(name, ...) {name, #name, __VA_ARGS__}
+#define S(name, ...)                                                                             \
+    {                                                                                            \
+        name, #name, __VA_ARGS__                                                                 \
+    }
     S(a_bit_of_a_batch, ANY_BOOT, RILL_DAMAGE_BATCH, E, 3),
     S(the_length_of_a_batch, ANY_BOOT, RILL_DAMAGE_BATCH, E, 3),
     S(the_first_batch, ANY_BOOT, RILL_DAMAGE_BATCH, E, 3),
@@ -1078,6 +1081,16 @@ static void for_each(struct test_log *t, void (*work)(struct test_log *t))
                      damages_say(), test_message());                                             \
     } while (0)
 
+/* What goes wrong besides. */
+enum way {
+    STOPPED,       /* by whom it says something to */
+    NO_MEMORY,     /* one allocation fails */
+    NOT_PERMITTED, /* a file that may be well cannot be opened */
+    UNREADABLE,    /* the device fails once */
+    DEAD           /* as if the process had died there */
+};
+static enum way way = STOPPED;
+
 /* ---- What is left of it ----------------------------------------------- */
 
 enum { RECORDS_MAX = 1000 };
@@ -1133,7 +1146,7 @@ static void read_all(struct test_log *t, int *lost)
         ++*lost;
         if (now->kind != RILL_DAMAGE_GAP && o < end) EXPECT(said_lost[o]);
     }
-    EXPECT(*lost <= now->lost_max);
+    EXPECT(*lost <= now->lost_max || way == UNREADABLE);
     test_append_ok(t->log, 1, 100); /* it goes on */
     test_log_close(t);
 }
@@ -1168,8 +1181,7 @@ static void is_told(struct test_log *t)
             found = true;
     EXPECT(found);
     if (now->kind == 0 && now->severity == RILL_LOG_INFO)
-        for (int i = 0; i < damages.count; i++)
-            EXPECT(damages.list[i].kind == RILL_DAMAGE_TAIL);
+        for (int i = 0; i < damages.count; i++) EXPECT(damages.list[i].kind == RILL_DAMAGE_TAIL);
 }
 
 static void each_is_told_as_what_it_is(void **state)
@@ -1198,11 +1210,151 @@ static void each_is_repaired(void **state)
     for_each(*state, is_repaired);
 }
 
+/* ---- Whatever fails --------------------------------------------------- */
+
+enum { POINTS = 4 }; /* of each work, other ones of each kind of damage */
+
+static int (*work)(struct test_log *t);
+
+static void arm(int n)
+{
+    damages_how = (struct damages_how){.stop_at = way == STOPPED ? n : 0,
+                                       .allocate = way == NO_MEMORY ? n : 0};
+    faults_fail(way == NOT_PERMITTED ? FAULT_OPENAT : FAULT_ANY, NULL,
+                way >= NOT_PERMITTED ? (uint64_t)n : 0, way == NOT_PERMITTED ? EACCES : EIO,
+                way == DEAD ? FAULT_DEAD : FAULT_ONCE);
+}
+
+/* How many moments there are; since arm. */
+static int moments(void)
+{
+    return way == STOPPED     ? damages.said
+           : way == NO_MEMORY ? damages_allocations
+                              : (int)faults_count();
+}
+
+static void disarm(void)
+{
+    damages_how = (struct damages_how){.stop_at = 0};
+    faults_clear();
+}
+
+static bool may_end_so(int rc)
+{
+    switch (way) {
+    case STOPPED: return rc == DAMAGES_STOP;
+    case NO_MEMORY: return rc == RILL_ERR_NO_MEMORY;
+    case NOT_PERMITTED: return rc == 0 || rc == RILL_ERR_PERMISSION;
+    default: return rc == 0 || rc == RILL_ERR_IO || rc == RILL_ERR_CORRUPT;
+    }
+}
+
+/* A repair after that: as good as the one that nothing has disturbed, unless the device
+ * did not give what was there. */
+static void goes_on(struct test_log *t, int lost_else)
+{
+    int lost;
+
+    note_lost();
+    EXPECT(damages_repair(t) == 0);
+    note_lost();
+    is_sound(t);
+    read_all(t, &lost);
+    EXPECT(way == UNREADABLE || lost == lost_else);
+}
+
+static int lost_undisturbed(struct test_log *t)
+{
+    int lost;
+
+    memset(said_lost, 0, sizeof said_lost);
+    EXPECT(damages_repair(t) == 0);
+    note_lost();
+    read_all(t, &lost);
+    return lost;
+}
+
+static void spoil_again(void)
+{
+    damages_restore();
+    now->spoil();
+}
+
+static void at_each_moment(struct test_log *t)
+{
+    const int which = (int)(now - spoils);
+    int all;
+    int step;
+    int lost;
+
+    if (now->kind == RILL_DAMAGE_FORMAT) return;
+    arm(0);
+    EXPECT(work(t) == 0);
+    all = moments();
+    disarm();
+    spoil_again();
+    lost = lost_undisturbed(t);
+    step = all / POINTS + 1;
+    for (int n = 1 + which % step; n <= all; n += step) {
+        int rc;
+
+        spoil_again();
+        memset(said_lost, 0, sizeof said_lost);
+        arm(n);
+        rc = work(t);
+        EXPECT(moments() >= n);
+        disarm();
+        if (!may_end_so(rc))
+            fail_msg("%s, boot %d, way %d, moment %d: %d, %s", now->name, (int)now_boots,
+                     (int)way, n, rc, test_message());
+        goes_on(t, lost);
+    }
+}
+
+static void disturb(struct test_log *t, enum way how)
+{
+    way = how;
+    work = damages_check;
+    for_each(t, at_each_moment);
+    work = damages_repair;
+    for_each(t, at_each_moment);
+}
+
+static void whoever_is_told_may_stop_it(void **state)
+{
+    disturb(*state, STOPPED);
+}
+
+static void without_memory_it_is_done_later(void **state)
+{
+    disturb(*state, NO_MEMORY);
+}
+
+static void what_cannot_be_opened_now_is_not_lost(void **state)
+{
+    disturb(*state, NOT_PERMITTED);
+}
+
+static void a_device_that_fails_once_costs_what_it_did_not_give(void **state)
+{
+    disturb(*state, UNREADABLE);
+}
+
+static void a_repair_that_died_is_done_again(void **state)
+{
+    disturb(*state, DEAD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(each_is_told_as_what_it_is),
         TEST(each_is_repaired),
+        TEST(whoever_is_told_may_stop_it),
+        TEST(without_memory_it_is_done_later),
+        TEST(what_cannot_be_opened_now_is_not_lost),
+        TEST(a_device_that_fails_once_costs_what_it_did_not_give),
+        TEST(a_repair_that_died_is_done_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
