@@ -202,6 +202,7 @@ static int lost_batches(struct follow *f, struct batch_scan *scan, struct reache
     int64_t limit = rill__follow_hole_end(f, f->offset);
     struct batch_view view;
     uint64_t next = at->position;
+    bool unreadable = scan->unreadable; /* of the place itself, not of where it goes on */
     bool found = false;
     int rc = rill__follow_look_twice(f, f->name, &f->file);
 
@@ -225,7 +226,7 @@ static int lost_batches(struct follow *f, struct batch_scan *scan, struct reache
     }
     damage.size = found ? (int64_t)(next - at->position) : -1;
     if (damage.size == 0) why = "the offset of the batch there does not follow";
-    if (scan->unreadable) damage.kind = RILL_DAMAGE_UNREADABLE;
+    if (unreadable) damage.kind = RILL_DAMAGE_UNREADABLE;
     rill__index_check_skip(index, damage.first, damage.end);
     at->position = next;
     at->whole = false;

@@ -9,6 +9,7 @@
 #include "damages.h"
 #include "faults.h"
 #include "log/verify.h"
+#include "os/sys.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -324,6 +325,28 @@ static void records_that_cannot_be_decompressed(void)
     rill__put32(batch_bytes + BATCH_RAW_SIZE_AT, 4096);
     rill__put32(batch_bytes + BATCH_PACKED_SIZE_AT, length_of(1, 2) - BATCH_PACKED_AT);
     put_batch(1, made.position[1][2], base_of_batch(), epoch_of_batch());
+}
+
+/* By a library that knows one more. */
+static void put_unknown_codec(int batch)
+{
+    take_batch(1, batch);
+    rill__put16(batch_bytes + BATCH_ATTRIBUTES_AT, 5);
+    rill__put32(batch_bytes + BATCH_RAW_SIZE_AT, 4096);
+    rill__put32(batch_bytes + BATCH_PACKED_SIZE_AT, length_of(1, batch) - BATCH_PACKED_AT);
+    put_batch(1, made.position[1][batch], base_of_batch(), epoch_of_batch());
+}
+
+static void records_of_an_unknown_codec(void)
+{
+    put_unknown_codec(2);
+    put_unknown_codec(3);
+}
+
+static void an_unknown_codec_and_a_damaged_batch(void)
+{
+    put_unknown_codec(3);
+    a_bit_of_a_batch();
 }
 
 /* A range that an earlier repair has noted as lost. */
@@ -940,6 +963,8 @@ static const struct spoil {
     S(a_record_that_is_larger_than_its_batch, ANY_BOOT, RILL_DAMAGE_RECORD, E, 3),
     S(a_header_that_runs_out_of_its_record, ANY_BOOT, RILL_DAMAGE_RECORD, E, 3),
     S(records_that_cannot_be_decompressed, ANY_BOOT, RILL_DAMAGE_RECORD, E, 3),
+    S(records_of_an_unknown_codec, ANY_BOOT, RILL_DAMAGE_FORMAT, W, 0),
+    S(an_unknown_codec_and_a_damaged_batch, ANY_BOOT, RILL_DAMAGE_BATCH, E, 3),
     S(a_gap, ANY_BOOT, RILL_DAMAGE_GAP, I, 3),
     S(a_bit_of_a_header, ANY_BOOT, RILL_DAMAGE_SEGMENT_HEADER, E, 0),
     S(the_first_bytes_of_a_header, ANY_BOOT, RILL_DAMAGE_SEGMENT_HEADER, E, 0),
@@ -1058,15 +1083,14 @@ static bool is_of(const struct spoil *s, enum boots boots)
     return s->when == ANY_BOOT || (s->when == WORDS_ONLY) == (boots == SAME_BOOT);
 }
 
-static void for_each(struct test_log *t, void (*work)(struct test_log *t))
+/* step 2: not with MARK_AT_END. */
+static void for_each(struct test_log *t, int step, void (*work)(struct test_log *t))
 {
-    for (now_boots = SAME_BOOT; now_boots < BOOTS; now_boots++) {
+    for (now_boots = SAME_BOOT; now_boots < BOOTS; now_boots += (enum boots)step) {
         make(t, now_boots);
         for (size_t i = 0; i < SPOILS; i++) {
             now = &spoils[i];
             if (!is_of(now, now_boots)) continue;
-            if (getenv("ONLY") != NULL && strcmp(getenv("ONLY"), now->name) != 0) continue;
-            if (getenv("SHOW") != NULL) fprintf(stderr, "%s %d\n", now->name, (int)now_boots);
             damages_restore();
             now->spoil();
             work(t);
@@ -1124,7 +1148,9 @@ static void read_all(struct test_log *t, int *lost)
         rc = rill__cursor_next(&cursor, end, true, &view);
         rill__cursor_release(&cursor);
         if (rc != 0) break;
-        if (view.record_count > 0) {
+        if (rill__batch_codec(&view) == 5) {
+            for (int64_t o = view.base_offset; o < view.end_offset; o++) is_there[o] = true;
+        } else if (view.record_count > 0) {
             struct batch_view records = test_records(&view);
             struct record_walk walk = {BATCH_HEADER_SIZE, 0};
             rill_record record = RILL_RECORD_INIT;
@@ -1157,7 +1183,8 @@ static void is_sound(struct test_log *t)
     EXPECT(damages_check(t) == 0);
     for (int i = 0; i < damages.count; i++)
         EXPECT(damages.list[i].severity == RILL_LOG_INFO ||
-               damages.list[i].kind == RILL_DAMAGE_POISONED);
+               damages.list[i].kind == RILL_DAMAGE_POISONED ||
+               damages.list[i].kind == RILL_DAMAGE_FORMAT);
 }
 
 /* ---- The tests -------------------------------------------------------- */
@@ -1186,7 +1213,7 @@ static void is_told(struct test_log *t)
 
 static void each_is_told_as_what_it_is(void **state)
 {
-    for_each(*state, is_told);
+    for_each(*state, 1, is_told);
 }
 
 static void is_repaired(struct test_log *t)
@@ -1194,7 +1221,7 @@ static void is_repaired(struct test_log *t)
     int lost;
 
     memset(said_lost, 0, sizeof said_lost);
-    if (now->kind == RILL_DAMAGE_FORMAT) {
+    if (now->kind == RILL_DAMAGE_FORMAT && now->severity == RILL_LOG_ERROR) {
         EXPECT(damages_repair(t) == RILL_ERR_FORMAT);
         EXPECT(damages.done_count == 0);
         return;
@@ -1207,12 +1234,12 @@ static void is_repaired(struct test_log *t)
 
 static void each_is_repaired(void **state)
 {
-    for_each(*state, is_repaired);
+    for_each(*state, 1, is_repaired);
 }
 
 /* ---- Whatever fails --------------------------------------------------- */
 
-enum { POINTS = 4 }; /* of each work, other ones of each kind of damage */
+enum { POINTS = 3 }; /* of each work, other ones of each kind of damage */
 
 static int (*work)(struct test_log *t);
 
@@ -1287,7 +1314,7 @@ static void at_each_moment(struct test_log *t)
     int step;
     int lost;
 
-    if (now->kind == RILL_DAMAGE_FORMAT) return;
+    if (now->kind == RILL_DAMAGE_FORMAT && now->severity == RILL_LOG_ERROR) return;
     arm(0);
     EXPECT(work(t) == 0);
     all = moments();
@@ -1315,9 +1342,9 @@ static void disturb(struct test_log *t, enum way how)
 {
     way = how;
     work = damages_check;
-    for_each(t, at_each_moment);
+    for_each(t, 2, at_each_moment);
     work = damages_repair;
-    for_each(t, at_each_moment);
+    for_each(t, 2, at_each_moment);
 }
 
 static void whoever_is_told_may_stop_it(void **state)
@@ -1345,6 +1372,238 @@ static void a_repair_that_died_is_done_again(void **state)
     disturb(*state, DEAD);
 }
 
+/* ---- Many, and large -------------------------------------------------- */
+
+/* Which records of [0, end) a log has that was repaired. */
+static void lost_are(struct test_log *t, int64_t end, bool (*is_lost)(int64_t offset))
+{
+    struct log_cursor cursor;
+    struct batch_view view;
+    int64_t next = 0;
+
+    OK(test_log_restart(t));
+    assert_int_equal(rill__log_end(t->log), end);
+    rill__cursor_init(&cursor, t->log);
+    OK(rill__cursor_seek(&cursor, 0));
+    while (cursor.offset < end) {
+        bool more;
+        OK(rill__cursor_step(&cursor, end, true, &view, &more));
+        rill__cursor_release(&cursor);
+        if (!more) continue;
+        assert_int_equal(view.base_offset, next);
+        for (; next < view.end_offset; next++)
+            assert_int_equal(is_lost(next), (view.attributes & BATCH_LOST) != 0);
+    }
+    assert_int_equal(next, end);
+    rill__cursor_deinit(&cursor);
+}
+
+enum { MANY = 90, EVERY = 2 };
+static int64_t many[MANY];
+
+static bool is_in_many(int64_t offset)
+{
+    for (int i = 0; i < MANY; i += EVERY)
+        if (many[i] == offset) return true;
+    return false;
+}
+
+static void many_segments_are_repaired_in_one_go(void **state)
+{
+    struct test_log *t = *state;
+    uint64_t bytes;
+    uint32_t count = 0;
+    int64_t end;
+
+    while (count < MANY) {
+        int64_t base = rill__log_end(t->log);
+        test_append_ok(t->log, 1, 1000);
+        OK(rill__log_segments(t->log, &count, &bytes));
+        if (count <= MANY && (count == 1 ? base == 0 : many[count - 1] == 0))
+            many[count - 1] = base;
+    }
+    OK(rill__log_checkpoint(t->log));
+    end = rill__log_end(t->log);
+    test_log_close(t);
+    for (int i = 0; i < MANY; i += EVERY)
+        test_flip(test_segment_path(many[i], "log"), SEGMENT_HEADER_SIZE + 200, 1);
+    OK(damages_check(t));
+    assert_int_equal(damages.count, MANY / EVERY);
+    OK(damages_repair(t));
+    OK(damages_check(t));
+    assert_int_equal(damages.count, MANY / EVERY);
+    for (int i = 0; i < damages.count; i++) {
+        assert_int_equal(damages.list[i].kind, RILL_DAMAGE_GAP);
+        assert_int_equal(damages.list[i].first, many[i * EVERY]);
+    }
+    lost_are(t, end, is_in_many);
+}
+
+enum { LARGE = 64 << 10, LARGE_COUNT = 120, LARGE_LOST = 50, LARGE_LOST_END = 90 };
+
+static bool is_large_lost(int64_t offset)
+{
+    return offset >= LARGE_LOST && offset < LARGE_LOST_END;
+}
+
+/* Megabytes that are lost are several gaps, in the place that they had; what is behind
+ * them is where it was. */
+static void a_large_hole_is_filled(void **state)
+{
+    struct test_log *t = *state;
+    struct batch_view view;
+    uint64_t from;
+    uint64_t to;
+    int64_t end;
+    int gaps = 0;
+
+    t->log->config.segment_bytes = 16 << 20;
+    t->config.segment_bytes = 16 << 20;
+    for (int i = 0; i < LARGE_COUNT; i++) test_append_ok(t->log, 1, LARGE);
+    test_append_ok(t->log, 1, 3 << 20); /* larger than what is read at once */
+    for (int i = 0; i < 300; i++) test_append_ok(t->log, 1, 8);
+    OK(rill__log_checkpoint(t->log));
+    end = rill__log_end(t->log);
+    from = test_position_of(t->log, LARGE_LOST, &view);
+    to = test_position_of(t->log, LARGE_LOST_END, &view);
+    test_log_close(t);
+    for (uint64_t at = from; at < to; at += 4096)
+        zero_at(test_segment_path(0, "log"), at, to - at < 4096 ? (size_t)(to - at) : 4096);
+    OK(damages_check(t));
+    assert_int_equal(damages_find(RILL_DAMAGE_BATCH)->first, LARGE_LOST);
+    assert_int_equal(damages_find(RILL_DAMAGE_BATCH)->end, LARGE_LOST_END);
+    assert_int_equal(damages_find(RILL_DAMAGE_BATCH)->size, to - from);
+    assert_int_equal(damages.passed, 16 << 20);
+    OK(damages_repair(t));
+    OK(damages_check(t));
+    for (int i = 0; i < damages.count; i++) {
+        assert_int_equal(damages.list[i].kind, RILL_DAMAGE_GAP);
+        gaps++;
+    }
+    assert_int_equal(gaps, (to - from + (1 << 20) - 1) >> 20);
+    lost_are(t, end, is_large_lost);
+    assert_int_equal(test_position_of(t->log, LARGE_LOST_END, &view), to);
+}
+
+/* ---- A device that does not give some bytes --------------------------- */
+
+static struct sys_calls real;
+static uint64_t sector;
+static ino_t sector_of; /* in that file */
+
+static ssize_t read_but_a_sector(int fd, void *data, size_t size, off_t at)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && st.st_ino == sector_of && (uint64_t)at < sector + 512 &&
+        (uint64_t)at + size > sector) {
+        errno = EIO;
+        return -1;
+    }
+    return real.pread(fd, data, size, at);
+}
+
+static void break_sector(const char *path, uint64_t at)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    sector_of = st.st_ino;
+    sector = at;
+    real = rill__sys;
+    rill__sys.pread = read_but_a_sector;
+}
+
+static bool nothing(int64_t offset)
+{
+    (void)offset;
+    return false;
+}
+
+static int64_t sector_first;
+static int64_t sector_end;
+
+static bool is_in_sector(int64_t offset)
+{
+    return offset >= sector_first && offset < sector_end;
+}
+
+/* The pages of 4 KiB around it are lost; what is before and behind is kept. */
+static void a_sector_that_cannot_be_read_costs_what_is_around_it(void **state)
+{
+    struct test_log *t = *state;
+    const struct damage *d;
+    int64_t end;
+
+    t->log->config.segment_bytes = 64 << 10;
+    t->config.segment_bytes = 64 << 10;
+    for (int i = 0; i < 100; i++) test_append_ok(t->log, 1, 400);
+    OK(rill__log_checkpoint(t->log));
+    end = rill__log_end(t->log);
+    test_log_close(t);
+    break_sector(test_segment_path(0, "log"), 20000);
+    OK(damages_check(t));
+    d = damages_find(RILL_DAMAGE_UNREADABLE);
+    assert_int_equal(d->severity, RILL_LOG_ERROR);
+    assert_int_equal(damages.count, 1);
+    sector_first = d->first;
+    sector_end = d->end;
+    assert_in_range(sector_end - sector_first, 1, 20);
+    assert_true((uint64_t)d->position <= sector);
+    OK(damages_repair(t));
+    rill__sys = real;
+    OK(damages_check(t));
+    assert_int_equal(damages.count, 1);
+    assert_int_equal(damages_find(RILL_DAMAGE_GAP)->first, sector_first);
+    lost_are(t, end, is_in_sector);
+}
+
+/* Its header is there, and not all of it. */
+static void a_header_that_cannot_be_read_costs_its_page(void **state)
+{
+    struct test_log *t = *state;
+    int64_t end;
+
+    t->log->config.segment_bytes = 64 << 10;
+    t->config.segment_bytes = 64 << 10;
+    for (int i = 0; i < 100; i++) test_append_ok(t->log, 1, 400);
+    OK(rill__log_checkpoint(t->log));
+    end = rill__log_end(t->log);
+    test_log_close(t);
+    break_sector(test_segment_path(0, "log"), 0);
+    OK(damages_check(t));
+    assert_int_equal(damages_find(RILL_DAMAGE_SEGMENT_HEADER)->end, end);
+    OK(damages_repair(t));
+    rill__sys = real;
+    OK(damages_check(t));
+    if (damages.count != 1) fail_msg("%s", damages_say());
+    sector_first = 0;
+    sector_end = damages_find(RILL_DAMAGE_GAP)->end;
+    assert_in_range(sector_end, 1, 12);
+    lost_are(t, end, is_in_sector);
+}
+
+/* An index is not worth a record. */
+static void an_index_that_cannot_be_read_costs_nothing(void **state)
+{
+    struct test_log *t = *state;
+    int64_t end;
+
+    test_append_segments(t->log, 2);
+    OK(rill__log_checkpoint(t->log));
+    end = rill__log_end(t->log);
+    test_log_close(t);
+    break_sector(test_segment_path(0, "index"), 0);
+    OK(damages_check(t));
+    assert_non_null(strstr(damages_find(RILL_DAMAGE_INDEX)->text, "cannot be read"));
+    assert_int_equal(damages.count, 1);
+    OK(damages_repair(t));
+    rill__sys = real;
+    OK(damages_check(t));
+    assert_int_equal(damages.count, 0);
+    lost_are(t, end, nothing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1355,6 +1614,11 @@ int main(void)
         TEST(what_cannot_be_opened_now_is_not_lost),
         TEST(a_device_that_fails_once_costs_what_it_did_not_give),
         TEST(a_repair_that_died_is_done_again),
+        TEST(many_segments_are_repaired_in_one_go),
+        TEST(a_large_hole_is_filled),
+        TEST(a_sector_that_cannot_be_read_costs_what_is_around_it),
+        TEST(a_header_that_cannot_be_read_costs_its_page),
+        TEST(an_index_that_cannot_be_read_costs_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
