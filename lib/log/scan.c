@@ -27,7 +27,7 @@ void rill__scan_deinit(struct batch_scan *scan)
 }
 
 /* As much of [position, position + room) as can be read; *filled of it. */
-static int fill_window(struct batch_scan *scan, uint64_t position, size_t want)
+static void fill_window(struct batch_scan *scan, uint64_t position, size_t want)
 {
     uint64_t left = scan->size - position;
     size_t most = left < scan->room ? (size_t)left : scan->room;
@@ -37,7 +37,7 @@ static int fill_window(struct batch_scan *scan, uint64_t position, size_t want)
     scan->filled = 0;
     if (rc == 0) {
         scan->filled = most;
-        return 0;
+        return;
     }
     for (size_t at = 0; at < want && at < most; at += PIECE) { /* what there is before the loss */
         size_t part = most - at < PIECE ? most - at : PIECE;
@@ -47,23 +47,18 @@ static int fill_window(struct batch_scan *scan, uint64_t position, size_t want)
         }
         scan->filled = at + part;
     }
-    return 0;
 }
 
-/* At least `want` bytes from position on, or up to the end of the file or to what
- * cannot be read: *have of them. */
+/* At least `want` bytes from position on, which is in the file, or up to its end or to
+ * what cannot be read: *have of them. */
 static int look_through(struct batch_scan *scan, uint64_t position, size_t want,
                         const uint8_t **data, size_t *have)
 {
-    uint64_t left = position < scan->size ? scan->size - position : 0;
-    int rc;
+    uint64_t left = scan->size - position;
 
     if (want > left) want = (size_t)left;
-    *have = 0;
-    *data = scan->data;
-    if (want == 0) return 0;
     if (position < scan->at || position + want > scan->at + scan->filled) {
-        if (want > scan->room || scan->room == 0) {
+        if (want > scan->room) {
             size_t room = want > WINDOW ? want : WINDOW;
             if (scan->size < room) room = (size_t)scan->size;
             rill__free(scan->heap, scan->data);
@@ -73,8 +68,7 @@ static int look_through(struct batch_scan *scan, uint64_t position, size_t want,
             if (scan->data == NULL) return RILL_ERR_NO_MEMORY;
             scan->room = room;
         }
-        rc = fill_window(scan, position, want);
-        if (rc != 0) return rc;
+        fill_window(scan, position, want);
     }
     *data = scan->data + (position - scan->at);
     *have = scan->filled - (size_t)(position - scan->at);

@@ -1528,11 +1528,14 @@ static bool is_in_sector(int64_t offset)
     return offset >= sector_first && offset < sector_end;
 }
 
-/* The pages of 4 KiB around it are lost; what is before and behind is kept. */
+/* What is around it is lost; what is before and behind is kept: with a sector in the
+ * header of a batch, in a batch, and in the last one. */
 static void a_sector_that_cannot_be_read_costs_what_is_around_it(void **state)
 {
     struct test_log *t = *state;
     const struct damage *d;
+    struct batch_view view;
+    uint64_t places[3];
     int64_t end;
 
     t->log->config.segment_bytes = 64 << 10;
@@ -1540,22 +1543,30 @@ static void a_sector_that_cannot_be_read_costs_what_is_around_it(void **state)
     for (int i = 0; i < 100; i++) test_append_ok(t->log, 1, 400);
     OK(rill__log_checkpoint(t->log));
     end = rill__log_end(t->log);
+    places[0] = test_position_of(t->log, 40, &view) + 8;
+    places[1] = test_position_of(t->log, 40, &view) + 100;
+    places[2] = test_position_of(t->log, 99, &view) + 8;
     test_log_close(t);
-    break_sector(test_segment_path(0, "log"), 20000);
-    OK(damages_check(t));
-    d = damages_find(RILL_DAMAGE_UNREADABLE);
-    assert_int_equal(d->severity, RILL_LOG_ERROR);
-    assert_int_equal(damages.count, 1);
-    sector_first = d->first;
-    sector_end = d->end;
-    assert_in_range(sector_end - sector_first, 1, 20);
-    assert_true((uint64_t)d->position <= sector);
-    OK(damages_repair(t));
-    rill__sys = real;
-    OK(damages_check(t));
-    assert_int_equal(damages.count, 1);
-    assert_int_equal(damages_find(RILL_DAMAGE_GAP)->first, sector_first);
-    lost_are(t, end, is_in_sector);
+    damages_keep();
+    for (int i = 0; i < 3; i++) {
+        damages_restore();
+        break_sector(test_segment_path(0, "log"), places[i]);
+        OK(damages_check(t));
+        d = damages_find(RILL_DAMAGE_UNREADABLE);
+        assert_int_equal(d->severity, RILL_LOG_ERROR);
+        assert_int_equal(damages.count, 1);
+        sector_first = d->first;
+        sector_end = d->end;
+        assert_in_range(sector_end - sector_first, 1, 20);
+        assert_true((uint64_t)d->position <= sector);
+        OK(damages_repair(t));
+        rill__sys = real;
+        OK(damages_check(t));
+        assert_int_equal(damages.count, 1);
+        assert_int_equal(damages_find(RILL_DAMAGE_GAP)->first, sector_first);
+        lost_are(t, end, is_in_sector);
+        test_log_close(t);
+    }
 }
 
 /* Its header is there, and not all of it. */
