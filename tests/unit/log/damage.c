@@ -712,7 +712,8 @@ static void both_marks_and_a_segment(void)
     a_segment_is_missing();
 }
 
-static void change_mark(void (*spoil)(struct mark *))
+/* Of an odd or an even number, so that one or the other counts. */
+static void change_mark_times(void (*spoil)(struct mark *), int times)
 {
     struct file dir = test_log_directory();
     struct file file = FILE_NONE;
@@ -721,12 +722,17 @@ static void change_mark(void (*spoil)(struct mark *))
     OK(rill__file_open(&dir, "control", FILE_WRITE, &file));
     OK(rill__mark_read(&file, &mark));
     spoil(&mark);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < times; i++) {
         mark.sequence++;
         OK(rill__mark_write(&file, &mark));
     }
     rill__file_close(&file);
     rill__file_close(&dir);
+}
+
+static void change_mark(void (*spoil)(struct mark *))
+{
+    change_mark_times(spoil, 2);
 }
 
 static void name_no_segment(struct mark *mark)
@@ -758,6 +764,27 @@ static void a_mark_of_a_missing_segment(void)
 static void a_mark_at_no_batch(void)
 {
     change_mark(name_no_batch);
+}
+
+static void the_other_mark_of_a_missing_segment(void)
+{
+    change_mark_times(name_no_segment, 3);
+}
+
+static void the_other_mark_at_no_batch(void)
+{
+    change_mark_times(name_no_batch, 3);
+}
+
+static void name_what_is_far_away(struct mark *mark)
+{
+    mark->durable_end = INT64_C(3) << 32;
+}
+
+/* More records than one gap can stand for. */
+static void a_mark_far_away(void)
+{
+    change_mark(name_what_is_far_away);
 }
 
 static void a_mark_in_a_batch(void)
@@ -854,6 +881,14 @@ TAIL_WITH(a_tail_that_is_long, tail.position += 8)
 TAIL_WITH(a_tail_behind_the_file, tail.position = 5000)
 TAIL_WITH(a_tail_with_more_records, tail.end_offset += 2)
 TAIL_WITH(a_tail_with_more_of_all, (tail.end_offset += 2, tail.position += 200))
+static void a_tail_behind_what_is_no_batch(void)
+{
+    a_tail_with_more_of_all();
+    test_write_file(log_of(3),
+                    made.position[3][made.batches[3] - 1] + length_of(3, made.batches[3] - 1),
+                    "what a batch begins with, and is none", 37);
+}
+
 TAIL_WITH(a_tail_in_no_segment, tail.base += 1)
 TAIL_WITH(a_tail_in_the_segment_before, (tail.base = made.base[2]))
 TAIL_WITH(more_entries_than_there_are, tail.index_count = 4000)
@@ -1028,6 +1063,9 @@ static const struct spoil {
     S(both_marks_and_a_segment, ANY_BOOT, RILL_DAMAGE_MARK, E, 40),
     S(a_mark_of_a_missing_segment, ANY_BOOT, 0, E, 40),
     S(a_mark_at_no_batch, ANY_BOOT, RILL_DAMAGE_MARK, W, 0),
+    S(the_other_mark_of_a_missing_segment, ANY_BOOT, 0, E, 40),
+    S(the_other_mark_at_no_batch, ANY_BOOT, RILL_DAMAGE_MARK, W, 0),
+    S(a_mark_far_away, MARKS_ONLY, RILL_DAMAGE_SEGMENT_MISSING, E, 40),
     S(a_mark_in_a_batch, ANY_BOOT, RILL_DAMAGE_MARK, W, 0),
     S(a_mark_behind_the_file, ANY_BOOT, 0, W, 40),
     S(no_control_file, ANY_BOOT, RILL_DAMAGE_CONTROL, E, 0),
@@ -1057,6 +1095,7 @@ static const struct spoil {
     S(a_tail_behind_the_file, WORDS_ONLY, RILL_DAMAGE_WORDS, W, 0),
     S(a_tail_with_more_records, WORDS_ONLY, RILL_DAMAGE_WORDS, E, 2),
     S(a_tail_with_more_of_all, WORDS_ONLY, RILL_DAMAGE_WORDS, E, 2),
+    S(a_tail_behind_what_is_no_batch, WORDS_ONLY, RILL_DAMAGE_BATCH, E, 2),
     S(a_tail_in_no_segment, WORDS_ONLY, RILL_DAMAGE_WORDS, W, 0),
     S(a_tail_in_the_segment_before, WORDS_ONLY, RILL_DAMAGE_WORDS, W, 0),
     S(more_entries_than_there_are, WORDS_ONLY, RILL_DAMAGE_INDEX, I, 0),
@@ -1124,8 +1163,9 @@ static void note_lost(void)
 {
     for (int i = 0; i < damages.done_count; i++)
         if (damages.done[i].kind == RILL_REPAIR_GAP)
-            for (int64_t o = damages.done[i].first; o < damages.done[i].end; o++)
-                if (o >= 0 && o < RECORDS_MAX) said_lost[o] = true;
+            for (int64_t o = damages.done[i].first; o < damages.done[i].end && o < RECORDS_MAX;
+                 o++)
+                said_lost[o] = true;
 }
 
 /* The log opens, and has all records but those that are said to be lost; lost: how
@@ -1235,6 +1275,51 @@ static void is_repaired(struct test_log *t)
 static void each_is_repaired(void **state)
 {
     for_each(*state, 1, is_repaired);
+}
+
+static void is_left_as_it_is(struct test_log *t)
+{
+    struct damages before;
+    int done;
+
+    EXPECT(damages_check(t) == 0);
+    before = damages;
+    damages_how.dry_run = true;
+    EXPECT(damages_repair(t) ==
+           (now->kind == RILL_DAMAGE_FORMAT && now->severity == RILL_LOG_ERROR ? RILL_ERR_FORMAT
+                                                                               : 0));
+    damages_how.dry_run = false;
+    done = damages.done_count;
+    EXPECT(damages_check(t) == 0);
+    EXPECT(damages.count == before.count && damages.census.end == before.census.end);
+    for (int i = 0; i < damages.count && i < DAMAGES_MAX; i++)
+        EXPECT(strcmp(damages.list[i].text, before.list[i].text) == 0);
+    if (now->kind == RILL_DAMAGE_FORMAT) return;
+    EXPECT(damages_repair(t) == 0);
+    EXPECT((damages.done_count > 0) == (done > 0));
+}
+
+/* And says whether there is something to do. */
+static void a_dry_run_leaves_all_as_it_is(void **state)
+{
+    for_each(*state, 1, is_left_as_it_is);
+}
+
+static void an_empty_log_is_sound(void **state)
+{
+    struct test_log *t = *state;
+
+    test_log_close(t);
+    for (int boot = 0; boot < 2; boot++) {
+        OK(damages_check(t));
+        assert_int_equal(damages.count, 0);
+        assert_int_equal(damages.census.exact, boot == 0);
+        OK(damages_repair(t));
+        assert_int_equal(damages.done_count, 0);
+        assert_int_equal(damages.census.end, 0);
+        assert_int_equal(damages.census.last_base, -1);
+        t->config.boot_id[0]++;
+    }
 }
 
 /* ---- Whatever fails --------------------------------------------------- */
@@ -1443,7 +1528,7 @@ enum { LARGE = 64 << 10, LARGE_COUNT = 120, LARGE_LOST = 50, LARGE_LOST_END = 90
 
 static bool is_large_lost(int64_t offset)
 {
-    return offset >= LARGE_LOST && offset < LARGE_LOST_END;
+    return (offset >= LARGE_LOST && offset < LARGE_LOST_END) || offset == LARGE_COUNT;
 }
 
 /* Megabytes that are lost are several gaps, in the place that they had; what is behind
@@ -1454,6 +1539,7 @@ static void a_large_hole_is_filled(void **state)
     struct batch_view view;
     uint64_t from;
     uint64_t to;
+    uint64_t one; /* it takes one gap, however large */
     int64_t end;
     int gaps = 0;
 
@@ -1466,7 +1552,9 @@ static void a_large_hole_is_filled(void **state)
     end = rill__log_end(t->log);
     from = test_position_of(t->log, LARGE_LOST, &view);
     to = test_position_of(t->log, LARGE_LOST_END, &view);
+    one = test_position_of(t->log, LARGE_COUNT, &view);
     test_log_close(t);
+    test_flip(test_segment_path(0, "log"), one + 100, 1);
     for (uint64_t at = from; at < to; at += 4096)
         zero_at(test_segment_path(0, "log"), at, to - at < 4096 ? (size_t)(to - at) : 4096);
     OK(damages_check(t));
@@ -1480,7 +1568,7 @@ static void a_large_hole_is_filled(void **state)
         assert_int_equal(damages.list[i].kind, RILL_DAMAGE_GAP);
         gaps++;
     }
-    assert_int_equal(gaps, (to - from + (1 << 20) - 1) >> 20);
+    assert_int_equal(gaps, ((to - from + (1 << 20) - 1) >> 20) + 1);
     lost_are(t, end, is_large_lost);
     assert_int_equal(test_position_of(t->log, LARGE_LOST_END, &view), to);
 }
@@ -1620,6 +1708,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_is_told_as_what_it_is),
         TEST(each_is_repaired),
+        TEST(a_dry_run_leaves_all_as_it_is),
+        TEST(an_empty_log_is_sound),
         TEST(whoever_is_told_may_stop_it),
         TEST(without_memory_it_is_done_later),
         TEST(what_cannot_be_opened_now_is_not_lost),
