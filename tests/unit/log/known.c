@@ -8,6 +8,7 @@
 #include "logs.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #define FOREVER_NS INT64_MAX
 
@@ -439,6 +440,113 @@ static void damage_is_passed_by(void **state)
     put_ok(t->log, 7, 0, 200, 1);
 }
 
+/* Nothing comes behind it that could be read. */
+static void damage_in_the_last_segment_is_passed_to_the_end(void **state)
+{
+    struct test_log *t = *state;
+    struct batch_view view;
+    int64_t offset;
+    uint32_t at;
+
+    put_ok(t->log, 7, 0, 0, 1);
+    put_ok(t->log, 9, 0, 0, 1);
+    put_ok(t->log, 7, 0, 1, 1);
+    at = test_position_of(t->log, 1, &view);
+    test_log_close(t);
+    test_flip(test_segment_path(0, "log"), at + BATCH_LENGTH_AT, 0xff);
+    OK(test_log_open(t));
+    assert_int_equal(expected(t->log, 7), 1);
+    assert_int_equal(expected(t->log, 9), -1);
+    assert_non_null(strstr(t->said, "in offsets [1, 3) is not known"));
+    FAILS(RILL_ERR_SEQUENCE, put(t->log, 7, 0, 2, 1, false, &offset));
+    put_ok(t->log, 7, 0, 1, 1);
+}
+
+/* It is a hint: the log tells the same. */
+static void a_checkpoint_that_cannot_be_read_is_none(void **state)
+{
+    struct test_log *t = *state;
+    struct stat st;
+
+    for (int32_t i = 0; i < 20; i++) put_ok(t->log, 7, 0, i, 1);
+    OK(rill__log_sync(t->log, 20, FOREVER_NS));
+    OK(rill__log_checkpoint_producers(t->log, 1000000, 1));
+    assert_int_equal(stat(test_path("producers"), &st), 0);
+    for (int way = 0; way < 4; way++) {
+        OK(test_log_restart(t));
+        if (way == 0) faults_fail(FAULT_OPENAT, "producers", 1, EACCES, FAULT_ONCE);
+        if (way == 1) faults_fail(FAULT_FSTAT, "producers", 2, EIO, FAULT_ONCE);
+        if (way == 2) faults_fail(FAULT_PREAD, "producers", 1, EIO, FAULT_ONCE);
+        if (way == 3) assert_int_equal(truncate(test_path("producers"), (off_t)65 << 20), 0);
+        assert_int_equal(expected(t->log, 7), 20);
+        assert_true(way == 3 || faults_count() > 0);
+        faults_clear();
+    }
+    is_there(t->log, 7, 0, 19, 1, 19);
+}
+
+/* What is asked of it then is not known, rather than wrong; and known later. */
+static void segments_that_cannot_be_opened_are_told(void **state)
+{
+    struct test_log *t = *state;
+    struct batch_view view = {.base_offset = 0, .producer_id = 7};
+    struct open_transaction open[1];
+    int64_t first = -7;
+    int32_t sequence = -7;
+    bool aborted_one = true;
+    size_t from = 0;
+    size_t count = 7;
+
+    for (int32_t i = 0; i < 100; i++) put_ok(t->log, 7, 0, i, 1);
+    put_txn(t->log, 8, 0, 0);
+    OK(test_log_restart(t));
+    rill__log_drop_idle(t->log);
+    for (int call = 0; call < 4; call++) {
+        int rc = 0;
+        faults_fail(FAULT_OPENAT, "0.log", 1, EACCES, FAULT_DEAD);
+        if (call == 0) rc = rill__log_expected(t->log, 7, &sequence);
+        if (call == 1) rc = rill__log_is_aborted(t->log, &view, &aborted_one);
+        if (call == 2) rc = rill__log_know_first_open(t->log, 101, &first);
+        if (call == 3) rc = rill__log_open_transactions(t->log, &from, open, 1, &count);
+        assert_int_equal(rc, RILL_ERR_PERMISSION);
+        faults_clear();
+    }
+    assert_int_equal(sequence, -7);
+    assert_true(aborted_one);
+    assert_int_equal(first, -7);
+    assert_int_equal(count, 0);
+    assert_int_equal(expected(t->log, 7), 100);
+    OK(rill__log_know_first_open(t->log, 101, &first));
+    assert_int_equal(first, 100);
+    OK(rill__log_open_transactions(t->log, &from, open, 1, &count));
+    assert_int_equal(count, 1);
+    assert_int_equal(open[0].producer_id, 8);
+}
+
+/* Nor where damage is, and where the log goes on behind it. */
+static void damage_in_a_log_that_cannot_be_listed_is_told(void **state)
+{
+    struct test_log *t = *state;
+    struct batch_view view;
+    int32_t sequence;
+    uint32_t at;
+
+    for (int32_t i = 0; i < 200; i++) put_ok(t->log, 7, 0, i, 1);
+    at = test_position_of(t->log, 10, &view);
+    test_log_close(t);
+    test_flip(test_segment_path(0, "log"), at + BATCH_LENGTH_AT, 0xff);
+    for (int n = 1; n < 40; n++) {
+        int rc;
+        OK(test_log_restart(t));
+        faults_fail(FAULT_OPENAT, NULL, (uint64_t)n, EMFILE, FAULT_DEAD);
+        rc = rill__log_expected(t->log, 7, &sequence);
+        assert_true(rc == 0 || rc == RILL_ERR_IO);
+        if (rc == 0) assert_int_equal(sequence, 200);
+        faults_clear();
+        assert_int_equal(expected(t->log, 7), 200);
+    }
+}
+
 static void without_memory_nothing_is_appended(void **state)
 {
     struct test_log *t = *state;
@@ -472,6 +580,10 @@ int main(void)
         WITH_LOG(open_ones_are_found_again),
         WITH_LOG(a_death_leaves_it_right),
         WITH_LOG(damage_is_passed_by),
+        WITH_LOG(damage_in_the_last_segment_is_passed_to_the_end),
+        WITH_LOG(a_checkpoint_that_cannot_be_read_is_none),
+        WITH_LOG(segments_that_cannot_be_opened_are_told),
+        WITH_LOG(damage_in_a_log_that_cannot_be_listed_is_told),
         WITH_LOG(without_memory_nothing_is_appended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
