@@ -313,6 +313,76 @@ static void damage_is_found_where_it_is(void **state)
     OK(copy_to(t, "whole", &copy));
 }
 
+static void zeros_and_an_end_elsewhere_are_found_too(void **state)
+{
+    static const uint8_t zeros[BATCH_HEADER_SIZE];
+    struct test_log *t = *state;
+    struct log_copy copy = {.link = true, .verify = true};
+    struct log_moment at;
+
+    test_append_segments(t->log, 3);
+    OK(rill__log_checkpoint(t->log));
+    OK(copy_to(t, "one", &copy));
+    rill__log_moment(t->log, &at);
+    copy.at = &at;
+    OK(copy_to(t, "two", &copy));
+    at.position -= 8;
+    FAILS(RILL_ERR_CORRUPT, copy_to(t, "three", &copy));
+    at.position += 16;
+    FAILS(RILL_ERR_CORRUPT, copy_to(t, "four", &copy));
+    test_says("does not end where the log does");
+    copy.at = NULL;
+    test_write_file(test_segment_path(0, "log"), SEGMENT_HEADER_SIZE, zeros, sizeof zeros);
+    FAILS(RILL_ERR_CORRUPT, copy_to(t, "five", &copy));
+    test_says("no batch is there");
+}
+
+static void without_memory_nothing_is_copied(void **state)
+{
+    struct test_log *t = *state;
+    struct log_copy copy = {.link = true};
+
+    test_append_segments(t->log, 2);
+    t->heap.bytes_max = atomic_load(&t->heap.bytes) + 1;
+    assert_int_equal(copy_to(t, "one", &copy), RILL_ERR_NO_MEMORY);
+    t->heap.bytes_max = 0;
+    OK(copy_to(t, "two", &copy));
+    check_copy(t, "two", 0, rill__log_end(t->log));
+}
+
+/* As compaction does, whenever a copy is about to be done. */
+static void change_layout(struct test_log *t)
+{
+    atomic_fetch_add(&t->log->control->layout, 2);
+    meanwhile.when = 1;
+}
+
+static void change_layout_once(struct test_log *t)
+{
+    atomic_fetch_add(&t->log->control->layout, 2);
+}
+
+static void a_copy_from_before_and_behind_a_compaction_is_made_again(void **state)
+{
+    struct test_log *t = *state;
+    struct log_copy copy = {.link = true};
+
+    test_append_segments(t->log, 3);
+    act_before(t, ".index", 1, change_layout_once);
+    OK(copy_to(t, "one", &copy));
+    assert_true(meanwhile.when <= 0);
+    faults_clear();
+    check_copy(t, "one", 0, rill__log_end(t->log));
+    act_before(t, ".index", 1, change_layout);
+    FAILS(RILL_ERR_BUSY, copy_to(t, "two", &copy));
+    test_says("too fast");
+    faults_clear();
+    act_before(t, ".index", 1, change_layout);
+    faults_fail(FAULT_UNLINKAT, NULL, 1, EIO, FAULT_ONCE);
+    FAILS(RILL_ERR_IO, copy_to(t, "three", &copy));
+    faults_clear();
+}
+
 /* Every call fails once: an error, or a copy as good as any. */
 static void any_call_may_fail(void **state)
 {
@@ -378,6 +448,9 @@ int main(void)
         WITH_LOG(what_is_missing_is_damage),
         WITH_LOG(a_poisoned_log_is_not_copied),
         WITH_LOG(damage_is_found_where_it_is),
+        WITH_LOG(zeros_and_an_end_elsewhere_are_found_too),
+        WITH_LOG(without_memory_nothing_is_copied),
+        WITH_LOG(a_copy_from_before_and_behind_a_compaction_is_made_again),
         WITH_LOG(any_call_may_fail),
         WITH_LOG(whoever_is_told_may_stop_it),
     };

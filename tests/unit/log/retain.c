@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "faults.h"
 #include "logs.h"
+#include "os/sys.h"
 #include <errno.h>
 
 /* The bases that have files, in order; how many. */
@@ -1011,6 +1012,88 @@ static void every_failing_call_is_survived(void **state)
     }
 }
 
+static struct sys_calls real;
+static uint64_t looks;
+static uint64_t fails_at;
+
+static int look(int dir, const char *name, struct stat *st, int flags)
+{
+    if (++looks == fails_at) {
+        errno = EIO;
+        return -1;
+    }
+    return real.fstatat(dir, name, st, flags);
+}
+
+/* A file that cannot be looked at, for its size or before it goes. */
+static void every_failing_look_is_told_and_done_later(void **state)
+{
+    struct test_log *t = *state;
+
+    for (fails_at = 1;; fails_at++) {
+        struct log_retention what = {.retention_bytes = 2 * 4096};
+        int64_t start;
+        int64_t end;
+        int rc;
+
+        test_log_deinit(t);
+        test_log_init(t);
+        OK(test_log_open(t));
+        test_append_segments(t->log, 5);
+        OK(rill__log_checkpoint(t->log));
+        end = rill__log_end(t->log);
+        start = rill__log_start(t->log);
+        real = rill__sys;
+        rill__sys.fstatat = look;
+        looks = 0;
+        rc = rill__log_retain(t->log, &what, NULL);
+        rill__sys = real;
+        if (looks < fails_at) {
+            OK(rc);
+            assert_true(rill__log_start(t->log) > start);
+            break;
+        }
+        if (rc != 0) assert_int_equal(rc, RILL_ERR_IO);
+        test_check(t->log, rill__log_start(t->log), end);
+        OK(rill__log_retain(t->log, &what, NULL));
+        assert_true(rill__log_start(t->log) > start);
+        check_log(t, rill__log_start(t->log), end, rill__log_start(t->log));
+    }
+    assert_true(fails_at > 3);
+}
+
+/* Who removes segments takes turns with who syncs and compacts: nobody waits for ever,
+ * and a lock that nobody repaired is told. */
+static void a_sync_lock_of_others_puts_off_the_removal(void **state)
+{
+    struct test_log *t = *state;
+    struct log *other = test_log_second(t);
+    struct log_retained retained = {0, 0, 0};
+    int64_t bases[64];
+
+    test_append_segments(t->log, 4);
+    OK(rill__log_checkpoint(t->log));
+    files(bases, 64);
+    faults_fail(FAULT_UNLINKAT, ".log", 1, EIO, FAULT_ONCE);
+    assert_int_not_equal(rill__log_delete_before(t->log, bases[3], INT64_MAX, NULL), 0);
+    faults_clear();
+    assert_int_equal(rill__log_start(t->log), bases[3]);
+    OK(rill__shared_mutex_lock(&other->control->sync_lock, INT64_MAX));
+    OK(rill__log_sweep(t->log, &retained));
+    assert_int_equal(retained.segment_count, 0);
+    rill__shared_mutex_unlock(&other->control->sync_lock);
+    OK(rill__log_sweep(t->log, &retained));
+    assert_true(retained.segment_count > 0);
+    assert_int_equal(files(bases, 64), 1);
+    OK(rill__log_sweep(t->log, &retained)); /* nothing more */
+    test_append_segments(t->log, 2);
+    atomic_store(&t->log->control->sync_lock.unrecoverable, 1);
+    atomic_store(&t->log->control->swept, 0);
+    FAILS(RILL_ERR_IO, rill__log_sweep(t->log, &retained));
+    rill__log_close(other);
+    OK(test_log_restart(t));
+}
+
 /* ---- Sizes ------------------------------------------------------------ */
 
 static void configure(struct test_log *t, uint64_t segment_bytes)
@@ -1355,6 +1438,8 @@ int main(void)
         WITH_LOG(oldest_first),
         WITH_LOG(busy_append_lock_puts_off_the_roll),
         WITH_LOG(every_failing_call_is_survived),
+        WITH_LOG(every_failing_look_is_told_and_done_later),
+        WITH_LOG(a_sync_lock_of_others_puts_off_the_removal),
         WITH_LOG(segments_of_many_sizes_make_one_log),
         WITH_LOG(large_batch_waits_for_no_room_that_is_not_there),
         WITH_LOG(empty_segment_that_is_too_small_is_passed),
