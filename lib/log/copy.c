@@ -59,9 +59,10 @@ void rill__log_moment(const struct log *log, struct log_moment *moment)
 
 /* ---- Bytes ---- */
 
+/* At least one byte. */
 static bool is_zero(const uint8_t *data, size_t size)
 {
-    return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
+    return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
 }
 
 /* [0, size) of a file that nobody else sees yet; holes stay holes. */

@@ -337,6 +337,41 @@ static void zeros_and_an_end_elsewhere_are_found_too(void **state)
     test_says("no batch is there");
 }
 
+static void holes_stay_holes(void **state)
+{
+    const size_t size = 4 << 20;
+    struct test_log *t = *state;
+    struct log_copy copy = {.link = false};
+    struct tail_copy tail;
+    struct stat st;
+    uint8_t *from;
+    uint8_t *to;
+    size_t to_size;
+    size_t from_size;
+
+    t->log->config.segment_bytes = size;
+    t->config.segment_bytes = size;
+    test_append_ok(t->log, 1, 100);
+    OK(rill__log_lock(t->log, INT64_MAX));
+    rill__control_tail(t->log->control, &tail);
+    OK(rill__log_roll(t->log, &tail));
+    rill__log_unlock(t->log);
+    test_append_ok(t->log, 1, 100);
+    OK(rill__log_checkpoint(t->log));
+    /* What the file was used for before: not at the beginning of what is read at once. */
+    test_write_file(test_segment_path(0, "log"), (2 << 20) + 7, "before", 6);
+    from = test_read_file(test_segment_path(0, "log"), &from_size);
+    OK(copy_to(t, "one", &copy));
+    to = test_read_file(test_path("one/00000000000000000000.log"), &to_size);
+    assert_int_equal(from_size, size);
+    assert_int_equal(to_size, size);
+    assert_memory_equal(from, to, size);
+    assert_int_equal(stat(test_path("one/00000000000000000000.log"), &st), 0);
+    assert_true((size_t)st.st_blocks * 512 <= size / 2);
+    free(from);
+    free(to);
+}
+
 static void without_memory_nothing_is_copied(void **state)
 {
     struct test_log *t = *state;
@@ -449,6 +484,7 @@ int main(void)
         WITH_LOG(a_poisoned_log_is_not_copied),
         WITH_LOG(damage_is_found_where_it_is),
         WITH_LOG(zeros_and_an_end_elsewhere_are_found_too),
+        WITH_LOG(holes_stay_holes),
         WITH_LOG(without_memory_nothing_is_copied),
         WITH_LOG(a_copy_from_before_and_behind_a_compaction_is_made_again),
         WITH_LOG(any_call_may_fail),
