@@ -60,6 +60,7 @@ static void learn_batches(struct test_log *t)
 static void make(struct test_log *t, enum boots boots)
 {
     test_log_close(t);
+    damages_forget(); /* what was put aside is beside the directory */
     test_directory_remove();
     atomic_store(&t->mapped_bytes, 0);
     test_log_init(t);
