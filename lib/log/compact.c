@@ -174,21 +174,25 @@ static bool is_before_start(const struct compaction *c, int64_t end)
     return end <= atomic_load(&c->log->control->log_start);
 }
 
-/* By its batches' headers, where the index does not tell. */
-static void measure_piece(struct compaction *c, struct piece *piece)
+/* By its batches' headers, where the index does not tell. Damage shows when it is read;
+ * but what cannot be read now may be younger than what was seen of it. */
+static int measure_piece(struct compaction *c, struct piece *piece)
 {
     struct batch_view view;
     struct saved_message message;
     bool more = true;
+    int rc;
 
     rill__message_save(&message);
     piece->max_time = INT64_MIN;
-    if (rill__source_open(&c->source, piece) == 0)
-        while (rill__source_next(&c->source, &view, &more) == 0 && more)
-            if (view.max_time > piece->max_time) piece->max_time = view.max_time;
+    rc = rill__source_open(&c->source, piece);
+    while (rc == 0 && (rc = rill__source_next(&c->source, &view, &more)) == 0 && more)
+        if (view.max_time > piece->max_time) piece->max_time = view.max_time;
     piece->used = more ? piece->header.file_size : c->source.position;
     piece->used -= SEGMENT_HEADER_SIZE;
+    if (rc != 0 && !is_of_the_segment(rc)) return rc;
     rill__message_restore(&message);
+    return 0;
 }
 
 static int find_piece(struct compaction *c, int64_t base, struct piece *piece)
@@ -207,10 +211,9 @@ static int find_piece(struct compaction *c, int64_t base, struct piece *piece)
     if (rill__index_peek(&log->dir, &piece->header, &seal) && seal.end_offset == piece->end) {
         piece->used = seal.end_position - SEGMENT_HEADER_SIZE;
         piece->max_time = seal.max_time;
-    } else {
-        measure_piece(c, piece);
+        return 0;
     }
-    return 0;
+    return measure_piece(c, piece);
 }
 
 static bool is_too_young(const struct log_compaction *what, int64_t max_time)
@@ -392,12 +395,14 @@ static int take_map(struct compaction *c)
 
 /* ---- The commit -------------------------------------------------------- */
 
-static bool was_replaced(struct log *log, const struct piece *piece)
+/* Is it another file by now, or gone? */
+static int look_whether_replaced(struct log *log, const struct piece *piece, bool *replaced)
 {
     struct segment_header now;
+    int rc = rill__segment_peek(&log->config, &log->dir, piece->header.base, &now);
 
-    return rill__segment_peek(&log->config, &log->dir, piece->header.base, &now) != 0 ||
-           now.salt != piece->header.salt;
+    *replaced = rc == RILL_ERR_NOT_FOUND || (rc == 0 && now.salt != piece->header.salt);
+    return rc == RILL_ERR_NOT_FOUND ? 0 : rc;
 }
 
 static int replace(struct log *log, const struct piece *pieces, size_t count)
@@ -433,6 +438,7 @@ static int commit_group(struct compaction *c, const struct piece *pieces, size_t
 {
     struct log *log = c->log;
     struct tail_copy tail;
+    bool replaced = false;
     int rc = 0;
 
     *done = false;
@@ -444,7 +450,8 @@ static int commit_group(struct compaction *c, const struct piece *pieces, size_t
     rc = rill__log_lock_sync(log, rill__deadline(SYNC_WAIT_MS));
     if (rc != 0) return rc;
     rc = rill__log_state(log);
-    if (rc == 0 && !is_before_start(c, pieces[count - 1].end) && !was_replaced(log, &pieces[0])) {
+    if (rc == 0) rc = look_whether_replaced(log, &pieces[0], &replaced);
+    if (rc == 0 && !replaced && !is_before_start(c, pieces[count - 1].end)) {
         uint32_t layout = atomic_load(&log->control->layout);
         atomic_store(&log->control->layout, layout + 1);
         rc = replace(log, pieces, count);
