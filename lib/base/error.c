@@ -12,6 +12,7 @@
 #include <string.h>
 
 static _Thread_local char message[MESSAGE_SIZE];
+static _Thread_local int message_errno; /* that it is about; 0: none */
 static _Atomic(rill_bug_fn) bug_handler;
 
 int rill__fail(int code, const char *format, ...)
@@ -23,6 +24,7 @@ int rill__fail(int code, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     memcpy(message, text, sizeof message);
+    message_errno = 0;
     return code;
 }
 
@@ -59,8 +61,15 @@ int rill__fail_os(int errno_value, const char *format, ...)
     va_end(args);
     /* not strerror: its buffer is shared by all threads */
     reason = strerrordesc_np(errno_value);
-    return rill__fail(rill__code_of_errno(errno_value), "%s: %s", text,
-                      reason != NULL ? reason : "unknown error");
+    rill__fail(0, "%s: %s", text, reason != NULL ? reason : "unknown error");
+    message_errno = errno_value;
+    return rill__code_of_errno(errno_value);
+}
+
+bool rill__is_of_medium(int code)
+{
+    if (code == RILL_ERR_CORRUPT) return true;
+    return code == RILL_ERR_IO && message_errno != EMFILE && message_errno != ENFILE;
 }
 
 int rill__fail_prefix(int code, const char *format, ...)

@@ -17,6 +17,11 @@ int rill__fail(int code, const char *format, ...) __attribute__((format(printf, 
  * "FORMAT: No space left on device". Call with errno itself. */
 int rill__fail_os(int errno_value, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Of the code that the call before has returned: does it say that the bytes are bad, or that
+ * the device does not give them? Else what it looked at may be well: there was no memory, no
+ * descriptor, no permission. */
+bool rill__is_of_medium(int code);
+
 /* The code that stands for an errno value. */
 int rill__code_of_errno(int errno_value);
 

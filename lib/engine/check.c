@@ -341,7 +341,10 @@ static int check_store_file(struct store_check *check)
     if (!ours) return rill__fail(RILL_ERR_NOT_FOUND, "%s is no rill store", check->path);
     rc = rill__store_file_read(&check->dir, check->path, &created_ms);
     if (rc == 0) return 0;
+    if (rc != RILL_ERR_NOT_FOUND && rc != RILL_ERR_FORMAT && !rill__is_of_medium(rc))
+        return rc; /* it may be well */
     damage.repair = "Makes it anew.";
+    if (rc == RILL_ERR_IO) damage.kind = RILL_DAMAGE_UNREADABLE;
     if (rc == RILL_ERR_FORMAT) {
         damage.kind = RILL_DAMAGE_FORMAT;
         damage.repair = "Nothing: use the version of the library that wrote it.";

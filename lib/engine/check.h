@@ -51,7 +51,7 @@ int rill__check_progress(struct store_check *check, const char *what, uint64_t b
 
 /* The catalogue: what is wrong with it, and which topics it has. */
 int rill__check_catalogue(struct store_check *check);
-/* Does it have the topic by now? False also if that cannot be told. */
+/* Does it have the topic by now? True also if that cannot be told. */
 bool rill__check_lists(struct store_check *check, const uint8_t id[16]);
 /* What is wrong with a group's bytes: 0, RILL_ERR_CORRUPT, _FORMAT, _NO_MEMORY. */
 int rill__check_group(struct heap *heap, const uint8_t *state, size_t state_size);

@@ -75,11 +75,12 @@ static int look_into(struct catalogue_look *look, struct meta_inspector *inspect
     rill *own = NULL;
     bool in_use = false;
     char path[600];
-    int rc = rill__store_borrow(&check->dir, &own);
+    int rc;
 
-    if (rc != 0) return rc;
     inspector->arg = look;
     look->last = &look->first;
+    rc = rill__store_borrow(&check->dir, &own);
+    if (rc != 0) return rc;
     snprintf(path, sizeof path, "%s/meta", check->path);
     if (own == NULL && !check->exclusive) rc = rill__store_in_use(&check->dir, &in_use);
     if (rc == 0)
@@ -196,6 +197,23 @@ struct checked_topic *rill__check_topic(const struct store_check *check, const u
     return bsearch(&key, check->topics, check->topic_count, sizeof key, compare_checked);
 }
 
+static bool cannot_be_used(int rc)
+{
+    return rc == RILL_ERR_NOT_FOUND || rill__is_of_medium(rc);
+}
+
+/* Nothing of it can. */
+static int note_unusable(struct catalogue_look *look, int rc)
+{
+    int32_t kind = rc == RILL_ERR_IO ? RILL_DAMAGE_UNREADABLE : RILL_DAMAGE_CATALOGUE;
+    rill_damage damage = damage_in(kind, RILL_LOG_ERROR, 0);
+
+    look->check->catalogue_hurt = true;
+    damage.repair = "Makes the catalogue anew; topics get their records back, under other "
+                    "names.";
+    return keep(look, &damage, NULL, "%s; the store cannot be opened.", rill__message());
+}
+
 int rill__check_catalogue(struct store_check *check)
 {
     struct catalogue_look look = {.check = check};
@@ -203,13 +221,7 @@ int rill__check_catalogue(struct store_check *check)
         .damage = note_damage, .topic = note_topic, .group = note_group};
     int rc = look_into(&look, &inspector);
 
-    if (rc == RILL_ERR_CORRUPT || rc == RILL_ERR_NOT_FOUND || rc == RILL_ERR_IO) {
-        rill_damage damage = damage_in(RILL_DAMAGE_CATALOGUE, RILL_LOG_ERROR, 0);
-        check->catalogue_hurt = true;
-        damage.repair = "Makes the catalogue anew; topics get their records back, under other "
-                        "names.";
-        rc = keep(&look, &damage, NULL, "%s; the store cannot be opened.", rill__message());
-    }
+    if (cannot_be_used(rc)) rc = note_unusable(&look, rc);
     if (check->topic_count > 0)
         qsort(check->topics, check->topic_count, sizeof *check->topics, compare_checked);
     return tell_findings(&look, rc);
@@ -234,7 +246,7 @@ bool rill__check_lists(struct store_check *check, const uint8_t id[16])
     struct catalogue_look look = {.check = check, .wanted = id};
     struct meta_inspector inspector = {.damage = ignore_damage, .topic = see_topic};
 
-    return look_into(&look, &inspector) == 0 && look.seen;
+    return look_into(&look, &inspector) != 0 || look.seen;
 }
 
 /* ---- Commits ---------------------------------------------------------- */
@@ -329,7 +341,7 @@ int rill__check_commits(struct store_check *check)
     struct meta_inspector inspector = {.damage = ignore_damage, .offset = check_commit};
     int rc = look_into(&look, &inspector);
 
-    if (rc == RILL_ERR_CORRUPT || rc == RILL_ERR_NOT_FOUND || rc == RILL_ERR_IO)
-        rc = 0; /* it was told already */
+    if (cannot_be_used(rc)) /* if that was not told already */
+        rc = check->catalogue_hurt ? 0 : note_unusable(&look, rc);
     return tell_findings(&look, rc);
 }

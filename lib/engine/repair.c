@@ -119,6 +119,12 @@ static int note_damage_of(void *arg, const rill_damage *damage)
                  damage->file != NULL ? damage->file : repair->check.path, damage->text);
         return 0;
     case RILL_DAMAGE_STORE_FILE: repair->store_file = true; return 0;
+    case RILL_DAMAGE_UNREADABLE:
+        repair->store_file |= strcmp(damage->file, "STORE") == 0;
+        if (strcmp(damage->file, "meta/data.mdb") != 0)
+            return add_by_path(repair, damage->file, false);
+        repair->catalogue = repair->check.catalogue_hurt;
+        return 0;
     case RILL_DAMAGE_CATALOGUE:
     case RILL_DAMAGE_CATALOGUE_RECORD:
         repair->catalogue = repair->check.catalogue_hurt;

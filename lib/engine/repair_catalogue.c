@@ -42,7 +42,8 @@ int rill__repair_catalogue_finish(struct store_repair *repair)
     int rc;
 
     if (rill__repair_is_dry(repair)) return 0;
-    rc = rill__file_exists(store, "meta.repaired", &whole);
+    rc = remove_catalogue(store, "meta.tmp"); /* maybe none is needed any more */
+    if (rc == 0) rc = rill__file_exists(store, "meta.repaired", &whole);
     if (rc == 0) rc = rill__file_exists(store, "meta", &there);
     if (rc != 0 || !whole) return rc;
     if (there) return remove_catalogue(store, "meta.repaired"); /* it is made again */
@@ -203,7 +204,8 @@ static bool has_directory(void *arg, const uint8_t id[16])
     bool exists = false;
 
     rill__topic_directory(id, name);
-    return rill__file_exists(&repair->check.dir, name, &exists) == 0 && exists;
+    /* What cannot be looked at may be there. */
+    return rill__file_exists(&repair->check.dir, name, &exists) != 0 || exists;
 }
 
 static int tell_old_record(void *arg, char kind, const char *name)

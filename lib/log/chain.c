@@ -85,7 +85,7 @@ static int read_marks(struct chain *chain, const struct file *file)
 /* Not what is wrong with the file, but why it cannot be seen. */
 static bool is_in_the_way(int rc)
 {
-    return rc != 0 && rc != RILL_ERR_NOT_FOUND && rc != RILL_ERR_CORRUPT && rc != RILL_ERR_IO;
+    return rc != 0 && rc != RILL_ERR_NOT_FOUND && !rill__is_of_medium(rc);
 }
 
 int rill__chain_look_at_control(struct chain *chain)
@@ -101,6 +101,7 @@ int rill__chain_look_at_control(struct chain *chain)
     chain->words = (struct words){.count = false};
     chain->marks_valid = 0;
     chain->control_wrong = NULL;
+    chain->control_unreadable = false;
     if (rc == RILL_ERR_NOT_FOUND) chain->control_wrong = "is missing";
     if (rc == 0) rc = rill__file_size(&file, &size);
     if (rc == 0 && size < CONTROL_SIZE) chain->control_wrong = "is cut short";
@@ -114,7 +115,10 @@ int rill__chain_look_at_control(struct chain *chain)
     }
     rill__unmap(&map);
     rill__file_close(&file);
-    if (rc != 0 && chain->control_wrong == NULL) chain->control_wrong = "cannot be read";
+    if (rc != 0 && chain->control_wrong == NULL) {
+        chain->control_wrong = "cannot be read";
+        chain->control_unreadable = rc == RILL_ERR_IO;
+    }
     return is_in_the_way(rc) ? rc : 0;
 }
 

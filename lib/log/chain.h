@@ -29,6 +29,7 @@ struct chain {
     const uint8_t *boot_id;
 
     const char *control_wrong; /* NULL: the control file can be read */
+    bool control_unreadable;   /* the device does not give it */
     struct words words;
     bool distrusted;      /* the words were found to be wrong: they do not count */
     struct mark mark;     /* the newer valid one */

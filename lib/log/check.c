@@ -236,6 +236,7 @@ static int tell_control(struct follow *f)
     int rc;
 
     if (chain->control_wrong != NULL) {
+        if (chain->control_unreadable) damage.kind = RILL_DAMAGE_UNREADABLE;
         rc = rill__follow_look_twice(f, "control", &f->file);
         if (rc == FOLLOW_MOVED && f->moves < 3) return rc;
         return rill__follow_tell(
@@ -284,14 +285,15 @@ static int check_producers(struct follow *f)
     uint8_t *bytes = NULL;
     uint64_t size = 0;
     bool good = false;
-    int rc = 0;
+    int rc = rill__file_open(f->check->dir, "producers", FILE_READ, &file);
 
-    if (rill__file_open(f->check->dir, "producers", FILE_READ, &file) != 0) return 0;
-    if (rill__file_size(&file, &size) == 0 && size <= PRODUCERS_MAX) {
+    if (rc == RILL_ERR_NOT_FOUND) return 0;
+    if (rc == 0) rc = rill__file_size(&file, &size);
+    if (rc == 0 && size <= PRODUCERS_MAX) {
         bytes = rill__alloc(f->check->heap, (size_t)size);
-        if (bytes == NULL) rc = RILL_ERR_NO_MEMORY;
+        rc = bytes == NULL ? RILL_ERR_NO_MEMORY : rill__file_read(&file, bytes, (size_t)size, 0);
     }
-    if (bytes != NULL && rill__file_read(&file, bytes, (size_t)size, 0) == 0) {
+    if (rc == 0 && bytes != NULL) {
         rill__producers_init(&table, f->check->heap);
         good = rill__producers_load(&table,
                                     rill__producers_salt(f->check->topic_id, f->check->partition),
@@ -300,11 +302,12 @@ static int check_producers(struct follow *f)
     }
     rill__free(f->check->heap, bytes);
     rill__file_close(&file);
-    if (rc != 0) return rc;
-    return good ? 0
-                : rill__follow_tell(f, damage, "Removes it; it is made anew.",
-                                    "What the partition keeps of its producers is damaged; "
-                                    "reading the log tells it, too.");
+    if (good || (rc != 0 && !rill__is_of_medium(rc))) return rc;
+    if (rc == RILL_ERR_IO) damage.kind = RILL_DAMAGE_UNREADABLE;
+    return rill__follow_tell(f, damage, "Removes it; it is made anew.",
+                             "What the partition keeps of its producers %s; reading the log "
+                             "tells it, too.",
+                             rc == RILL_ERR_IO ? "cannot be read" : "is damaged");
 }
 
 static int tell_left_over(void *arg, const char *name)

@@ -69,16 +69,21 @@ static int open_segment(struct follow *f, bool *usable)
     if (rc == RILL_ERR_NOT_FOUND) return FOLLOW_MOVED;
     visit_base(&f->chain, f->base, true);
     if (rc == 0) rc = rill__file_size(&f->file, &f->size);
-    if (rc != 0 && rc != RILL_ERR_CORRUPT && rc != RILL_ERR_IO) return rc; /* it may be well */
+    if (rc != 0 && !rill__is_of_medium(rc)) return rc; /* it may be well */
     if (rc != 0)
         return whole_segment(f, RILL_DAMAGE_UNREADABLE,
                              "Moves it to quarantine and notes its range as a gap.",
                              "cannot be opened");
     if (f->check->from_disk) rill__file_drop_cache(&f->file);
     if (f->size >= sizeof bytes) {
-        if (rill__file_read(&f->file, bytes, sizeof bytes, 0) != 0) state = HEADER_BAD;
-        else state = rill__header_read(bytes, &f->header);
+        rc = rill__file_read(&f->file, bytes, sizeof bytes, 0);
+        if (rc != 0 && !rill__is_of_medium(rc)) return rc;
+        state = rc != 0 ? HEADER_BAD : rill__header_read(bytes, &f->header);
     }
+    if (rc == RILL_ERR_IO)
+        return whole_segment(f, RILL_DAMAGE_UNREADABLE,
+                             "Makes the header anew from the index and the batches.",
+                             "has a header that cannot be read from the device");
     if (state == HEADER_NEVER && f->base >= f->chain.must) { /* a roll that did not happen */
         visit_base(&f->chain, f->base, false);
         f->ended = true;

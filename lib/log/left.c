@@ -128,11 +128,11 @@ static int read_old(struct rebuild *r)
     if (rc != 0) {
         rill__file_close(&r->old);
         r->old_size = 0;
-        if (rc != RILL_ERR_CORRUPT && rc != RILL_ERR_IO) return rc; /* it may be well */
-    } else if (r->old_size >= sizeof r->header &&
-               rill__file_read(&r->old, r->header, sizeof r->header, 0) == 0) {
-        state = rill__header_read(r->header, &header);
+    } else if (r->old_size >= sizeof r->header) {
+        rc = rill__file_read(&r->old, r->header, sizeof r->header, 0);
+        if (rc == 0) state = rill__header_read(r->header, &header);
     }
+    if (rc != 0 && !rill__is_of_medium(rc)) return rc; /* it may be well */
     if (state == HEADER_GOOD)
         ours = header.is.base == r->base && header.partition == s->check.partition &&
                memcmp(header.topic_id, s->check.topic_id, 16) == 0 &&

@@ -117,7 +117,11 @@ static int note_need(void *arg, rill_damage *damage)
     case RILL_DAMAGE_SEGMENT_SIZE:
     case RILL_DAMAGE_BATCH:
     case RILL_DAMAGE_RECORD:
-    case RILL_DAMAGE_UNREADABLE: return base < 0 ? 0 : add_need(job, NEED_SEGMENT, base, -1, "");
+    case RILL_DAMAGE_UNREADABLE:
+        if (strcmp(damage->file, "control") == 0) job->control = true;
+        if (strcmp(damage->file, "producers") == 0)
+            return add_need(job, NEED_ASIDE, -1, -1, damage->file);
+        return base < 0 ? 0 : add_need(job, NEED_SEGMENT, base, -1, "");
     case RILL_DAMAGE_INDEX: return add_need(job, NEED_INDEX, base_of_index(damage->file), -1, "");
     case RILL_DAMAGE_WORDS: job->words = true; break;
     case RILL_DAMAGE_CONTROL:
@@ -160,6 +164,7 @@ static int move_aside(const struct job *job, const char *name)
 
     if (!s->dry_run) {
         rc = s->set_aside(s->arg, name, &action.quarantine);
+        if (rc == RILL_ERR_NOT_FOUND) return 0; /* it could not be opened, but was not there */
         if (rc == 0) rc = rill__file_remove(s->check.dir, name);
     }
     return rc != 0 ? rc : rill__salvage_told(s, action, "The file was moved; nothing needs it.");

@@ -35,15 +35,14 @@ static void fill_window(struct batch_scan *scan, uint64_t position, size_t want)
 
     scan->at = position;
     scan->filled = 0;
-    if (rc == 0) {
-        scan->filled = most;
-        return;
-    }
+    if (rc == 0) scan->filled = most;
+    if (rc == 0 || !rill__is_of_medium(rc)) return rc;
     for (size_t at = 0; at < want && at < most; at += PIECE) { /* what there is before the loss */
         size_t part = most - at < PIECE ? most - at : PIECE;
-        if (rill__file_read(scan->file, scan->data + at, part, position + at) != 0) {
+        rc = rill__file_read(scan->file, scan->data + at, part, position + at);
+        if (rc != 0) {
             scan->unreadable = true;
-            break;
+            return rill__is_of_medium(rc) ? 0 : rc;
         }
         scan->filled = at + part;
     }

@@ -45,9 +45,7 @@ static int read_index(struct index_check *check, const struct file *file)
     check->bytes = rill__alloc(check->heap, (size_t)size);
     if (check->bytes == NULL) return RILL_ERR_NO_MEMORY;
     check->size = (size_t)size;
-    if (rill__file_read(file, check->bytes, check->size, 0) == 0) return 0;
-    check->wrong = "cannot be read";
-    return 0;
+    return rill__file_read(file, check->bytes, check->size, 0);
 }
 
 static const char *judge_header(struct index_check *check, uint32_t count)
@@ -86,11 +84,12 @@ int rill__index_check_open(struct index_check *check, struct heap *heap, const s
     rill__segment_name(base, "index", name);
     rc = rill__file_open(dir, name, FILE_READ, &file);
     if (rc == 0) rc = read_index(check, &file);
-    else check->wrong = rc == RILL_ERR_NOT_FOUND ? "is missing" : "cannot be opened";
     rill__file_close(&file);
-    if (check->wrong == NULL && rc == 0) check->wrong = judge_header(check, count);
+    if (rc != 0 && rc != RILL_ERR_NOT_FOUND && !rill__is_of_medium(rc)) return rc;
+    if (rc != 0) check->wrong = rc == RILL_ERR_NOT_FOUND ? "is missing" : "cannot be read";
+    if (check->wrong == NULL) check->wrong = judge_header(check, count);
     if (check->wrong != NULL) check->count = 0;
-    return rc == RILL_ERR_NO_MEMORY ? rc : 0;
+    return 0;
 }
 
 void rill__index_check_close(struct index_check *check)
