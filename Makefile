@@ -344,8 +344,10 @@ coverage: deps
 	@$(MAKE) --no-print-directory B=build/coverage TESTS='unit api proof' \
 	    OPT='-O0 -g --coverage -include tests/lib/coverage.h' test
 	@mkdir -p build/coverage/tests/tmp
-	@RILL_ROOT='$(CURDIR)' TMPDIR='$(CURDIR)/build/coverage/tests/tmp' SEED=1 \
-	    build/coverage/tests/proof/nth
+	@for proof in nth nthadmin; do \
+	    RILL_ROOT='$(CURDIR)' TMPDIR='$(CURDIR)/build/coverage/tests/tmp' SEED=1 \
+	        build/coverage/tests/proof/$$proof || exit 1; \
+	done
 	@tests/coverage.sh build/coverage/obj-test
 
 deps:
