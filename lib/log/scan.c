@@ -27,7 +27,7 @@ void rill__scan_deinit(struct batch_scan *scan)
 }
 
 /* As much of [position, position + room) as can be read; *filled of it. */
-static void fill_window(struct batch_scan *scan, uint64_t position, size_t want)
+static int fill_window(struct batch_scan *scan, uint64_t position, size_t want)
 {
     uint64_t left = scan->size - position;
     size_t most = left < scan->room ? (size_t)left : scan->room;
@@ -46,6 +46,7 @@ static void fill_window(struct batch_scan *scan, uint64_t position, size_t want)
         }
         scan->filled = at + part;
     }
+    return 0;
 }
 
 /* At least `want` bytes from position on, which is in the file, or up to its end or to
@@ -54,6 +55,7 @@ static int look_through(struct batch_scan *scan, uint64_t position, size_t want,
                         const uint8_t **data, size_t *have)
 {
     uint64_t left = scan->size - position;
+    int rc;
 
     if (want > left) want = (size_t)left;
     if (position < scan->at || position + want > scan->at + scan->filled) {
@@ -67,7 +69,8 @@ static int look_through(struct batch_scan *scan, uint64_t position, size_t want,
             if (scan->data == NULL) return RILL_ERR_NO_MEMORY;
             scan->room = room;
         }
-        fill_window(scan, position, want);
+        rc = fill_window(scan, position, want);
+        if (rc != 0) return rc;
     }
     *data = scan->data + (position - scan->at);
     *have = scan->filled - (size_t)(position - scan->at);
