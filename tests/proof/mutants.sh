@@ -135,7 +135,7 @@ try() {
     unplant
 }
 
-numbers=${MUTANT:-$(seq "$count" | shuf -n "$budget" --random-source=<(yes "$seed") | sort -n)}
+numbers=${MUTANT:-$(shuf -i "1-$count" -n "$budget" --random-source=<(yes "$seed") | sort -n)}
 workers=$(nproc)
 for worker in $(seq "$workers"); do
     (
