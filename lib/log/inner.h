@@ -43,11 +43,11 @@ struct log {
     uint32_t idle_count;      /* of them, pinned by nobody */
     uint32_t holders;         /* those who hold all segments */
     uint32_t layout_seen;     /* control->layout, when the above were looked at last */
+    _Atomic bool used;        /* since maintenance looked last; relaxed */
 
     struct segment *writer;       /* active segment, writable; under append_lock */
     struct kept_file writer_file; /* the same, for write calls; under append_lock */
     struct kept_file sync_file;   /* the segment last synced; under sync_lock */
-    _Atomic bool used;            /* since maintenance looked last; relaxed */
     int64_t used_ms;              /* tick: when it saw that last; 0: nothing is kept; its own */
 
     _Atomic int64_t start_seen; /* log_start, when segments were forgotten last; relaxed */

@@ -47,8 +47,8 @@ struct log_config {
     uint64_t incarnation; /* of the store: this run of processes; not 0 */
     uint32_t process;     /* this one's number among the store's, below 256 */
     uint8_t boot_id[16];
-    struct wake_slot *wake_slots; /* WAKE_SLOTS of them, shared */
     bool copy_on_write;           /* the file system rewrites elsewhere: see pitfalls */
+    struct wake_slot *wake_slots; /* WAKE_SLOTS of them, shared */
     void (*say)(void *arg, int level, const char *line);
     void *say_arg;
     /* Called by the append that passes the half of a segment of 2 MiB or more, by which
