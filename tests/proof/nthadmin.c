@@ -24,7 +24,6 @@
  *     it can be repeated, and then is done; appending goes on; a check finds nothing.
  */
 #undef _FORTIFY_SOURCE /* whose inline functions have the names of those in nth_libc.h */
-#include "nth_libc.h"
 #include "testing.h"
 #include <dirent.h>
 #include <inttypes.h>
@@ -40,6 +39,7 @@ int main(void)
     return 77;
 }
 #else
+#include "nth_libc.h"
 
 enum {
     RECORDS = 24, /* of each partition of t and of c, in two segments */
