@@ -318,6 +318,7 @@ static void a_header_that_runs_out_of_its_record(void)
     put_batch(1, made.position[1][2], base_of_batch(), epoch_of_batch());
 }
 
+#ifdef RILL_HAVE_LZ4
 static void records_that_cannot_be_decompressed(void)
 {
     take_batch(1, 2);
@@ -327,6 +328,7 @@ static void records_that_cannot_be_decompressed(void)
     rill__put32(batch_bytes + BATCH_PACKED_SIZE_AT, length_of(1, 2) - BATCH_PACKED_AT);
     put_batch(1, made.position[1][2], base_of_batch(), epoch_of_batch());
 }
+#endif
 
 /* By a library that knows one more. */
 static void put_unknown_codec(int batch)
@@ -998,7 +1000,9 @@ static const struct spoil {
     S(an_offset_that_does_not_follow, ANY_BOOT, RILL_DAMAGE_BATCH, E, 6),
     S(a_record_that_is_larger_than_its_batch, ANY_BOOT, RILL_DAMAGE_RECORD, E, 3),
     S(a_header_that_runs_out_of_its_record, ANY_BOOT, RILL_DAMAGE_RECORD, E, 3),
+#ifdef RILL_HAVE_LZ4
     S(records_that_cannot_be_decompressed, ANY_BOOT, RILL_DAMAGE_RECORD, E, 3),
+#endif
     S(records_of_an_unknown_codec, ANY_BOOT, RILL_DAMAGE_FORMAT, W, 0),
     S(an_unknown_codec_and_a_damaged_batch, ANY_BOOT, RILL_DAMAGE_BATCH, E, 3),
     S(a_gap, ANY_BOOT, RILL_DAMAGE_GAP, I, 3),
