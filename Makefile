@@ -249,7 +249,7 @@ $(B)/bench-peers: FORCE
 	@mkdir -p $(@D)
 	@echo '$(bench_peers)' | cmp -s - $@ || echo '$(bench_peers)' >$@
 
-# About 10 minutes, and about one. The second make sees what the first one installed.
+# All of it, and less of it. The second make sees what the first one installed.
 results = $(B)/$@.tsv
 bench bench-quick: SHELL := /bin/bash
 bench bench-quick: bench-deps
